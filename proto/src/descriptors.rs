@@ -1,0 +1,34 @@
+//! The descriptor pool: the schema at run time, for the contract language and for the rules.
+
+use std::sync::LazyLock;
+
+use prost_reflect::{DescriptorPool, MessageDescriptor};
+
+static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
+    // The bytes are made by our own build script: a failure here is a broken build, not an input.
+    DescriptorPool::decode(include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin")).as_slice())
+        .unwrap_or_default()
+});
+
+/// All messages of the model, with the options that carry their rules.
+pub fn pool() -> &'static DescriptorPool {
+    &POOL
+}
+
+/// The descriptor of a message of package `directlink.v1`, by its short name; `None` where there is none.
+pub fn message(name: &str) -> Option<MessageDescriptor> {
+    POOL.get_message_by_name(&format!("directlink.v1.{name}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pool_knows_the_model_and_its_rules() {
+        let party = message("Party").unwrap();
+        let name = party.get_field_by_name("name").unwrap();
+        let rule = pool().get_extension_by_name("directlink.v1.rule").unwrap();
+        assert!(name.options().has_extension(&rule));
+    }
+}
