@@ -1,2 +1,2 @@
-//! x
+//! The `directlink` program.
 fn main() {}
