@@ -1,1 +1,4 @@
-//! Placeholder.
+//! What holds the gateway to its word: a development PKI, a reference registry, fake banks, and the scenarios that
+//! bring them together over real sockets. No product logic: nothing here runs inside a gateway.
+
+pub mod pki;
