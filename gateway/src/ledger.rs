@@ -125,16 +125,30 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     async fn release(&self, entry: &Entry) -> Result<(), LedgerError>;
 
     /// Records what a settled case has become since.
-    async fn update(&self, institution: &str, key: &str, outcome: &Outcome) -> Result<(), LedgerError>;
+    async fn update(
+        &self,
+        institution: &str,
+        key: &str,
+        outcome: &Outcome,
+    ) -> Result<(), LedgerError>;
 
     /// A filing by its key.
     async fn find(&self, institution: &str, key: &str) -> Result<Option<Record>, LedgerError>;
 
     /// A filing by the registry's case number.
-    async fn find_case(&self, institution: &str, case_id: &str) -> Result<Option<Record>, LedgerError>;
+    async fn find_case(
+        &self,
+        institution: &str,
+        case_id: &str,
+    ) -> Result<Option<Record>, LedgerError>;
 
     /// Takes up to `limit` filings of one registry whose outcome is unknown or whose lease ran out, for `lease`.
-    async fn claim_due(&self, registry: &str, limit: u32, lease: Duration) -> Result<Vec<Entry>, LedgerError>;
+    async fn claim_due(
+        &self,
+        registry: &str,
+        limit: u32,
+        lease: Duration,
+    ) -> Result<Vec<Entry>, LedgerError>;
 
     /// Puts off asking again.
     async fn defer(&self, entry: &Entry, delay: Duration) -> Result<(), LedgerError>;

@@ -1,0 +1,390 @@
+//! Who is calling: the institution whose certificate the TLS handshake has proved, and nothing else.
+//!
+//! Identity never comes from a message. A [`VerifiedBank`] is made in this file alone, from the certificate the
+//! handshake ended with; what must not run for a stranger takes one. That the certificate chains to an authority in
+//! `listen.client_ca` and is in date was checked by the handshake; here it is pinned to one institution.
+
+use std::{collections::HashMap, fmt, sync::Arc};
+
+use rustls::pki_types::CertificateDer;
+use x509_parser::{
+    certificate::X509Certificate,
+    extensions::GeneralName,
+    objects::{oid_registry, oid2abbrev},
+    prelude::FromDer,
+    x509::X509Name,
+};
+
+use crate::settings::Institution;
+
+/// An institution that has proved to be who it is. Cheap to copy.
+#[derive(Clone)]
+pub struct VerifiedBank {
+    institution: Arc<Institution>,
+    certificate_der: Arc<[u8]>,
+}
+
+impl VerifiedBank {
+    /// The institution, as settings describe it.
+    pub fn institution(&self) -> &Arc<Institution> {
+        &self.institution
+    }
+
+    /// Its name in the ledger, metrics and logs.
+    pub fn id(&self) -> &str {
+        &self.institution.id
+    }
+
+    /// The certificate it showed, in DER; what a registry is shown as RFC 9440 `client-cert`.
+    pub fn certificate_der(&self) -> &Arc<[u8]> {
+        &self.certificate_der
+    }
+}
+
+impl fmt::Debug for VerifiedBank {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_tuple("VerifiedBank").field(&self.institution.id).finish()
+    }
+}
+
+/// The certificates institutions are known by.
+#[derive(Debug)]
+pub struct Identities {
+    /// By subject alternative name in lower case: most certificates hold one, so that most look-ups are one.
+    by_san: HashMap<String, Vec<(DistinguishedName, Arc<Institution>)>>,
+}
+
+impl Identities {
+    /// Pins each institution to its certificate. An issuer that is no distinguished name pins nothing; settings have
+    /// refused it before.
+    pub fn new(institutions: &[Arc<Institution>]) -> Self {
+        let mut by_san: HashMap<String, Vec<_>> = HashMap::new();
+        for institution in institutions {
+            if let Some(issuer) = DistinguishedName::parse(&institution.certificate_issuer) {
+                let san = institution.certificate_san.to_ascii_lowercase();
+                by_san.entry(san).or_default().push((issuer, Arc::clone(institution)));
+            }
+        }
+        Self { by_san }
+    }
+
+    /// Says whose certificate it is. `chain`: as the finished handshake gives it, the institution's own first.
+    ///
+    /// # Errors
+    /// A refusal that names what was shown, for the operator; the caller learns only that it is not known.
+    pub fn identify(&self, chain: &[CertificateDer<'_>]) -> Result<VerifiedBank, IdentityRefusal> {
+        let der = chain.first().ok_or(IdentityRefusal::NoCertificate)?;
+        let (_, certificate) =
+            X509Certificate::from_der(der).map_err(IdentityRefusal::Unreadable)?;
+        let shown = Shown::of(&certificate, der);
+        // The handshake takes a certificate that does not say what it is for; a pin on one would let a server's
+        // certificate file mortgages.
+        let usage = certificate.extended_key_usage().ok().flatten();
+        if !usage.is_some_and(|usage| usage.value.client_auth) {
+            return Err(IdentityRefusal::NotForClients(shown));
+        }
+        let issuer = DistinguishedName::of(certificate.issuer());
+        let mut known: Vec<&Arc<Institution>> = Vec::new();
+        for name in alternative_names(&certificate) {
+            for (pinned, institution) in
+                self.by_san.get(&name.to_ascii_lowercase()).into_iter().flatten()
+            {
+                if Some(pinned) == issuer.as_ref()
+                    && !known.iter().any(|it| it.id == institution.id)
+                {
+                    known.push(institution);
+                }
+            }
+        }
+        match known.as_slice() {
+            [] => Err(IdentityRefusal::Unknown(shown)),
+            [institution] => Ok(VerifiedBank {
+                institution: Arc::clone(institution),
+                certificate_der: Arc::from(der.as_ref()),
+            }),
+            _ => Err(IdentityRefusal::Ambiguous(shown)),
+        }
+    }
+}
+
+/// Why a caller is nobody we know.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityRefusal {
+    /// The handshake ended without a certificate.
+    #[error("no client certificate was shown")]
+    NoCertificate,
+    /// The certificate cannot be read.
+    #[error("the client certificate cannot be read")]
+    Unreadable(#[source] x509_parser::nom::Err<x509_parser::error::X509Error>),
+    /// The certificate does not say that it is for TLS clients.
+    #[error("the client certificate lacks the extended key usage clientAuth: {0}")]
+    NotForClients(Shown),
+    /// No institution is pinned to it.
+    #[error("no institution in settings has this certificate: {0}")]
+    Unknown(Shown),
+    /// Several institutions are pinned to names it holds.
+    #[error("several institutions in settings have this certificate: {0}")]
+    Ambiguous(Shown),
+}
+
+/// What a refused certificate says, for the operator who may want to register it. Certificates name institutions; one
+/// that names a person is told all the same, as nobody could act on the refusal otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// Who issued it, in the certificate's order.
+    pub issuer: String,
+    /// Its subject alternative names that a pin could name.
+    pub names: Vec<String>,
+    /// SHA-256 of its DER, in hexadecimal.
+    pub sha256: String,
+}
+
+impl Shown {
+    fn of(certificate: &X509Certificate<'_>, der: &[u8]) -> Self {
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, der);
+        Self {
+            issuer: DistinguishedName::of(certificate.issuer())
+                .map(|name| name.to_string())
+                .unwrap_or_default(),
+            names: alternative_names(certificate).map(str::to_owned).collect(),
+            sha256: hex::encode(digest),
+        }
+    }
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "issuer {:?}, names {:?}, sha256 {}", self.issuer, self.names, self.sha256)
+    }
+}
+
+fn alternative_names<'c>(certificate: &'c X509Certificate<'_>) -> impl Iterator<Item = &'c str> {
+    let extension = certificate.subject_alternative_name().ok().flatten();
+    extension.into_iter().flat_map(|extension| &extension.value.general_names).filter_map(|name| {
+        match name {
+            GeneralName::DNSName(text) | GeneralName::URI(text) | GeneralName::RFC822Name(text) => {
+                Some(*text)
+            }
+            _ => None,
+        }
+    })
+}
+
+/// A distinguished name, comparable whatever way it was written down.
+///
+/// Kept attribute by attribute: compared as text, one name whose value holds `, O=` would pass for another.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct DistinguishedName {
+    /// Relative names in the certificate's order, each of one or more attributes: type in upper case, value.
+    parts: Vec<Vec<(String, String)>>,
+}
+
+impl DistinguishedName {
+    /// Reads `C=CN, O=…, CN=…`: relative names separated by `,`, attributes of one by `+`, a `\` before any character
+    /// that is meant as it stands; blanks around separators and `=` do not count. `None` if it is not of that form.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = Vec::new();
+        for part in split(text, ',')? {
+            let mut attributes = Vec::new();
+            for attribute in split(part, '+')? {
+                let (kind, value) = attribute.split_once('=')?;
+                let (kind, value) = (kind.trim(), unescape(value.trim())?);
+                if kind.is_empty() || value.is_empty() {
+                    return None;
+                }
+                attributes.push((kind.to_ascii_uppercase(), value));
+            }
+            parts.push(attributes);
+        }
+        Some(Self { parts })
+    }
+
+    /// `None` if a value is in none of the character sets a pin could be written in.
+    fn of(name: &X509Name<'_>) -> Option<Self> {
+        let mut parts = Vec::new();
+        for part in name.iter() {
+            let mut attributes = Vec::new();
+            for attribute in part.iter() {
+                let kind = oid2abbrev(attribute.attr_type(), oid_registry())
+                    .map_or_else(|_| attribute.attr_type().to_id_string(), str::to_ascii_uppercase);
+                attributes.push((kind, attribute.as_str().ok()?.to_owned()));
+            }
+            parts.push(attributes);
+        }
+        Some(Self { parts })
+    }
+}
+
+/// As [`DistinguishedName::parse`] reads it, so that it can be copied from a log into settings.
+impl fmt::Display for DistinguishedName {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, part) in self.parts.iter().enumerate() {
+            for (inner, (kind, value)) in part.iter().enumerate() {
+                let before = match (at, inner) {
+                    (0, 0) => "",
+                    (_, 0) => ", ",
+                    _ => "+",
+                };
+                write!(out, "{before}{kind}=")?;
+                for character in value.chars() {
+                    if matches!(character, ',' | '+' | '\\') {
+                        out.write_str("\\")?;
+                    }
+                    write!(out, "{character}")?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Splits at separators that no `\` stands before; `None` if a piece is blank.
+fn split(text: &str, separator: char) -> Option<Vec<&str>> {
+    let mut pieces = Vec::new();
+    let (mut start, mut escaped) = (0, false);
+    for (at, character) in text.char_indices() {
+        if character == separator && !escaped {
+            pieces.push(text.get(start..at)?);
+            start = at + character.len_utf8();
+        }
+        escaped = character == '\\' && !escaped;
+    }
+    pieces.push(text.get(start..)?);
+    pieces.iter().all(|piece| !piece.trim().is_empty()).then_some(pieces)
+}
+
+/// Takes the `\` away that make the next character stand for itself; `None` if the last has none behind it.
+fn unescape(text: &str) -> Option<String> {
+    let mut plain = String::with_capacity(text.len());
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        plain.push(if character == '\\' { characters.next()? } else { character });
+    }
+    Some(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{
+        CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType,
+    };
+
+    use super::*;
+    use crate::settings::{InstitutionKind, InstitutionMode};
+
+    fn institution(id: &str, issuer: &str, san: &str) -> Arc<Institution> {
+        Arc::new(Institution {
+            id: id.to_owned(),
+            name: id.to_owned(),
+            kind: InstitutionKind::Bank,
+            contract: id.to_owned(),
+            mode: InstitutionMode::Production,
+            certificate_issuer: issuer.to_owned(),
+            certificate_san: san.to_owned(),
+            codes: Vec::new(),
+        })
+    }
+
+    fn certificate(
+        issuer: &[(DnType, &str)],
+        sans: Vec<SanType>,
+        client: bool,
+    ) -> CertificateDer<'static> {
+        let mut authority = CertificateParams::default();
+        authority.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        authority.distinguished_name = rcgen::DistinguishedName::new();
+        for (kind, value) in issuer {
+            authority.distinguished_name.push(kind.clone(), *value);
+        }
+        let authority = Issuer::new(authority, KeyPair::generate().unwrap());
+        let mut params = CertificateParams::default();
+        params.subject_alt_names = sans;
+        if client {
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        }
+        params.signed_by(&KeyPair::generate().unwrap(), &authority).unwrap().der().clone()
+    }
+
+    fn dns(name: &str) -> SanType {
+        SanType::DnsName(name.try_into().unwrap())
+    }
+
+    const AUTHORITY: &[(DnType, &str)] = &[
+        (DnType::CountryName, "CN"),
+        (DnType::OrganizationName, "甲, O=乙"),
+        (DnType::CommonName, "Authority"),
+    ];
+    const AUTHORITY_NAME: &str = "C=CN, O=甲\\, O=乙, CN=Authority";
+
+    #[test]
+    fn an_institution_is_known_by_issuer_and_name_together() {
+        let identities = Identities::new(&[
+            institution("dns", AUTHORITY_NAME, "core.one.example"),
+            institution("uri", AUTHORITY_NAME, "spiffe://two.example/core"),
+            institution("mail", AUTHORITY_NAME, "core@three.example"),
+            institution("other", "CN=Other", "core.one.example"),
+        ]);
+        let uri = SanType::URI("spiffe://two.example/core".try_into().unwrap());
+        let mail = SanType::Rfc822Name("core@three.example".try_into().unwrap());
+        for (san, expected) in [(dns("CORE.one.example"), "dns"), (uri, "uri"), (mail, "mail")] {
+            let shown = certificate(AUTHORITY, vec![dns("else.example"), san], true);
+            let bank = identities.identify(std::slice::from_ref(&shown)).unwrap();
+            assert_eq!(bank.id(), expected);
+            assert_eq!(bank.certificate_der().as_ref(), shown.as_ref());
+        }
+    }
+
+    #[test]
+    fn a_stranger_is_told_of_so_that_an_operator_can_register_it() {
+        let identities = Identities::new(&[institution("one", "CN=Authority", "core.one.example")]);
+        let shown = certificate(AUTHORITY, vec![dns("core.one.example")], true);
+        let Err(IdentityRefusal::Unknown(told)) = identities.identify(&[shown]) else {
+            panic!("taken for another")
+        };
+        assert_eq!(
+            (told.issuer.as_str(), told.names),
+            (AUTHORITY_NAME, vec!["core.one.example".to_owned()])
+        );
+        assert_eq!(told.sha256.len(), 64);
+    }
+
+    #[test]
+    fn an_issuer_whose_one_value_looks_like_two_is_not_taken_for_the_one_with_two() {
+        let two = institution("two", "O=A, O=B", "core.one.example");
+        let shown = certificate(
+            &[(DnType::OrganizationName, "A, O=B")],
+            vec![dns("core.one.example")],
+            true,
+        );
+        assert!(matches!(
+            Identities::new(&[two]).identify(&[shown]),
+            Err(IdentityRefusal::Unknown(_))
+        ));
+    }
+
+    #[test]
+    fn a_certificate_that_is_not_for_clients_or_for_several_or_none_is_refused() {
+        let pins = [
+            institution("one", AUTHORITY_NAME, "one.example"),
+            institution("two", AUTHORITY_NAME, "two.example"),
+        ];
+        let identities = Identities::new(&pins);
+        let silent = certificate(AUTHORITY, vec![dns("one.example")], false);
+        assert!(matches!(identities.identify(&[silent]), Err(IdentityRefusal::NotForClients(_))));
+        let both = certificate(AUTHORITY, vec![dns("one.example"), dns("two.example")], true);
+        assert!(matches!(identities.identify(&[both]), Err(IdentityRefusal::Ambiguous(_))));
+        assert!(matches!(identities.identify(&[]), Err(IdentityRefusal::NoCertificate)));
+        let noise = CertificateDer::from(vec![0x30, 0x01]);
+        assert!(matches!(identities.identify(&[noise]), Err(IdentityRefusal::Unreadable(_))));
+    }
+
+    #[test]
+    fn distinguished_names_are_read_as_they_are_written_or_not_at_all() {
+        let name = DistinguishedName::parse("c = CN ,O=甲\\, O\\=乙+OU=x, CN=A\\\\").unwrap();
+        assert_eq!(name.to_string(), "C=CN, O=甲\\, O=乙+OU=x, CN=A\\\\");
+        assert_eq!(DistinguishedName::parse(&name.to_string()), Some(name));
+        for broken in ["", "CN", "CN=", "=x", "CN=a,", "CN=a\\", "CN=a,,O=b"] {
+            assert_eq!(DistinguishedName::parse(broken), None, "{broken}");
+        }
+    }
+}

@@ -1,0 +1,467 @@
+//! The settings of one gateway: what its one TOML file may say, with unit and default of every key.
+//!
+//! An unknown key is refused, and every problem that can be seen is told at once, with its line. No secret stands in
+//! the file, only the paths of the files that hold them. What is named here is not opened here: `directlink serve
+//! --check` loads the certificates, keys and contracts. The reader's view, with an example: docs/settings.md.
+
+use std::{
+    collections::BTreeMap,
+    fmt, fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use crate::limits::Limits;
+
+mod reader;
+
+pub(crate) use reader::seconds;
+
+/// Everything one gateway is told. Paths in it are absolute, or relative to the working directory if the settings
+/// file was named so.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `[listen]`: the ports for banks.
+    pub listen: Listen,
+    /// `[admin]`: the port for operators.
+    pub admin: Admin,
+    /// `[ledger]`: where keys and outcomes are kept.
+    pub ledger: Ledger,
+    /// `[contracts]`: where the banks' contracts are.
+    pub contracts: Contracts,
+    /// `[[institution]]`: who may file, at least one.
+    pub institutions: Vec<Arc<Institution>>,
+    /// `[[registry]]`: where applications are sent.
+    pub registries: Vec<Arc<Registry>>,
+    /// `[[office]]`: who is in charge of which land.
+    pub offices: Vec<Office>,
+    /// `[routing]`: what else decides the office.
+    pub routing: Routing,
+    /// `[telemetry]`: logs and traces.
+    pub telemetry: Telemetry,
+    /// `[limits]`: what a bank may ask of the ports.
+    pub limits: Limits,
+}
+
+impl Settings {
+    /// Reads the settings file.
+    ///
+    /// # Errors
+    /// Every problem found, in order of line: never empty.
+    pub fn load(file: &Path) -> Result<Self, Vec<Problem>> {
+        let text = fs::read_to_string(file).map_err(|error| {
+            vec![Problem { file: file.to_owned(), line: None, message: error.to_string() }]
+        })?;
+        Self::parse(&text, file)
+    }
+
+    /// Reads settings from `text`; `file` is told in problems, and its folder is what relative paths start from.
+    ///
+    /// # Errors
+    /// Every problem found, in order of line: never empty.
+    pub fn parse(text: &str, file: &Path) -> Result<Self, Vec<Problem>> {
+        reader::read(text, file)
+    }
+}
+
+/// `[listen]`: where banks call. At least one of the two ports.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listen {
+    /// Address and port for HTTPS (HTTP/1.1 and HTTP/2). Default: not opened.
+    pub https: Option<SocketAddr>,
+    /// Address and port for length-prefixed messages over TLS; the institution's contract says which prefix.
+    /// Default: not opened.
+    pub tcp: Option<SocketAddr>,
+    /// PEM file: the gateway's certificate for banks, its chain after it. Required.
+    pub certificate: PathBuf,
+    /// PEM file: the private key of `certificate`. Required.
+    pub key: PathBuf,
+    /// PEM file: the authorities banks' certificates may be issued by. Required.
+    pub client_ca: PathBuf,
+}
+
+/// `[admin]`: the port for `/live`, `/ready` and `/metrics`.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Admin {
+    /// Address and port, without TLS. Nothing there asks who is asking: leave it on a loopback address unless the
+    /// network keeps others away. Default: `127.0.0.1:9090`.
+    pub address: SocketAddr,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { address: SocketAddr::from(([127, 0, 0, 1], 9090)) }
+    }
+}
+
+/// `[ledger]`: where keys and outcomes are kept.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    /// Which store. Default: SQLite in `ledger.db` beside the settings file.
+    pub store: Store,
+    /// `lease_seconds`: how long one process may work on a filing before another may take it over, in seconds; longer
+    /// than any registry's `deadline_seconds`. Default: 30.
+    pub lease: Duration,
+}
+
+/// The ledger's store: one of `sqlite` and `postgres`.
+#[derive(Debug, Clone)]
+pub enum Store {
+    /// `sqlite`: path of the database file, made if it does not exist. For one process on one machine.
+    Sqlite(PathBuf),
+    /// `postgres`: shared by all replicas.
+    Postgres {
+        /// `postgres`: a URL, `postgresql://user@host:port/database`, without a password.
+        url: String,
+        /// `password_file`: file that holds the password and nothing else. Default: no password is sent.
+        password_file: Option<PathBuf>,
+    },
+}
+
+/// `[contracts]`: where the banks' contracts are.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Contracts {
+    /// Folder that holds one folder per contract. Default: `contracts/banks`.
+    pub folder: PathBuf,
+}
+
+impl Default for Contracts {
+    fn default() -> Self {
+        Self { folder: PathBuf::from("contracts/banks") }
+    }
+}
+
+/// `[[institution]]`: one that may file, and the one certificate it is known by.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Institution {
+    /// Its name in the ledger, metrics and logs: letters, digits, `-` and `_`, at most 64. Never changed once used: the
+    /// idempotency keys are kept under it. Required.
+    pub id: String,
+    /// Its name as registries are told it. Required.
+    pub name: String,
+    /// `BANK`, `COURT`, `PROVIDENT_FUND` or `OTHER`. Required.
+    pub kind: InstitutionKind,
+    /// Folder of its contract, inside `contracts.folder`. Required.
+    pub contract: String,
+    /// `production`, or `test`: then an unknown leaf in a message is refused instead of dropped and counted.
+    /// Default: `production`.
+    #[serde(default)]
+    pub mode: InstitutionMode,
+    /// The distinguished name its certificate is issued by, in the certificate's order: `C=CN, O=…, CN=…`. Required.
+    pub certificate_issuer: String,
+    /// The subject alternative name its certificate holds: a DNS name, a URI or an e-mail address. Required.
+    pub certificate_san: String,
+    /// Codes its messages may name it by; a message that names another is refused. Default: none, codes are not
+    /// compared.
+    #[serde(default)]
+    pub codes: Vec<String>,
+}
+
+/// What an institution is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum InstitutionKind {
+    /// A bank (银行).
+    Bank,
+    /// A court (法院).
+    Court,
+    /// A housing provident fund (住房公积金).
+    ProvidentFund,
+    /// Another institution.
+    Other,
+}
+
+impl From<InstitutionKind> for proto::v1::InstitutionKind {
+    fn from(kind: InstitutionKind) -> Self {
+        match kind {
+            InstitutionKind::Bank => Self::Bank,
+            InstitutionKind::Court => Self::Court,
+            InstitutionKind::ProvidentFund => Self::ProvidentFund,
+            InstitutionKind::Other => Self::Other,
+        }
+    }
+}
+
+/// Whether an institution is trying things out or doing business.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum InstitutionMode {
+    /// An unknown leaf in a message is dropped and counted.
+    #[default]
+    Production,
+    /// An unknown leaf in a message is refused.
+    Test,
+}
+
+impl From<InstitutionMode> for adapters::Mode {
+    fn from(mode: InstitutionMode) -> Self {
+        match mode {
+            InstitutionMode::Production => Self::Production,
+            InstitutionMode::Test => Self::Test,
+        }
+    }
+}
+
+/// `[[registry]]`: one provincial registry that takes applications.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Registry {
+    /// Its name in the ledger, metrics and logs: letters, digits, `-` and `_`, at most 64. Required.
+    pub name: String,
+    /// `https://HOST:PORT` of its gRPC service. Required.
+    pub address: String,
+    /// The name its certificate must hold. Required.
+    pub server_name: String,
+    /// PEM file: the authorities its certificate may be issued by. Required.
+    pub ca: PathBuf,
+    /// PEM file: the gateway's certificate for this registry, its chain after it. Required.
+    pub certificate: PathBuf,
+    /// PEM file: the private key of `certificate`. Required.
+    pub key: PathBuf,
+    /// `deadline_seconds`: how long one call may take before its outcome counts as unknown, in seconds. Default: 20.
+    #[serde(
+        rename = "deadline_seconds",
+        deserialize_with = "reader::seconds",
+        default = "Registry::deadline_default"
+    )]
+    pub deadline: Duration,
+    /// Whether a submission with a key already used is certain to return the first case. If not, a lost answer may only
+    /// be asked for, never sent again. Default: false.
+    #[serde(default)]
+    pub idempotent: bool,
+}
+
+impl Registry {
+    fn deadline_default() -> Duration {
+        Duration::from_secs(20)
+    }
+}
+
+/// `[[office]]`: one registry office and the land it is in charge of.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Office {
+    /// The registry's own code for it. Required.
+    pub code: String,
+    /// Its name, as banks are told it. Required.
+    pub name: String,
+    /// The registry it is reached through: the `name` of a `[[registry]]`. Required.
+    pub registry: String,
+    /// Its administrative division, 6 digits. Required.
+    pub division: String,
+    /// Beginnings of unit codes (不动产单元代码) it is in charge of, of 6, 9, 12 or 19 characters; the longest that
+    /// fits decides. Required, at least one.
+    pub prefixes: Vec<String>,
+}
+
+/// `[routing]`: what else decides the office.
+#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Routing {
+    /// Administrative divisions that exist no more, and the one each has become: 6 digits = 6 digits. Default: none.
+    pub retired: BTreeMap<String, String>,
+}
+
+/// `[telemetry]`: logs and traces.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Telemetry {
+    /// `http://HOST:PORT` of the collector that takes OTLP over gRPC. Default: traces are not exported.
+    pub otlp: Option<String>,
+    /// One in how many exchanges is traced, where the bank's own `traceparent` has not decided it; 1 is all, 0 none.
+    /// Default: 10.
+    pub trace_one_in: u32,
+    /// What is logged: `error`, `warn`, `info`, `debug` or `trace`, or `part=level` pairs separated by commas. No level
+    /// logs a message's content. Default: `info`.
+    pub log: String,
+    /// Which of several replicas this is, in traces. Default: the host's name, or the process id where it is not told.
+    pub instance: Option<String>,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self { otlp: None, trace_one_in: 10, log: "info".to_owned(), instance: None }
+    }
+}
+
+/// One thing that is wrong with the settings, or with a file they name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The file it stands in.
+    pub file: PathBuf,
+    /// The line, from 1; `None` if it is about the whole file.
+    pub line: Option<usize>,
+    /// What is wrong and what to do instead.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}:", self.file.display())?;
+        if let Some(line) = self.line {
+            write!(out, "{line}:")?;
+        }
+        write!(out, " {}", self.message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALLEST: &str = r#"
+[listen]
+https = "127.0.0.1:0"
+certificate = "pki/gateway.pem"
+key = "pki/gateway.key"
+client_ca = "pki/banks.pem"
+[[institution]]
+id = "one"
+name = "一"
+kind = "BANK"
+contract = "one"
+certificate_issuer = "O=Somewhere, CN=Authority"
+certificate_san = "core.one.example"
+"#;
+
+    fn problems(text: &str) -> Vec<(usize, String)> {
+        let problems = Settings::parse(text, Path::new("etc/directlink.toml")).unwrap_err();
+        problems.into_iter().map(|problem| (problem.line.unwrap(), problem.message)).collect()
+    }
+
+    /// Each expected problem is a line and a part of its words.
+    fn assert_told(text: &str, expected: &[(usize, &str)]) {
+        let told = problems(text);
+        assert_eq!(told.len(), expected.len(), "{told:#?}");
+        for ((line, message), (expected_line, part)) in told.iter().zip(expected) {
+            assert_eq!(line, expected_line, "{told:#?}");
+            assert!(message.contains(part), "{message} does not say {part}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_said_has_a_default_and_paths_start_from_the_files_folder() {
+        let settings = Settings::parse(SMALLEST, Path::new("etc/directlink.toml")).unwrap();
+        assert_eq!(settings.listen.key, Path::new("etc/pki/gateway.key"));
+        assert!(
+            matches!(&settings.ledger.store, Store::Sqlite(path) if path == Path::new("etc/ledger.db"))
+        );
+        assert_eq!(settings.contracts.folder, Path::new("etc/contracts/banks"));
+        assert_eq!(settings.limits.body_bytes_max, 1024 * 1024);
+        assert_eq!(settings.institutions[0].mode, InstitutionMode::Production);
+    }
+
+    #[test]
+    fn a_fault_in_one_table_does_not_hide_those_of_others() {
+        let text = format!(
+            "{SMALLEST}{}",
+            r#"mood = "good"
+[limits]
+body_bytes_max = 0
+idle_seconds_max = 0
+[telemetry]
+log = "info"
+colour = true
+[ports]
+[[registry]]
+name = "north"
+address = "http://127.0.0.1:1"
+server_name = "registry.north.example"
+ca = "ca.pem"
+certificate = "c.pem"
+key = "k.pem"
+deadline_seconds = 30
+"#
+        );
+        assert_told(
+            &text,
+            &[
+                (14, "unknown field `mood`"),
+                (17, "at least 1 second"),
+                (20, "unknown field `colour`"),
+                (21, "unknown table `ports`"),
+                (24, "expected https://HOST:PORT"),
+                (29, "lease_seconds"),
+                (29, "shutdown_seconds_max"),
+            ],
+        );
+    }
+
+    #[test]
+    fn two_institutions_with_one_certificate_are_refused_however_it_is_written() {
+        let text = format!(
+            "{SMALLEST}{}",
+            r#"[[institution]]
+id = "one"
+name = "二"
+kind = "COURT"
+contract = "../two"
+certificate_issuer = "O = Somewhere,CN = Authority"
+certificate_san = "CORE.one.example"
+"#
+        );
+        assert_told(
+            &text,
+            &[
+                (15, "another institution"),
+                (18, "expected letters"),
+                (20, "`one` is known by this issuer and name too"),
+            ],
+        );
+    }
+
+    #[test]
+    fn two_offices_with_one_prefix_are_refused() {
+        let text = format!(
+            "{SMALLEST}{}",
+            r#"[[office]]
+code = "a"
+name = "甲"
+registry = "nowhere"
+division = "14010"
+prefixes = ["140105", "1401"]
+[[office]]
+code = "b"
+name = "乙"
+registry = "nowhere"
+division = "140105"
+prefixes = ["140105", "140105001002GB00001"]
+[routing]
+retired = { "140100" = "140101", "140101" = "140105" }
+"#
+        );
+        assert_told(
+            &text,
+            &[
+                (17, "no [[registry]]"),
+                (18, "expected 6 digits"),
+                (19, "`1401`"),
+                (23, "no [[registry]]"),
+                (25, "`140105` is with office `a` too"),
+                (27, "name the last"),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_password_does_not_stand_in_the_file_and_is_not_repeated() {
+        let url = r#"postgres = "postgresql://user:hush@127.0.0.1/db""#;
+        let told = problems(&format!("[ledger]\n{url}\n{SMALLEST}"));
+        assert!(
+            matches!(told.as_slice(), [(2, message)] if message.contains("password_file") && !message.contains("hush"))
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_done_without_is_missed() {
+        assert_told("[admin]\n", &[(1, "`listen` is missing"), (1, "`institution` is missing")]);
+        let told = problems("[listen]\nhttps = \n[admin\naddress = 1\n");
+        assert!(told.len() >= 2, "both syntax faults are told: {told:#?}");
+    }
+}

@@ -1,0 +1,480 @@
+//! Reads the settings file and says everything that is wrong with it.
+//!
+//! Each table is read by itself, so that a fault in one does not hide those of the others; what tables must be to each
+//! other is checked once all are read. Opens no file.
+
+use std::{
+    collections::HashMap,
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use serde::{Deserialize, Deserializer, de};
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue, ValueDeserializer},
+};
+
+use super::{
+    Admin, Contracts, Institution, Ledger, Listen, Office, Problem, Registry, Routing, Settings,
+    Store, Telemetry,
+};
+use crate::{identity::DistinguishedName, limits::Limits};
+
+pub(super) fn read(text: &str, file: &Path) -> Result<Settings, Vec<Problem>> {
+    let (document, faults) = DeTable::parse_recoverable(text);
+    let mut notes = Notes { text, found: Vec::new() };
+    for fault in faults {
+        notes.add(fault.span().unwrap_or(0..0), fault.message());
+    }
+    if !notes.found.is_empty() {
+        return Err(notes.into_problems(file)); // What follows would only repeat it.
+    }
+    let tables = Tables::read(document.into_inner(), &mut notes);
+    let settings = tables.check(&mut notes, file.parent().unwrap_or(Path::new("")));
+    match settings {
+        Some(settings) if notes.found.is_empty() => Ok(settings),
+        _ => Err(notes.into_problems(file)),
+    }
+}
+
+/// Reads whole seconds, at least one.
+pub(crate) fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    match u32::deserialize(from)? {
+        0 => Err(de::Error::custom("expected at least 1 second")),
+        whole => Ok(Duration::from_secs(whole.into())),
+    }
+}
+
+/// What was found wrong so far.
+struct Notes<'t> {
+    text: &'t str,
+    found: Vec<(usize, String)>,
+}
+
+impl Notes<'_> {
+    fn add(&mut self, span: Range<usize>, message: impl Into<String>) {
+        self.found.push((span.start, message.into()));
+    }
+
+    fn into_problems(mut self, file: &Path) -> Vec<Problem> {
+        self.found.sort_by_key(|(offset, _)| *offset);
+        let text = self.text.as_bytes();
+        let line =
+            |offset: usize| 1 + text.iter().take(offset).filter(|byte| **byte == b'\n').count();
+        self.found
+            .into_iter()
+            .map(|(offset, message)| Problem {
+                file: file.to_owned(),
+                line: Some(line(offset)),
+                message,
+            })
+            .collect()
+    }
+}
+
+/// A table as read, and where it and its keys stand.
+struct Placed<T> {
+    is: T,
+    table: Range<usize>,
+    keys: HashMap<String, Range<usize>>,
+}
+
+impl<T> Placed<T> {
+    fn of(&self, key: &str) -> Range<usize> {
+        self.keys.get(key).unwrap_or(&self.table).clone()
+    }
+}
+
+impl<T: Default> Default for Placed<T> {
+    fn default() -> Self {
+        Self { is: T::default(), table: 0..0, keys: HashMap::new() }
+    }
+}
+
+/// `[ledger]` as written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenLedger {
+    sqlite: Option<PathBuf>,
+    postgres: Option<String>,
+    password_file: Option<PathBuf>,
+    #[serde(deserialize_with = "seconds")]
+    lease_seconds: Duration,
+}
+
+impl Default for WrittenLedger {
+    fn default() -> Self {
+        Self {
+            sqlite: None,
+            postgres: None,
+            password_file: None,
+            lease_seconds: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The tables of the file, each read by itself; those with a fault are missing.
+#[derive(Default)]
+struct Tables {
+    listen: Option<Placed<Listen>>,
+    admin: Placed<Admin>,
+    ledger: Placed<WrittenLedger>,
+    contracts: Placed<Contracts>,
+    institutions: Vec<Placed<Institution>>,
+    registries: Vec<Placed<Registry>>,
+    offices: Vec<Placed<Office>>,
+    routing: Placed<Routing>,
+    telemetry: Placed<Telemetry>,
+    limits: Placed<Limits>,
+    /// Whether a `[[registry]]` was left out for its faults.
+    registries_unread: bool,
+    /// Tables that stand in the file, faulty ones too.
+    seen: Vec<String>,
+}
+
+impl Tables {
+    fn read(document: DeTable<'_>, notes: &mut Notes<'_>) -> Self {
+        let mut tables = Self::default();
+        for (key, value) in document {
+            let (name, at) = (key.get_ref().to_string(), key.span());
+            match name.as_str() {
+                "listen" => tables.listen = table(value, notes),
+                "admin" => tables.admin = table(value, notes).unwrap_or_default(),
+                "ledger" => tables.ledger = table(value, notes).unwrap_or_default(),
+                "contracts" => tables.contracts = table(value, notes).unwrap_or_default(),
+                "routing" => tables.routing = table(value, notes).unwrap_or_default(),
+                "telemetry" => tables.telemetry = table(value, notes).unwrap_or_default(),
+                "limits" => tables.limits = table(value, notes).unwrap_or_default(),
+                "institution" => tables.institutions = list(value, notes).0,
+                "registry" => (tables.registries, tables.registries_unread) = list(value, notes),
+                "office" => tables.offices = list(value, notes).0,
+                _ => notes.add(at, format!("unknown table `{name}`, expected {TABLES}")),
+            }
+            tables.seen.push(name);
+        }
+        tables
+    }
+
+    /// Checks what tables must be to each other, and makes paths start from `folder`. `None` if a table is missing
+    /// that cannot be done without; that is noted.
+    fn check(mut self, notes: &mut Notes<'_>, folder: &Path) -> Option<Settings> {
+        for name in ["listen", "institution"] {
+            if !self.seen.iter().any(|seen| seen == name) {
+                notes.add(0..0, format!("`{name}` is missing: without it nobody can be served"));
+            }
+        }
+        self.check_institutions(notes);
+        self.check_registries(notes);
+        self.check_offices(notes);
+        self.check_rest(notes);
+        let ledger = self.check_ledger(notes, folder);
+        let mut listen = self.listen?.is;
+        for path in [&mut listen.certificate, &mut listen.key, &mut listen.client_ca] {
+            *path = folder.join(&*path);
+        }
+        for registry in &mut self.registries {
+            let registry = &mut registry.is;
+            for path in [&mut registry.ca, &mut registry.certificate, &mut registry.key] {
+                *path = folder.join(&*path);
+            }
+        }
+        Some(Settings {
+            listen,
+            admin: self.admin.is,
+            ledger: ledger?,
+            contracts: Contracts { folder: folder.join(self.contracts.is.folder) },
+            institutions: self.institutions.into_iter().map(|placed| Arc::new(placed.is)).collect(),
+            registries: self.registries.into_iter().map(|placed| Arc::new(placed.is)).collect(),
+            offices: self.offices.into_iter().map(|placed| placed.is).collect(),
+            routing: self.routing.is,
+            telemetry: self.telemetry.is,
+            limits: self.limits.is,
+        })
+    }
+
+    fn check_institutions(&self, notes: &mut Notes<'_>) {
+        let mut by_id = HashMap::new();
+        let mut by_certificate = HashMap::new();
+        for placed in &self.institutions {
+            let it = &placed.is;
+            if !is_name(&it.id) {
+                notes.add(placed.of("id"), format!("`{}`: {NAME_FORM}", it.id));
+            }
+            if by_id.insert(&it.id, ()).is_some() {
+                notes
+                    .add(placed.of("id"), format!("another institution is called `{}` too", it.id));
+            }
+            if !is_name(&it.contract) {
+                notes.add(placed.of("contract"), format!("`{}`: {NAME_FORM}", it.contract));
+            }
+            if it.certificate_san.trim().is_empty() {
+                notes.add(
+                    placed.of("certificate_san"),
+                    "expected a DNS name, a URI or an e-mail address",
+                );
+            }
+            match DistinguishedName::parse(&it.certificate_issuer) {
+                None => notes.add(
+                    placed.of("certificate_issuer"),
+                    format!(
+                        "`{}`: expected a distinguished name, as `C=CN, O=…, CN=…`",
+                        it.certificate_issuer
+                    ),
+                ),
+                Some(issuer) => {
+                    let certificate = (issuer, it.certificate_san.to_ascii_lowercase());
+                    if let Some(other) = by_certificate.insert(certificate, &it.id) {
+                        notes.add(
+                            placed.of("certificate_san"),
+                            format!("`{other}` is known by this issuer and name too: give each its own certificate"),
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    fn check_registries(&self, notes: &mut Notes<'_>) {
+        let mut by_name = HashMap::new();
+        for placed in &self.registries {
+            let it = &placed.is;
+            if !is_name(&it.name) {
+                notes.add(placed.of("name"), format!("`{}`: {NAME_FORM}", it.name));
+            }
+            if by_name.insert(&it.name, ()).is_some() {
+                notes.add(
+                    placed.of("name"),
+                    format!("another registry is called `{}` too", it.name),
+                );
+            }
+            if !is_origin(&it.address, "https") {
+                notes.add(
+                    placed.of("address"),
+                    format!("`{}`: expected https://HOST:PORT", it.address),
+                );
+            }
+            if rustls::pki_types::ServerName::try_from(it.server_name.as_str()).is_err() {
+                notes
+                    .add(placed.of("server_name"), format!("`{}` is no host name", it.server_name));
+            }
+            let (lease, grace) = (self.ledger.is.lease_seconds, self.limits.is.shutdown_max);
+            if it.deadline >= lease {
+                notes.add(
+                    placed.of("deadline_seconds"),
+                    "must be shorter than `lease_seconds` in [ledger]: a call may not outlive its claim",
+                );
+            }
+            if it.deadline >= grace {
+                notes.add(
+                    placed.of("deadline_seconds"),
+                    "must be shorter than `shutdown_seconds_max` in [limits]: else a stop cuts calls off",
+                );
+            }
+        }
+    }
+
+    fn check_offices(&self, notes: &mut Notes<'_>) {
+        let mut by_code = HashMap::new();
+        let mut by_prefix: HashMap<&str, &str> = HashMap::new();
+        for placed in &self.offices {
+            let it = &placed.is;
+            if it.code.trim().is_empty() {
+                notes.add(placed.of("code"), "expected the registry's code for the office");
+            }
+            if by_code.insert((&it.registry, &it.code), ()).is_some() {
+                notes.add(
+                    placed.of("code"),
+                    format!("another office of `{}` has the code `{}`", it.registry, it.code),
+                );
+            }
+            // A registry with a fault was told of already: its name is not known then.
+            let known = self.registries.iter().any(|registry| registry.is.name == it.registry);
+            if !known && !self.registries_unread {
+                notes.add(
+                    placed.of("registry"),
+                    format!("no [[registry]] is called `{}`", it.registry),
+                );
+            }
+            if !is_division(&it.division) {
+                notes.add(placed.of("division"), format!("`{}`: expected 6 digits", it.division));
+            }
+            if it.prefixes.is_empty() {
+                notes.add(placed.of("prefixes"), "expected at least one beginning of unit codes");
+            }
+            for prefix in &it.prefixes {
+                if !is_unit_prefix(prefix) {
+                    notes.add(
+                        placed.of("prefixes"),
+                        format!("`{prefix}`: expected the first 6, 9, 12 or 19 characters of a unit code"),
+                    );
+                }
+                if let Some(other) = by_prefix.insert(prefix, &it.code) {
+                    notes.add(
+                        placed.of("prefixes"),
+                        format!(
+                            "`{prefix}` is with office `{other}` too: one office must be in charge"
+                        ),
+                    );
+                }
+            }
+        }
+    }
+
+    fn check_ledger(&self, notes: &mut Notes<'_>, folder: &Path) -> Option<Ledger> {
+        let (placed, it) = (&self.ledger, &self.ledger.is);
+        let store = match (&it.sqlite, &it.postgres) {
+            (Some(_), Some(_)) => {
+                notes.add(
+                    placed.of("postgres"),
+                    "expected one of `sqlite` and `postgres`, not both",
+                );
+                return None;
+            }
+            (None, Some(url)) => {
+                match url.parse::<tokio_postgres::Config>() {
+                    // The text is not told: a password may stand in it.
+                    Err(error) => {
+                        notes.add(placed.of("postgres"), format!("not a database URL: {error}"))
+                    }
+                    Ok(config) if config.get_password().is_some() => {
+                        notes.add(
+                            placed.of("postgres"),
+                            "holds a password: put it into a file, name that in `password_file`",
+                        );
+                    }
+                    Ok(_) => {}
+                }
+                let password_file = it.password_file.as_ref().map(|path| folder.join(path));
+                return Some(Ledger {
+                    store: Store::Postgres { url: url.clone(), password_file },
+                    lease: it.lease_seconds,
+                });
+            }
+            (Some(path), None) => folder.join(path),
+            (None, None) => folder.join("ledger.db"),
+        };
+        if it.password_file.is_some() {
+            notes.add(placed.of("password_file"), "only goes with `postgres`");
+        }
+        Some(Ledger { store: Store::Sqlite(store), lease: it.lease_seconds })
+    }
+
+    fn check_rest(&self, notes: &mut Notes<'_>) {
+        if let Some(listen) = &self.listen
+            && listen.is.https.is_none()
+            && listen.is.tcp.is_none()
+        {
+            notes.add(listen.table.clone(), "expected `https` or `tcp`, or both");
+        }
+        let retired = &self.routing.is.retired;
+        for (old, new) in retired {
+            let at = self.routing.of("retired");
+            if !is_division(old) || !is_division(new) {
+                notes.add(at, format!("`{old}` = `{new}`: expected 6 digits = 6 digits"));
+            } else if retired.contains_key(new) {
+                notes.add(at, format!("`{old}` = `{new}`: that one is retired too, name the last"));
+            }
+        }
+        let telemetry = &self.telemetry;
+        if let Some(otlp) = &telemetry.is.otlp
+            && !is_origin(otlp, "http")
+        {
+            notes.add(telemetry.of("otlp"), format!("`{otlp}`: expected http://HOST:PORT"));
+        }
+        if let Err(error) = telemetry.is.log.parse::<tracing_subscriber::filter::Targets>() {
+            notes.add(telemetry.of("log"), format!("`{}`: {error}", telemetry.is.log));
+        }
+        let limits = &self.limits;
+        if limits.is.header_bytes_max < 8192 {
+            notes.add(limits.of("header_bytes_max"), "expected at least 8192");
+        }
+        let counts = [
+            ("body_bytes_max", limits.is.body_bytes_max),
+            ("connections_max", limits.is.connections_max),
+            ("handshakes_max", limits.is.handshakes_max),
+        ];
+        for (key, count) in counts {
+            // The upper bound is that of a semaphore's permits, with room.
+            if count == 0 || count > COUNT_MAX {
+                notes.add(limits.of(key), format!("expected 1 to {COUNT_MAX}"));
+            }
+        }
+        if limits.is.http2_streams_max == 0 {
+            notes.add(limits.of("http2_streams_max"), "expected at least 1");
+        }
+    }
+}
+
+const TABLES: &str = "one of listen, admin, ledger, contracts, institution, registry, office, routing, telemetry, limits";
+const NAME_FORM: &str = "expected letters, digits, `-` and `_`, at most 64";
+const COUNT_MAX: usize = 1 << 30;
+
+/// Reads one `[table]`; `None` if it has a fault, which is noted.
+fn table<T: for<'de> Deserialize<'de>>(
+    value: Spanned<DeValue<'_>>,
+    notes: &mut Notes<'_>,
+) -> Option<Placed<T>> {
+    let table = value.span();
+    let keys = match value.get_ref() {
+        DeValue::Table(inner) => {
+            inner.iter().map(|(key, value)| (key.get_ref().to_string(), value.span())).collect()
+        }
+        _ => HashMap::new(),
+    };
+    match T::deserialize(ValueDeserializer::from(value)) {
+        Ok(is) => Some(Placed { is, table, keys }),
+        Err(fault) => {
+            notes.add(fault.span().unwrap_or(table), fault.message());
+            None
+        }
+    }
+}
+
+/// Reads all of a `[[table]]` that have no fault, and says whether one was left out.
+fn list<T: for<'de> Deserialize<'de>>(
+    value: Spanned<DeValue<'_>>,
+    notes: &mut Notes<'_>,
+) -> (Vec<Placed<T>>, bool) {
+    let at = value.span();
+    let DeValue::Array(items) = value.into_inner() else {
+        notes.add(at, "expected a list of tables, each under its own heading in [[ ]]");
+        return (Vec::new(), true);
+    };
+    let count = items.iter().count();
+    let read: Vec<_> = items.into_iter().filter_map(|item| table(item, notes)).collect();
+    let left_out = read.len() < count;
+    (read, left_out)
+}
+
+/// Whether it can stand in a metric's label, a file's name and a log line alike.
+fn is_name(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    (1..=64).contains(&text.len()) && text.bytes().all(fits)
+}
+
+fn is_division(text: &str) -> bool {
+    text.len() == 6 && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Divisions and cadastral areas are digits; rights letters follow from the 13th character on.
+fn is_unit_prefix(text: &str) -> bool {
+    let (digits, rest) = text.split_at_checked(12).unwrap_or((text, ""));
+    matches!(text.len(), 6 | 9 | 12 | 19)
+        && digits.bytes().all(|byte| byte.is_ascii_digit())
+        && rest.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase())
+}
+
+/// Whether it is scheme, host and port and nothing else.
+fn is_origin(text: &str, scheme: &str) -> bool {
+    text.parse::<http::Uri>().is_ok_and(|uri| {
+        uri.scheme_str() == Some(scheme)
+            && uri.host().is_some_and(|host| !host.is_empty())
+            && uri.port_u16().is_some()
+            && matches!(uri.path(), "" | "/")
+            && uri.query().is_none()
+            && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
+    })
+}
