@@ -1,0 +1,282 @@
+//! Tidiness that neither the compiler nor clippy sees. Every complaint says what to do instead.
+//!
+//! An exception is a line in `EXCEPTIONS` with its reason; one that nothing needs any more fails too. The rules are
+//! those of docs/architecture.md, "Invariants".
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+/// What is let off: the rule, the file, the reason.
+const EXCEPTIONS: &[(&str, &str, &str)] = &[];
+
+/// Folders that are made, not written.
+const MADE: &[&str] = &["target", ".git", "node_modules", "corpus", "artifacts"];
+
+#[test]
+fn every_rust_file_says_what_it_is_for() {
+    held("opens with //!", |file| {
+        let rust = file.is("rs") && !file.text.starts_with("//!");
+        let told = "open the file with `//!`: what it is for, what it never does, where its facts come from";
+        rust.then(|| told.to_owned()).into_iter().collect()
+    });
+}
+
+#[test]
+fn files_are_called_after_what_they_hold() {
+    const VAGUE: &[&str] =
+        &["util", "utils", "common", "helper", "helpers", "misc", "manager", "managers"];
+    held("a name that says something", |file| {
+        let stem = file
+            .path
+            .split('/')
+            .next_back()
+            .and_then(|name| name.split('.').next())
+            .unwrap_or_default();
+        let mut told = Vec::new();
+        if file.path.ends_with("/mod.rs") {
+            told.push(
+                "put it in `x.rs` beside `x/`: then the tab's name says where one is".to_owned(),
+            );
+        }
+        if file.is("rs") && VAGUE.contains(&stem) {
+            told.push("name the concept, or put it beside its one user".to_owned());
+        }
+        told
+    });
+}
+
+#[test]
+fn crates_depend_one_way_only() {
+    const ARROWS: &[(&str, &[&str])] = &[
+        ("proto", &[]),
+        ("adapters", &["proto"]),
+        ("gateway", &["proto", "adapters"]),
+        ("conformance-tests", &["proto", "adapters", "gateway"]),
+    ];
+    // What waits on the world has no place where bytes become messages.
+    const WORLDLY: &[&str] =
+        &["tokio", "hyper", "reqwest", "rustls", "tonic", "rand", "tracing", "opentelemetry"];
+    let house: BTreeSet<&str> = ARROWS.iter().map(|(name, _)| *name).collect();
+    held("crate arrows", |file| {
+        let Some((name, allowed)) =
+            ARROWS.iter().find(|(name, _)| file.path == format!("{name}/Cargo.toml"))
+        else {
+            return Vec::new();
+        };
+        let wrong = dependencies(&file.text).into_iter().filter(|dependency| {
+            let inside =
+                house.contains(dependency.as_str()) && !allowed.contains(&dependency.as_str());
+            inside || (*name == "adapters" && WORLDLY.contains(&dependency.as_str()))
+        });
+        wrong
+            .map(|dependency| {
+                format!("`{name}` may not use `{dependency}`: see docs/architecture.md")
+            })
+            .collect()
+    });
+}
+
+#[test]
+fn no_code_knows_a_bank_or_a_registry() {
+    let names = known_names().unwrap();
+    assert!(!names.is_empty(), "no contract was found");
+    held("no bank in code", |file| {
+        let product = file.path.starts_with("proto/")
+            || file.path.starts_with("adapters/")
+            || file.path.starts_with("gateway/");
+        if !product || !file.is("rs") || file.path.contains("/tests/") {
+            return Vec::new();
+        }
+        let code = file.text.split("#[cfg(test)]").next().unwrap_or_default();
+        let words: BTreeSet<&str> = words(code).collect();
+        let found = names.iter().filter(|name| {
+            if name.is_ascii() {
+                words.contains(name.as_str())
+            } else {
+                code.contains(name.as_str())
+            }
+        });
+        found
+            .map(|name| format!("`{name}` belongs in a contract under contracts/, as data"))
+            .collect()
+    });
+}
+
+#[test]
+fn a_crate_confined_to_one_file_stays_there() {
+    const CONFINED: &[(&str, &str)] = &[("backoff", "gateway/src/retry.rs")];
+    held("confined crates", |file| {
+        let used = CONFINED.iter().filter(|(name, home)| {
+            let path = format!("{name}::");
+            file.is("rs")
+                && file.path != *home
+                && code_lines(&file.text).any(|line| line.contains(&path))
+        });
+        used.map(|(name, home)| format!("`{name}` is used in {home} only: ask that file")).collect()
+    });
+}
+
+#[test]
+fn nothing_is_left_for_later_in_code() {
+    let marks =
+        [concat!("FIX", "ME"), concat!("XX", "X"), concat!("TO", "DO"), concat!("HA", "CK")];
+    held("no leftover marks", |file| {
+        let source = ["rs", "toml", "proto", "sql", "yaml"].iter().any(|kind| file.is(kind));
+        let found =
+            marks.iter().filter(|mark| source && words(&file.text).any(|word| word == **mark));
+        found
+            .map(|mark| {
+                format!("`{mark}`: do it, or file an issue and say in the comment what holds now")
+            })
+            .collect()
+    });
+}
+
+#[test]
+fn no_test_is_switched_off() {
+    let switch = concat!("#[", "ignore");
+    held("no ignored test", |file| {
+        let off = file.is("rs") && file.text.contains(switch);
+        let told = "assert what is true today and say why, or delete the test";
+        off.then(|| told.to_owned()).into_iter().collect()
+    });
+}
+
+#[test]
+fn no_file_knows_somebodys_machine() {
+    let roots = ["home", "root", "work", "Users"].map(|root| format!("/{root}/"));
+    held("no machine paths", |file| {
+        let found = roots.iter().filter(|root| {
+            let mut places = file.text.match_indices(root.as_str());
+            // After a letter it is a part of an address or of a relative path.
+            places.any(|(at, _)| {
+                !file.text[..at]
+                    .ends_with(|c: char| c.is_ascii_alphanumeric() || "._-}>)*".contains(c))
+            })
+        });
+        found
+            .map(|root| {
+                format!("`{root}…` is a path on one machine: make it relative or a setting")
+            })
+            .collect()
+    });
+}
+
+/// A file of the tree.
+struct File {
+    /// Path from the root, with `/`.
+    path: String,
+    text: String,
+}
+
+impl File {
+    fn is(&self, extension: &str) -> bool {
+        Path::new(&self.path).extension().is_some_and(|found| found == extension)
+    }
+}
+
+/// Applies a rule to every text file of the tree; what it says counts unless excepted, and an exception must count.
+fn held(rule: &str, complaints: impl Fn(&File) -> Vec<String>) {
+    let mut told = Vec::new();
+    let mut needed = BTreeSet::new();
+    for file in tree().unwrap_or_default() {
+        let complaints = complaints(&file);
+        match EXCEPTIONS.iter().find(|(of, path, _)| *of == rule && *path == file.path) {
+            Some((_, path, _)) if !complaints.is_empty() => _ = needed.insert(*path),
+            Some(_) => {}
+            None => {
+                told.extend(complaints.into_iter().map(|words| format!("{}: {words}", file.path)))
+            }
+        }
+    }
+    for (_, path, _) in
+        EXCEPTIONS.iter().filter(|(of, path, _)| *of == rule && !needed.contains(path))
+    {
+        told.push(format!("{path}: the exception is needed no more: remove it"));
+    }
+    assert!(told.is_empty(), "{rule}:\n{}", told.join("\n"));
+}
+
+#[test]
+fn the_tree_is_found() {
+    let paths: Vec<String> = tree().unwrap().into_iter().map(|file| file.path).collect();
+    assert!(paths.contains(&"conformance-tests/tests/tidy.rs".to_owned()), "{paths:?}");
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// All text files; what is not UTF-8 is a golden case, not ours to judge.
+fn tree() -> Result<Vec<File>> {
+    let root = root();
+    let mut files = Vec::new();
+    let mut folders = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+            let entry = entry?;
+            let (path, name) = (entry.path(), entry.file_name());
+            if MADE.iter().any(|made| name == *made) {
+                continue;
+            }
+            if entry.file_type()?.is_dir() {
+                folders.push(path);
+            } else if let Ok(text) = fs::read_to_string(&path) {
+                let path = path.strip_prefix(&root)?.to_string_lossy().replace('\\', "/");
+                files.push(File { path, text });
+            }
+        }
+    }
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(files)
+}
+
+/// What only contracts may know: the folders' names, the banks' names, and the tags of the templates that are words
+/// of a bank (pinyin initials, or not ASCII at all).
+fn known_names() -> Result<BTreeSet<String>> {
+    let mut names = BTreeSet::new();
+    for file in tree()? {
+        let Some(path) = file
+            .path
+            .strip_prefix("contracts/banks/")
+            .or(file.path.strip_prefix("contracts/registries/"))
+        else {
+            continue;
+        };
+        let Some((folder, inside)) = path.split_once('/') else { continue };
+        names.insert(folder.to_owned());
+        if inside == "contract.toml" {
+            let contract: toml::Table = file.text.parse()?;
+            names.extend(contract.get("bank").and_then(|bank| bank.as_str()).map(str::to_owned));
+        }
+        if !inside.contains('/') && file.is("xml") {
+            names.extend(tags(&file.text).map(str::to_owned));
+        }
+    }
+    Ok(names)
+}
+
+/// Tags of an XML template in capitals alone, four letters or more: short ones are words of anybody.
+fn tags(template: &str) -> impl Iterator<Item = &str> {
+    let names = template.split('<').skip(1).map(|tag| words(tag).next().unwrap_or_default());
+    names.filter(|name| name.len() >= 4 && name.chars().all(|c| c.is_ascii_uppercase()))
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| !word.is_empty())
+}
+
+fn code_lines(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter(|line| !line.trim_start().starts_with("//"))
+}
+
+/// Names of everything a manifest depends on: to run, to build, to test.
+fn dependencies(manifest: &str) -> Vec<String> {
+    let Ok(manifest) = manifest.parse::<toml::Table>() else { return Vec::new() };
+    let sections = ["dependencies", "build-dependencies", "dev-dependencies"];
+    let tables = sections.iter().filter_map(|section| manifest.get(*section)?.as_table());
+    tables.flat_map(|table| table.keys().cloned()).collect()
+}
