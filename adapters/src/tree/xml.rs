@@ -1,0 +1,505 @@
+//! XML text to a tree: XML 1.0 (fifth edition) with namespaces, and no DOCTYPE.
+//!
+//! quick-xml finds where tags, text and comments begin and end. What it does not refuse is refused here: names and
+//! characters, end tags, attributes, references, declarations, namespaces, one root. Nothing outside the text is ever
+//! read, and what the XML declaration says of the charset is not believed: the contract decides.
+
+#![deny(clippy::indexing_slicing, clippy::string_slice, clippy::arithmetic_side_effects)]
+
+mod markup;
+
+use std::borrow::Cow;
+
+use quick_xml::Reader;
+use quick_xml::events::Event;
+
+use self::markup::{Cursor, is_blank};
+use super::{Arena, DEPTH_MAX, Kind, Node, NodeId, SyntaxFault, Tree};
+use crate::fault::FaultCode;
+
+pub use self::markup::{NotXml, cdata, escape_attribute, escape_text};
+
+/// The namespace of namespace declarations.
+pub const XMLNS: &str = "http://www.w3.org/2000/xmlns/";
+
+/// The namespace of the prefix `xml`, which needs no declaration.
+pub const XML: &str = "http://www.w3.org/XML/1998/namespace";
+
+/// Attributes of one element; no known dialect has more than a dozen. Comparing each with each stays cheap.
+pub const ATTRIBUTES_MAX: usize = 256;
+
+/// Reads one XML document. A byte order mark before it is passed over.
+///
+/// # Errors
+/// XML_SYNTAX where reading had to stop: a wrong end tag at its `<`, an attribute at its name, a reference at its `&`,
+/// an unfinished document at its end. DOCTYPE_REFUSED at its `<`. TOO_DEEP at the `<` of an element on level 33.
+pub fn parse(text: &str) -> Result<Tree<'_>, SyntaxFault> {
+    parse_with_prefixes(text, &[])
+}
+
+/// Reads one XML document in which some prefixes need no declaration: templates use the language's own (`c:each`).
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_with_prefixes<'t>(
+    text: &'t str,
+    prefixes: &[(&'t str, &'t str)],
+) -> Result<Tree<'t>, SyntaxFault> {
+    let Some(stop) = markup::first_illegal(text) else {
+        return Reading::new(text, prefixes).document();
+    };
+    // A character that XML cannot hold ends the reading, unless something before it already has.
+    let before = text.get(..stop).map(|head| Reading::new(head, prefixes).document());
+    match before {
+        Some(Err(fault)) if fault.at < stop => Err(fault),
+        _ => Err(syntax(stop)),
+    }
+}
+
+fn syntax(at: usize) -> SyntaxFault {
+    SyntaxFault::new(FaultCode::XmlSyntax, at)
+}
+
+struct Reading<'t> {
+    text: &'t str,
+    arena: Arena<'t>,
+    /// Prefix (empty: the default namespace) and what it is bound to (empty: nothing), innermost last.
+    bindings: Vec<(Cow<'t, str>, Cow<'t, str>)>,
+    /// For each open element, how many bindings there were before it.
+    bindings_before: Vec<usize>,
+}
+
+/// How a tag ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// `>`
+    Open,
+    /// `/>`
+    Empty,
+    /// The text ends first.
+    Unfinished,
+}
+
+impl<'t> Reading<'t> {
+    fn new(text: &'t str, prefixes: &[(&'t str, &'t str)]) -> Self {
+        let bound =
+            prefixes.iter().map(|(prefix, uri)| (Cow::Borrowed(*prefix), Cow::Borrowed(*uri)));
+        Self {
+            text,
+            arena: Arena::with_capacity(nodes_likely(text)),
+            bindings: bound.collect(),
+            bindings_before: Vec::with_capacity(DEPTH_MAX),
+        }
+    }
+
+    fn document(mut self) -> Result<Tree<'t>, SyntaxFault> {
+        let (base, body) = match self.text.strip_prefix('\u{feff}') {
+            Some(body) => (self.text.len().saturating_sub(body.len()), body),
+            None => (0, self.text),
+        };
+        if body.starts_with('\u{feff}') {
+            return Err(syntax(base)); // quick-xml would pass over a second mark.
+        }
+        let mut reader = Reader::from_str(body);
+        let checks = reader.config_mut();
+        checks.check_end_names = false; // Done here, where the offset is known.
+        checks.allow_unmatched_ends = true;
+        loop {
+            let at = base.saturating_add(position(&reader));
+            let event = reader.read_event();
+            let end = base.saturating_add(position(&reader));
+            match event {
+                Ok(Event::Start(_)) => self.start(at, end, Ending::Open)?,
+                Ok(Event::Empty(_)) => self.start(at, end, Ending::Empty)?,
+                Ok(Event::End(_)) => self.end(at, end)?,
+                Ok(Event::Text(_)) => self.text(at, end)?,
+                Ok(Event::GeneralRef(_)) => self.reference(at)?,
+                Ok(Event::CData(_)) => self.cdata(at, end)?,
+                Ok(Event::Comment(_)) => markup::comment(self.text, at)?,
+                Ok(Event::PI(_)) => markup::instruction(self.text, at)?,
+                Ok(Event::Decl(_)) if at == base => markup::declaration(self.text, at, end)?,
+                Ok(Event::Decl(_)) => return Err(syntax(at)),
+                Ok(Event::DocType(_)) => {
+                    return Err(SyntaxFault::new(FaultCode::DoctypeRefused, at));
+                }
+                Ok(Event::Eof) => break,
+                Err(_) => return Err(self.broken(at)),
+            }
+        }
+        if self.arena.nodes.is_empty() || !self.arena.open.is_empty() {
+            return Err(syntax(self.text.len()));
+        }
+        Ok(Tree { source: self.text, nodes: self.arena.nodes })
+    }
+
+    /// Where exactly markup is broken that quick-xml found no end of.
+    fn broken(mut self, at: usize) -> SyntaxFault {
+        let rest = self.text.get(at..).unwrap_or_default();
+        let unfinished = syntax(self.text.len());
+        let begun = |markup: &str| markup.starts_with(rest);
+        let found = match rest.as_bytes() {
+            [b'<', b'!', ..] if markup::is_doctype(rest) => {
+                Err(SyntaxFault::new(FaultCode::DoctypeRefused, at))
+            }
+            [b'<', b'!', b'-', b'-', ..] => markup::comment(self.text, at),
+            [b'<', b'!', ..] => {
+                let known = rest.starts_with("<![CDATA[");
+                let may_become = begun("<!--") || begun("<![CDATA[") || begun("<!DOCTYPE");
+                if known || may_become { Ok(()) } else { Err(syntax(at)) }
+            }
+            [b'<', b'?', ..] => markup::instruction(self.text, at),
+            [b'<', b'/', ..] => markup::end_name(self.text, at).map(|_| ()),
+            [b'<', ..] => self.start(at, self.text.len(), Ending::Unfinished),
+            [b'&', ..] => self.reference(at),
+            _ => Ok(()),
+        };
+        found.err().unwrap_or(unfinished)
+    }
+
+    /// A start or empty tag, from its `<` to behind its `>`.
+    fn start(&mut self, at: usize, end: usize, ending: Ending) -> Result<(), SyntaxFault> {
+        if self.arena.open.len() >= DEPTH_MAX {
+            return Err(SyntaxFault::new(FaultCode::TooDeep, at));
+        }
+        if self.arena.open.is_empty() && !self.arena.nodes.is_empty() {
+            return Err(syntax(at)); // A second root.
+        }
+        let closing = match ending {
+            Ending::Open => 1,
+            Ending::Empty => 2,
+            Ending::Unfinished => 0,
+        };
+        let mut tag =
+            Cursor { text: self.text, at: at.saturating_add(1), end: end.saturating_sub(closing) };
+        let name = tag.name()?;
+        let id = self.push(Node {
+            kind: Kind::Element,
+            name: Cow::Borrowed(name),
+            namespace: None,
+            text: Cow::Borrowed(""),
+            at,
+            value_at: end,
+            first_child: None,
+            next_sibling: None,
+        })?;
+        self.arena.open(id);
+        self.bindings_before.push(self.bindings.len());
+        let attributes_from = self.arena.nodes.len();
+        self.attributes(&mut tag)?;
+        if ending != Ending::Unfinished {
+            self.resolve(id, attributes_from)?;
+        }
+        if ending == Ending::Empty {
+            self.close();
+        }
+        Ok(())
+    }
+
+    fn attributes(&mut self, tag: &mut Cursor<'t>) -> Result<(), SyntaxFault> {
+        let from = self.arena.nodes.len();
+        loop {
+            let blank = tag.skip_blanks();
+            if tag.is_at_end() {
+                return Ok(());
+            }
+            let at = tag.at;
+            if !blank {
+                return Err(syntax(at));
+            }
+            let name = tag.name()?;
+            let earlier = self.arena.nodes.get(from..).unwrap_or_default();
+            if earlier.len() >= ATTRIBUTES_MAX || earlier.iter().any(|node| node.name == name) {
+                return Err(syntax(at));
+            }
+            tag.skip_blanks();
+            tag.expect(b'=')?;
+            tag.skip_blanks();
+            let (value_at, raw) = tag.quoted()?;
+            let text = markup::attribute_text(raw, value_at)?;
+            let namespace = self.declare(name, &text, at)?;
+            self.push(Node {
+                kind: Kind::Attribute,
+                name: Cow::Borrowed(name),
+                namespace,
+                text,
+                at,
+                value_at,
+                first_child: None,
+                next_sibling: None,
+            })?;
+        }
+    }
+
+    /// Binds a prefix if the attribute is a namespace declaration, and gives the namespace of such attributes.
+    /// Source: Namespaces in XML 1.0, sections 2.2, 3 and 6.1.
+    fn declare(
+        &mut self,
+        name: &'t str,
+        uri: &Cow<'t, str>,
+        at: usize,
+    ) -> Result<Option<Cow<'t, str>>, SyntaxFault> {
+        let prefix = match name.strip_prefix("xmlns") {
+            Some("") => "",
+            Some(rest) => match rest.strip_prefix(':') {
+                Some(prefix) => prefix,
+                None => return Ok(None),
+            },
+            None => return Ok(None),
+        };
+        let legal = match (prefix, uri.as_ref()) {
+            ("xml", uri) => uri == XML,
+            ("xmlns", _) | (_, XML | XMLNS) => false,
+            (prefix, uri) => prefix.is_empty() || !uri.is_empty(),
+        };
+        if !legal {
+            return Err(syntax(at));
+        }
+        self.bindings.push((Cow::Borrowed(prefix), uri.clone()));
+        Ok(Some(Cow::Borrowed(XMLNS)))
+    }
+
+    /// Looks up the prefixes of an element and its attributes.
+    fn resolve(&mut self, element: NodeId, attributes_from: usize) -> Result<(), SyntaxFault> {
+        let attributes_end = self.arena.nodes.len();
+        for index in attributes_from..attributes_end {
+            let Some(node) = self.arena.nodes.get(index) else { continue };
+            let Some((prefix, local)) = node.name.split_once(':') else { continue };
+            if node.namespace.is_some() {
+                continue;
+            }
+            let namespace = self.bound(prefix).ok_or_else(|| syntax(node.at))?;
+            let earlier = self.arena.nodes.get(attributes_from..index).unwrap_or_default();
+            if earlier.iter().any(|other| {
+                other.local_name() == local && other.namespace.as_ref() == Some(&namespace)
+            }) {
+                return Err(syntax(node.at));
+            }
+            if let Some(node) = self.arena.nodes.get_mut(index) {
+                node.namespace = Some(namespace);
+            }
+        }
+        let Some(node) = self.arena.node(element) else { return Ok(()) };
+        let namespace = match node.name.split_once(':') {
+            Some((prefix, _)) => Some(self.bound(prefix).ok_or_else(|| syntax(node.at))?),
+            None => self.bound("").filter(|uri| !uri.is_empty()),
+        };
+        if let Some(node) = self.arena.node_mut(element) {
+            node.namespace = namespace;
+        }
+        Ok(())
+    }
+
+    fn bound(&self, prefix: &str) -> Option<Cow<'t, str>> {
+        if prefix == "xml" {
+            return Some(Cow::Borrowed(XML));
+        }
+        self.bindings.iter().rev().find(|(bound, _)| bound == prefix).map(|(_, uri)| uri.clone())
+    }
+
+    /// An end tag, from its `<` to behind its `>`.
+    fn end(&mut self, at: usize, end: usize) -> Result<(), SyntaxFault> {
+        let (name, mut after) = markup::end_name(self.text, at)?;
+        let open = self.arena.open.last().and_then(|open| self.arena.node(open.node));
+        if open.is_none_or(|node| node.name != name) {
+            return Err(syntax(at));
+        }
+        after.end = end.saturating_sub(1);
+        after.skip_blanks();
+        if !after.is_at_end() {
+            return Err(syntax(after.at));
+        }
+        self.close();
+        Ok(())
+    }
+
+    fn close(&mut self) {
+        self.arena.open.pop();
+        if let Some(before) = self.bindings_before.pop() {
+            self.bindings.truncate(before);
+        }
+    }
+
+    fn text(&mut self, at: usize, end: usize) -> Result<(), SyntaxFault> {
+        let raw = self.text.get(at..end).unwrap_or_default();
+        if let Some(stop) = raw.find("]]>") {
+            return Err(syntax(at.saturating_add(stop)));
+        }
+        let blank = raw.bytes().all(is_blank);
+        if self.arena.open.is_empty() {
+            let stray = raw.bytes().position(|byte| !is_blank(byte)).unwrap_or_default();
+            return if blank { Ok(()) } else { Err(syntax(at.saturating_add(stray))) };
+        }
+        // Indentation between children is nobody's text; the same rule stands in `element_offset`.
+        if blank && self.has_elements() {
+            return Ok(());
+        }
+        self.append(at, markup::line_ends(raw));
+        Ok(())
+    }
+
+    fn cdata(&mut self, at: usize, end: usize) -> Result<(), SyntaxFault> {
+        if self.arena.open.is_empty() {
+            return Err(syntax(at));
+        }
+        let from = at.saturating_add(markup::CDATA.len());
+        let raw = self.text.get(from..end.saturating_sub("]]>".len())).unwrap_or_default();
+        self.append(from, markup::line_ends(raw));
+        Ok(())
+    }
+
+    fn reference(&mut self, at: usize) -> Result<(), SyntaxFault> {
+        let rest = self.text.get(at..).unwrap_or_default();
+        let (character, _) = markup::reference(rest, at)?;
+        if self.arena.open.is_empty() {
+            return Err(syntax(at));
+        }
+        self.append(at, Cow::Owned(character.to_string()));
+        Ok(())
+    }
+
+    fn has_elements(&self) -> bool {
+        let last = self.arena.open.last().and_then(|open| open.last_child);
+        last.and_then(|id| self.arena.node(id)).is_some_and(|node| node.kind == Kind::Element)
+    }
+
+    /// Adds a piece of character data to the innermost element's text.
+    fn append(&mut self, at: usize, piece: Cow<'t, str>) {
+        let id = self.arena.open.last().map(|open| open.node);
+        let Some(node) = id.and_then(|id| self.arena.node_mut(id)) else { return };
+        if node.text.is_empty() {
+            node.text = piece;
+            node.value_at = at;
+        } else {
+            node.text.to_mut().push_str(&piece);
+        }
+    }
+
+    fn push(&mut self, node: Node<'t>) -> Result<NodeId, SyntaxFault> {
+        let at = node.at;
+        self.arena.push(node).ok_or_else(|| syntax(at))
+    }
+}
+
+fn position(reader: &Reader<&[u8]>) -> usize {
+    usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX)
+}
+
+/// Two `<` an element and two quotes an attribute: exact but for comments and empty tags.
+fn nodes_likely(text: &str) -> usize {
+    let marks = text.bytes().filter(|byte| matches!(byte, b'<' | b'"')).count();
+    marks.checked_div(2).unwrap_or_default().saturating_add(2)
+}
+
+/// Where a byte of an element's text stands; `value_at` as in [`Node`]. The source is known to be well formed.
+pub(super) fn element_offset(source: &str, value_at: usize, text_offset: usize) -> usize {
+    let mut place = Place { at: value_at, left: text_offset };
+    let before = source.get(..value_at).unwrap_or_default();
+    if before.ends_with("/>") {
+        return value_at; // An empty tag: what follows is not inside.
+    }
+    let mut rest = source.get(value_at..).unwrap_or_default();
+    let mut depth = 0_usize;
+    let mut had_elements = false;
+    if before.ends_with(markup::CDATA) {
+        let (raw, after) = rest.split_once("]]>").unwrap_or((rest, ""));
+        if place.pass_raw(source, raw) {
+            return place.at;
+        }
+        rest = after;
+    }
+    loop {
+        let (piece, after) = markup::split_piece(rest);
+        if piece.is_empty() {
+            return place.at;
+        }
+        rest = after;
+        if piece.starts_with("<!--") || piece.starts_with("<?") {
+            continue;
+        }
+        if let Some(inside) = piece.strip_prefix(markup::CDATA) {
+            let raw = inside.strip_suffix("]]>").unwrap_or(inside);
+            if depth == 0 && place.pass_raw(source, raw) {
+                return place.at;
+            }
+        } else if piece.starts_with("</") {
+            match depth.checked_sub(1) {
+                Some(outer) => depth = outer,
+                None => return place.at,
+            }
+        } else if piece.starts_with('<') {
+            had_elements = true;
+            if !piece.ends_with("/>") {
+                depth = depth.saturating_add(1);
+            }
+        } else if depth > 0 || (had_elements && piece.bytes().all(is_blank)) {
+            continue;
+        } else if piece.starts_with('&') {
+            let length =
+                markup::reference(piece, 0).map_or(1, |(character, _)| character.len_utf8());
+            if place.pass(source, piece, length) {
+                return place.at;
+            }
+        } else if place.pass_raw(source, piece) {
+            return place.at;
+        }
+    }
+}
+
+/// Where a byte of an attribute's text stands; `value_at` is the first byte inside its quotes.
+pub(super) fn attribute_offset(source: &str, value_at: usize, text_offset: usize) -> usize {
+    let mut place = Place { at: value_at, left: text_offset };
+    let quote = source.get(..value_at).and_then(|before| before.chars().next_back());
+    let rest = source.get(value_at..).unwrap_or_default();
+    let mut rest = quote.and_then(|quote| rest.split(quote).next()).unwrap_or_default();
+    while !rest.is_empty() {
+        let (piece, after) = markup::split_piece(rest);
+        rest = after;
+        let found = match markup::reference(piece, 0) {
+            Ok((character, _)) => place.pass(source, piece, character.len_utf8()),
+            Err(_) => place.pass_raw(source, piece),
+        };
+        if found {
+            break;
+        }
+    }
+    place.at
+}
+
+/// A walk through the source, counting unescaped bytes.
+struct Place {
+    /// The answer so far: the byte looked for, or the end of what was passed.
+    at: usize,
+    /// Unescaped bytes still to pass.
+    left: usize,
+}
+
+impl Place {
+    /// Passes a piece of the source that reads as `length` bytes; true if the byte looked for is among them.
+    fn pass(&mut self, source: &str, piece: &str, length: usize) -> bool {
+        // Pieces are parts of the source, so the distance of their beginnings is an offset.
+        let at = piece.as_ptr().addr().saturating_sub(source.as_ptr().addr());
+        self.at = at;
+        match self.left.checked_sub(length) {
+            Some(left) => {
+                self.left = left;
+                self.at = at.saturating_add(piece.len());
+                false
+            }
+            None => true,
+        }
+    }
+
+    /// Passes text without references, in which a carriage return and line feed read as one byte.
+    fn pass_raw(&mut self, source: &str, raw: &str) -> bool {
+        let mut rest = raw;
+        while let Some(character) = rest.chars().next() {
+            let length = if rest.starts_with("\r\n") { 2 } else { character.len_utf8() };
+            let (piece, after) = rest.split_at_checked(length).unwrap_or((rest, ""));
+            if self.pass(source, piece, if length == 2 && character == '\r' { 1 } else { length }) {
+                return true;
+            }
+            rest = after;
+        }
+        false
+    }
+}
