@@ -6,6 +6,7 @@
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
+use proto::v1;
 use rustls::pki_types::CertificateDer;
 use x509_parser::{
     certificate::X509Certificate,
@@ -25,14 +26,34 @@ pub struct VerifiedBank {
 }
 
 impl VerifiedBank {
-    /// The institution, as settings describe it.
-    pub fn institution(&self) -> &Arc<Institution> {
-        &self.institution
-    }
-
     /// Its name in the ledger, metrics and logs.
     pub fn id(&self) -> &str {
         &self.institution.id
+    }
+
+    /// The institution, as registries are told it.
+    pub fn institution(&self) -> v1::Institution {
+        let Institution { id, name, kind, .. } = &*self.institution;
+        v1::Institution {
+            id: id.clone(),
+            name: name.clone(),
+            kind: v1::InstitutionKind::from(*kind).into(),
+        }
+    }
+
+    /// The name of its contract.
+    pub fn contract(&self) -> &str {
+        &self.institution.contract
+    }
+
+    /// Whether it is trying things out or doing business.
+    pub fn mode(&self) -> adapters::Mode {
+        self.institution.mode.into()
+    }
+
+    /// Codes its messages may name it by; none: codes are not compared.
+    pub fn codes(&self) -> &[String] {
+        &self.institution.codes
     }
 
     /// The certificate it showed, in DER; what a registry is shown as RFC 9440 `client-cert`.

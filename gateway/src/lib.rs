@@ -4,3 +4,4 @@ pub mod identity;
 pub mod ledger;
 pub mod limits;
 pub mod settings;
+pub mod tls;

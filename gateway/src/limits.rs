@@ -18,7 +18,8 @@ pub struct Limits {
     #[serde(rename = "handshake_seconds_max", deserialize_with = "seconds")]
     pub handshake_max: Duration,
     /// `header_seconds_max`: how long the head of an HTTP/1.1 request, or the prefix of a length-prefixed message, may
-    /// take from its first byte on, in seconds. Default: 10.
+    /// take from its first byte on, in seconds; HTTP/1.1 is looked at as often, so it may take twice as long.
+    /// Default: 10.
     #[serde(rename = "header_seconds_max", deserialize_with = "seconds")]
     pub header_max: Duration,
     /// `body_seconds_max`: how long the rest of a message may take, in seconds. Default: 30.
@@ -30,9 +31,11 @@ pub struct Limits {
     /// `idle_seconds_max`: how long a connection is kept on which nothing is asked, in seconds. Default: 300.
     #[serde(rename = "idle_seconds_max", deserialize_with = "seconds")]
     pub idle_max: Duration,
-    /// Most connections of all banks together; further ones wait in the system's queue. Default: 4,096.
+    /// Most connections of known banks, both ports together; further ones are closed after the handshake.
+    /// Default: 4,096.
     pub connections_max: usize,
-    /// Most TLS handshakes at a time; they cost the most. Default: 64.
+    /// Most callers at a time on each port that have not yet proved who they are; further ones wait in the system's
+    /// queue. Default: 256.
     pub handshakes_max: usize,
     /// Most requests at a time on one HTTP/2 connection. Default: 128.
     pub http2_streams_max: u32,
@@ -55,7 +58,7 @@ impl Default for Limits {
             answer_max: Duration::from_secs(30),
             idle_max: Duration::from_secs(300),
             connections_max: 4096,
-            handshakes_max: 64,
+            handshakes_max: 256,
             http2_streams_max: 128,
             http2_resets_max: 32,
             shutdown_max: Duration::from_secs(30),

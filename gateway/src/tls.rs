@@ -1,0 +1,208 @@
+//! Mutual TLS on both sides: what banks must show to get in, and what the gateway shows to registries.
+//!
+//! TLS 1.2 and 1.3 only. Sessions are never resumed: each connection proves its certificate anew, so that one taken
+//! out of settings is out at once. Whose certificate it is, is not asked here but in `identity`.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rustls::{
+    ClientConfig, RootCertStore, ServerConfig,
+    client::Resumption,
+    crypto::{CryptoProvider, aws_lc_rs},
+    pki_types::{
+        CertificateDer, PrivateKeyDer,
+        pem::{self, PemObject},
+    },
+    server::{NoServerSessionStorage, WebPkiClientVerifier},
+    version::{TLS12, TLS13},
+};
+
+/// What is spoken inside TLS on a bank port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// HTTP/2 or HTTP/1.1, as the bank chooses by ALPN; HTTP/1.1 where it does not choose.
+    Https,
+    /// Length-prefixed messages.
+    Tcp,
+}
+
+/// The server side of a bank port. All paths are PEM files: the gateway's certificate with its chain, its private key,
+/// and the authorities that banks' certificates may be issued by.
+///
+/// # Errors
+/// The first thing that is wrong, with its file.
+pub fn server_config(
+    certificate: &Path,
+    key: &Path,
+    client_ca: &Path,
+    protocol: Protocol,
+) -> Result<Arc<ServerConfig>, TlsError> {
+    let provider = provider();
+    let authorities = Arc::new(authorities(client_ca)?);
+    let verifier = WebPkiClientVerifier::builder_with_provider(authorities, Arc::clone(&provider))
+        .build()
+        .map_err(|source| TlsError::Authorities { file: client_ca.to_owned(), source })?;
+    let rejected = |source| TlsError::Rejected { file: certificate.to_owned(), source };
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS13, &TLS12])
+        .map_err(rejected)?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(chain(certificate)?, private_key(key)?)
+        .map_err(rejected)?;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    config.alpn_protocols = match protocol {
+        Protocol::Https => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+        Protocol::Tcp => Vec::new(),
+    };
+    Ok(Arc::new(config))
+}
+
+/// The client side of a gRPC connection to a registry. All paths are PEM files: the authorities the registry's
+/// certificate may be issued by, the gateway's own certificate with its chain, and its private key.
+///
+/// # Errors
+/// The first thing that is wrong, with its file.
+pub fn client_config(ca: &Path, certificate: &Path, key: &Path) -> Result<ClientConfig, TlsError> {
+    let rejected = |source| TlsError::Rejected { file: certificate.to_owned(), source };
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13, &TLS12])
+        .map_err(rejected)?
+        .with_root_certificates(authorities(ca)?)
+        .with_client_auth_cert(chain(certificate)?, private_key(key)?)
+        .map_err(rejected)?;
+    config.resumption = Resumption::disabled();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(config)
+}
+
+/// Why certificates or keys cannot be used. No text of it holds any of a key.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// The file cannot be read.
+    #[error("cannot be read: {source}")]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not PEM, or holds nothing of the kind wanted.
+    #[error("expected a PEM file that holds {wanted}: {source}")]
+    NotPem {
+        /// The file.
+        file: PathBuf,
+        /// What it should hold.
+        wanted: &'static str,
+        /// Why.
+        source: pem::Error,
+    },
+    /// A certificate of the file cannot stand as an authority.
+    #[error("holds a certificate that is no authority's: {source}")]
+    NotAuthority {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: rustls::Error,
+    },
+    /// The authorities cannot be used to verify clients.
+    #[error("cannot be used to verify clients: {source}")]
+    Authorities {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: rustls::server::VerifierBuilderError,
+    },
+    /// The certificate cannot be used, or the key is not its key.
+    #[error("cannot be used with its key: {source}")]
+    Rejected {
+        /// The certificate's file.
+        file: PathBuf,
+        /// Why.
+        source: rustls::Error,
+    },
+}
+
+impl TlsError {
+    /// The file it is about.
+    pub fn file(&self) -> &Path {
+        match self {
+            Self::Unreadable { file, .. }
+            | Self::NotPem { file, .. }
+            | Self::NotAuthority { file, .. }
+            | Self::Authorities { file, .. }
+            | Self::Rejected { file, .. } => file,
+        }
+    }
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+fn authorities(file: &Path) -> Result<RootCertStore, TlsError> {
+    let mut store = RootCertStore::empty();
+    for certificate in chain(file)? {
+        store
+            .add(certificate)
+            .map_err(|source| TlsError::NotAuthority { file: file.to_owned(), source })?;
+    }
+    Ok(store)
+}
+
+fn chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let not_pem =
+        |source| TlsError::NotPem { file: file.to_owned(), wanted: "certificates", source };
+    let text = read(file)?;
+    let chain: Vec<_> =
+        CertificateDer::pem_slice_iter(&text).collect::<Result<_, _>>().map_err(not_pem)?;
+    if chain.is_empty() { Err(not_pem(pem::Error::NoItemsFound)) } else { Ok(chain) }
+}
+
+fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_slice(&read(file)?).map_err(|source| TlsError::NotPem {
+        file: file.to_owned(),
+        wanted: "a private key",
+        source,
+    })
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, TlsError> {
+    fs::read(file).map_err(|source| TlsError::Unreadable { file: file.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_names_its_file_and_a_key_of_another_certificate_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let one = rcgen::generate_simple_self_signed(["one.example".to_owned()]).unwrap();
+        let two = rcgen::generate_simple_self_signed(["two.example".to_owned()]).unwrap();
+        fs::write(at("one.pem"), one.cert.pem()).unwrap();
+        fs::write(at("one.key"), one.signing_key.serialize_pem()).unwrap();
+        fs::write(at("two.key"), two.signing_key.serialize_pem()).unwrap();
+        let told = |certificate: &str, key: &str, ca: &str| {
+            let error = client_config(&at(ca), &at(certificate), &at(key)).err()?;
+            Some((error.file().strip_prefix(folder.path()).unwrap().to_owned(), error.to_string()))
+        };
+        assert_eq!(told("one.pem", "one.key", "one.pem"), None);
+        let (file, words) = told("one.pem", "two.key", "one.pem").unwrap();
+        assert!(
+            file == Path::new("one.pem") && words.starts_with("cannot be used with its key"),
+            "{words}"
+        );
+        let (file, words) = told("one.pem", "one.pem", "one.pem").unwrap();
+        assert!(file == Path::new("one.pem") && words.contains("a private key"), "{words}");
+        let (file, words) = told("one.pem", "one.key", "one.key").unwrap();
+        assert!(file == Path::new("one.key") && words.contains("certificates"), "{words}");
+        let (file, words) = told("one.pem", "one.key", "none.pem").unwrap();
+        assert!(file == Path::new("none.pem") && words.starts_with("cannot be read"), "{words}");
+    }
+}
