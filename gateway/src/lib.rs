@@ -1,7 +1,15 @@
 //! The gateway between banks' core systems and land registries: ports, identity, routing, ledger, registry client.
 
+pub mod exchange;
+pub mod fingerprint;
 pub mod identity;
 pub mod ledger;
 pub mod limits;
+pub mod matter;
+pub mod refusal;
+pub mod registry;
+pub mod resolver;
+pub mod retry;
+pub mod route;
 pub mod settings;
 pub mod tls;

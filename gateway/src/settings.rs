@@ -39,6 +39,8 @@ pub struct Settings {
     pub offices: Vec<Office>,
     /// `[routing]`: what else decides the office.
     pub routing: Routing,
+    /// `[resolver]`: how unknown outcomes are found out.
+    pub resolver: Resolver,
     /// `[telemetry]`: logs and traces.
     pub telemetry: Telemetry,
     /// `[limits]`: what a bank may ask of the ports.
@@ -235,11 +237,64 @@ pub struct Registry {
     /// be asked for, never sent again. Default: false.
     #[serde(default)]
     pub idempotent: bool,
+    /// `connect_seconds`: how long one try to connect may take, in seconds. Default: 5.
+    #[serde(
+        rename = "connect_seconds",
+        deserialize_with = "reader::seconds",
+        default = "Registry::connect_default"
+    )]
+    pub connect: Duration,
+    /// `retry_seconds`: the greatest delay between tries of one submission within its deadline, in seconds; the first is
+    /// a tenth of it. Only what cannot register twice is tried again. Default: 2.
+    #[serde(
+        rename = "retry_seconds",
+        deserialize_with = "reader::seconds",
+        default = "Registry::retry_default"
+    )]
+    pub retry: Duration,
 }
 
 impl Registry {
     fn deadline_default() -> Duration {
         Duration::from_secs(20)
+    }
+
+    fn connect_default() -> Duration {
+        Duration::from_secs(5)
+    }
+
+    fn retry_default() -> Duration {
+        Duration::from_secs(2)
+    }
+}
+
+/// `[resolver]`: how outcomes that are unknown are found out, and when a bank is told to ask again.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Resolver {
+    /// `ask_again_seconds`: when a bank is told to come again about what is not settled or cannot be done now, in
+    /// seconds. Default: 5.
+    #[serde(rename = "ask_again_seconds", deserialize_with = "reader::seconds")]
+    pub ask_again: Duration,
+    /// `first_seconds`: the greatest delay before a registry is asked a second time about one filing, in seconds; it
+    /// doubles from time to time. Default: 2.
+    #[serde(rename = "first_seconds", deserialize_with = "reader::seconds")]
+    pub first: Duration,
+    /// `longest_seconds`: the greatest delay between two times, in seconds. Default: 60.
+    #[serde(rename = "longest_seconds", deserialize_with = "reader::seconds")]
+    pub longest: Duration,
+    /// How many filings of one registry are asked about at a time. Default: 16.
+    pub batch_max: u32,
+}
+
+impl Default for Resolver {
+    fn default() -> Self {
+        Self {
+            ask_again: Duration::from_secs(5),
+            first: Duration::from_secs(2),
+            longest: Duration::from_secs(60),
+            batch_max: 16,
+        }
     }
 }
 
@@ -258,6 +313,10 @@ pub struct Office {
     /// Beginnings of unit codes (不动产单元代码) it is in charge of, of 6, 9, 12 or 19 characters; the longest that
     /// fits decides. Required, at least one.
     pub prefixes: Vec<String>,
+    /// Beginnings of presale contract filing numbers (商品房买卖合同备案号) it is in charge of, for presale homes that have
+    /// no unit code yet; the longest that fits decides. Default: none.
+    #[serde(default)]
+    pub presale_prefixes: Vec<String>,
 }
 
 /// `[routing]`: what else decides the office.

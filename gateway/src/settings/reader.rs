@@ -18,8 +18,8 @@ use toml::{
 };
 
 use super::{
-    Admin, Contracts, Institution, Ledger, Listen, Office, Problem, Registry, Routing, Settings,
-    Store, Telemetry,
+    Admin, Contracts, Institution, Ledger, Listen, Office, Problem, Registry, Resolver, Routing,
+    Settings, Store, Telemetry,
 };
 use crate::{identity::DistinguishedName, limits::Limits};
 
@@ -127,6 +127,7 @@ struct Tables {
     registries: Vec<Placed<Registry>>,
     offices: Vec<Placed<Office>>,
     routing: Placed<Routing>,
+    resolver: Placed<Resolver>,
     telemetry: Placed<Telemetry>,
     limits: Placed<Limits>,
     /// Whether a `[[registry]]` was left out for its faults.
@@ -146,6 +147,7 @@ impl Tables {
                 "ledger" => tables.ledger = table(value, notes).unwrap_or_default(),
                 "contracts" => tables.contracts = table(value, notes).unwrap_or_default(),
                 "routing" => tables.routing = table(value, notes).unwrap_or_default(),
+                "resolver" => tables.resolver = table(value, notes).unwrap_or_default(),
                 "telemetry" => tables.telemetry = table(value, notes).unwrap_or_default(),
                 "limits" => tables.limits = table(value, notes).unwrap_or_default(),
                 "institution" => tables.institutions = list(value, notes).0,
@@ -190,6 +192,7 @@ impl Tables {
             registries: self.registries.into_iter().map(|placed| Arc::new(placed.is)).collect(),
             offices: self.offices.into_iter().map(|placed| placed.is).collect(),
             routing: self.routing.is,
+            resolver: self.resolver.is,
             telemetry: self.telemetry.is,
             limits: self.limits.is,
         })
@@ -408,7 +411,7 @@ impl Tables {
     }
 }
 
-const TABLES: &str = "one of listen, admin, ledger, contracts, institution, registry, office, routing, telemetry, limits";
+const TABLES: &str = "one of listen, admin, ledger, contracts, institution, registry, office, routing, resolver, telemetry, limits";
 const NAME_FORM: &str = "expected letters, digits, `-` and `_`, at most 64";
 const COUNT_MAX: usize = 1 << 30;
 

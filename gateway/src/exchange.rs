@@ -1,0 +1,549 @@
+//! One exchange: a bank's bytes in, that bank's bytes out. Nothing here knows a format.
+//!
+//! The story of a filing is [`Hearing::file`], top to bottom as a clerk would tell it: find the office, claim the key,
+//! submit, settle, answer. Branches live here; the steps it calls do one thing each. Sources: docs/domain.md
+//! ("Idempotency", "Errors"), docs/architecture.md for the picture.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use adapters::{Contract, Decoded, Fault, FaultCode, Mode, Reply};
+use bytes::Bytes;
+use proto::v1::{
+    Application, CaseQuery, CaseStatus, Envelope, Exchange, Outcome, Property, TitleAnswer,
+    TitleQuery, case_query::Subject, envelope::Body,
+};
+use tracing::Instrument;
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+use crate::{
+    fingerprint::{differing, fingerprint},
+    identity::VerifiedBank,
+    ledger::{Admission, Claim, Entry, Fingerprint, Ledger, LedgerError, Record, State},
+    matter,
+    refusal::{Code, Refusal},
+    registry::{CallError, Caller, Registry},
+    route::{NoOffice, Route},
+    settings::{Institution, Office},
+};
+
+/// Everything an exchange needs: loaded once, shared by all.
+#[derive(Debug)]
+pub struct Gateway {
+    /// Contracts by name.
+    pub contracts: HashMap<String, Arc<Contract>>,
+    /// Offices.
+    pub route: Route,
+    /// The only memory.
+    pub ledger: Arc<dyn Ledger>,
+    /// Registries by name.
+    pub registries: HashMap<String, Registry>,
+    /// When a bank is to ask again: about an unknown outcome, after an outage.
+    pub ask_again_after: Duration,
+    /// How long one process may work on a filing before another may take it over.
+    pub lease: Duration,
+}
+
+/// What goes back to the bank.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The bytes, in the bank's own words, framing included.
+    pub bytes: Vec<u8>,
+    /// What they say.
+    pub kind: AnswerKind,
+}
+
+/// What an answer says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AnswerKind {
+    /// An outcome, or the answer to a question.
+    Outcome,
+    /// A refusal.
+    Refusal,
+    /// Nothing: the institution's envelope could not be written; the port answers in its own words.
+    None,
+}
+
+/// What went wrong with a message before it could be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransportFault {
+    /// It is longer than allowed.
+    TooLarge {
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// It did not arrive in time.
+    TooSlow,
+}
+
+/// Answers one message from `bank`, in that bank's own format. A fault is an answer too, so there is no error to return.
+///
+/// `message` is the body as sent, framing included, before any decoding; the port has capped its length. `parent` is
+/// the bank's trace. If the future is dropped a filing may have been sent: ports run it on a task of its own.
+pub async fn exchange(
+    gateway: Arc<Gateway>,
+    bank: VerifiedBank,
+    message: Bytes,
+    parent: opentelemetry::Context,
+) -> Answer {
+    let span = tracing::info_span!(
+        "exchange",
+        otel.kind = "server",
+        directlink.institution = bank.id(),
+        directlink.message = tracing::field::Empty,
+        directlink.result = tracing::field::Empty,
+    );
+    // A parent that cannot be set leaves the exchange in a trace of its own.
+    let _unset = span.set_parent(parent);
+    async {
+        match gateway.contracts.get(&bank.institution().contract) {
+            Some(contract) => {
+                Hearing { gateway: &gateway, bank: &bank, contract, wire: &message }.answer().await
+            }
+            None => {
+                tracing::error!(
+                    contract = bank.institution().contract,
+                    "no contract is loaded for the institution"
+                );
+                Answer { bytes: Vec::new(), kind: AnswerKind::None }
+            }
+        }
+    }
+    .instrument(span)
+    .await
+}
+
+/// Refuses, in the bank's own envelope, a message that could not be read to its end.
+pub fn refuse(gateway: &Gateway, bank: &VerifiedBank, fault: TransportFault) -> Answer {
+    use proto::v1::NextAction;
+    let refusal = match fault {
+        TransportFault::TooLarge { limit } => {
+            Refusal::unsent(Code::MessageTooLarge, NextAction::CorrectAndResend)
+                .with_detail(format!("{limit}字节"))
+        }
+        TransportFault::TooSlow => {
+            Refusal::retry_same_key(Code::MessageTooSlow, gateway.ask_again_after)
+        }
+    };
+    match gateway.contracts.get(&bank.institution().contract) {
+        Some(contract) => {
+            let told = Told { message: None, exchange: Exchange::default(), what: Err(refusal) };
+            told.written(contract)
+        }
+        None => Answer { bytes: Vec::new(), kind: AnswerKind::None },
+    }
+}
+
+/// One message being heard.
+struct Hearing<'h> {
+    gateway: &'h Gateway,
+    bank: &'h VerifiedBank,
+    contract: &'h Contract,
+    wire: &'h [u8],
+}
+
+/// What is said in answer, before it is put into the bank's words.
+#[expect(clippy::large_enum_variant, reason = "one lives at a time, and is moved once")]
+enum Said {
+    Outcome(Outcome),
+    Title(TitleAnswer),
+}
+
+/// An answer and what it answers.
+struct Told {
+    message: Option<String>,
+    exchange: Exchange,
+    what: Result<Said, Refusal>,
+}
+
+impl Hearing<'_> {
+    async fn answer(&self) -> Answer {
+        let decoded =
+            tracing::info_span!("decode").in_scope(|| self.contract.decode(self.wire, self.mode()));
+        let told = match decoded {
+            Ok(decoded) => self.hear(decoded).await,
+            Err(undecoded) => Told {
+                message: undecoded.message,
+                exchange: undecoded.exchange,
+                what: Err(Refusal::of_faults(undecoded.faults)),
+            },
+        };
+        let span = tracing::Span::current();
+        span.record("directlink.message", told.message.as_deref().unwrap_or("unknown"));
+        span.record("directlink.result", told.result());
+        tracing::info_span!("encode").in_scope(|| told.written(self.contract))
+    }
+
+    async fn hear(&self, decoded: Decoded) -> Told {
+        let Decoded { message, envelope, dropped } = decoded;
+        for place in dropped {
+            tracing::info!(%place, "an item nobody agreed on was dropped");
+        }
+        let exchange = envelope.exchange.unwrap_or_default();
+        let what = match self.vouch(&exchange) {
+            Err(refusal) => Err(refusal),
+            Ok(()) => match envelope.body {
+                Some(Body::Application(application)) => {
+                    self.file(application, &exchange).await.map(Said::Outcome)
+                }
+                Some(Body::TitleQuery(query)) => self.ask_title(query).await.map(Said::Title),
+                Some(Body::CaseQuery(query)) => self.ask_case(query).await.map(Said::Outcome),
+                Some(Body::Ack(_)) | None => {
+                    Err(Refusal::unsent(Code::Unsupported, proto::v1::NextAction::CallOffice))
+                }
+            },
+        };
+        Told { message: Some(message), exchange, what }
+    }
+
+    /// A body may name an institution, but only the one the certificate names.
+    fn vouch(&self, exchange: &Exchange) -> Result<(), Refusal> {
+        let named = exchange.institution_code.as_str();
+        let codes = &self.bank.institution().codes;
+        if named.is_empty() || codes.is_empty() || codes.iter().any(|code| code == named) {
+            return Ok(());
+        }
+        Err(Refusal::of_faults(
+            self.faults(FaultCode::InstitutionMismatch, &["exchange.institution_code".to_owned()]),
+        ))
+    }
+
+    /// The story of a filing.
+    async fn file(
+        &self,
+        mut application: Application,
+        exchange: &Exchange,
+    ) -> Result<Outcome, Refusal> {
+        let properties = matter::properties(&application);
+        let office = tracing::info_span!("route").in_scope(|| self.office_for(properties))?;
+        let registry = self.registry_of(&office.registry)?;
+        let fingerprint = fingerprint(&application, &[]);
+        let claim = self.claim(&application, fingerprint, &office);
+
+        application.institution = Some(canonical(self.bank.institution()));
+        application.office = Some(office.canonical());
+        application.submitted_at = matter::submitted_at(exchange);
+
+        let admission = self.gateway.ledger.admit(&claim).instrument(tracing::info_span!("admit"));
+        let entry = match admission.await.map_err(|error| self.ledger_away(&error))? {
+            Admission::New(entry) => entry,
+            Admission::Settled(record) => return Ok(replayed(self.present(record).await)),
+            Admission::InFlight { retry_after } => {
+                return Err(Refusal::retry_same_key(Code::StillWorking, retry_after));
+            }
+            Admission::Conflict { earlier } => return Err(self.key_reused(&application, &earlier)),
+            Admission::AskFirst(entry) => match self.ask_first(entry, registry).await? {
+                Asked::Known(outcome) => return Ok(replayed(outcome)),
+                Asked::NotKnown(entry) => entry,
+            },
+        };
+        // From here the registry may have acted. However this ends (error, deadline, the process dying), the entry
+        // stays unsettled until somebody has asked the registry by key.
+        let caller = self.caller();
+        let submission = registry
+            .submit(&application, &caller)
+            .instrument(tracing::info_span!("submit", otel.kind = "client"));
+        match submission.await {
+            Ok(case) => Ok(self.settle(&entry, case.outcome).await),
+            Err(error) => Err(self.unanswered(&entry, registry, &error).await),
+        }
+    }
+
+    /// What the registry says of the properties.
+    async fn ask_title(&self, query: TitleQuery) -> Result<TitleAnswer, Refusal> {
+        let office = self.office_for(&query.properties)?;
+        let registry = self.registry_of(&office.registry)?;
+        let caller = self.caller();
+        let asking = registry
+            .query_title(query, office.canonical(), &caller)
+            .instrument(tracing::info_span!("query_title", otel.kind = "client"));
+        asking.await.map_err(|error| {
+            tracing::warn!(registry = registry.name(), %error, "a title query was not answered");
+            // Asking changes nothing at the registry: whatever happened, it may be asked again.
+            Refusal::retry_same_key(Code::RegistryUnavailable, self.gateway.ask_again_after)
+        })
+    }
+
+    /// Where a case of this institution stands.
+    async fn ask_case(&self, query: CaseQuery) -> Result<Outcome, Refusal> {
+        let unknown =
+            || Refusal::unsent(Code::CaseUnknown, proto::v1::NextAction::CorrectAndResend);
+        let ledger = &self.gateway.ledger;
+        let found = match query.subject {
+            Some(Subject::Original(original)) => {
+                let key = self
+                    .contract
+                    .key_of(&original)
+                    .map_err(|fault| Refusal::of_faults(vec![fault]))?;
+                ledger.find(self.bank.id(), &key).await
+            }
+            Some(Subject::CaseId(case_id)) => ledger.find_case(self.bank.id(), &case_id).await,
+            None => return Err(unknown()),
+        };
+        let record = found.map_err(|error| self.ledger_away(&error))?.ok_or_else(unknown)?;
+        let status = match record.state {
+            State::Claimed => CaseStatus::Received,
+            State::Unknown => CaseStatus::OutcomeUnknown,
+            State::Released => {
+                return Err(Refusal::retry_same_key(Code::NeverSent, Duration::ZERO));
+            }
+            State::Settled => return Ok(first_told(self.present(record).await)),
+        };
+        Ok(first_told(Outcome { status: status.into(), ..Outcome::default() }))
+    }
+
+    /// The outcome of a settled filing as it stands now: a case that can still move is asked about; if the registry
+    /// does not answer, what was last known is told.
+    async fn present(&self, record: Record) -> Outcome {
+        let Record { institution, key, registry, outcome, .. } = record;
+        let known = outcome.unwrap_or_default();
+        let Some(registry) = self.gateway.registries.get(&registry) else { return known };
+        if matter::is_final(known.status()) || known.case_id.is_empty() {
+            return known;
+        }
+        match registry.case_by_id(&known.case_id, &self.caller()).await {
+            Ok(Some(case)) => {
+                let now = case.outcome.unwrap_or_else(|| known.clone());
+                if now != known {
+                    let updated = self.gateway.ledger.update(&institution, &key, &now).await;
+                    note(updated, "a case's present status could not be recorded");
+                }
+                now
+            }
+            Ok(None) => {
+                tracing::error!(registry = registry.name(), "the registry no longer knows a case");
+                known
+            }
+            Err(error) => {
+                tracing::warn!(registry = registry.name(), %error, "a case could not be asked about");
+                known
+            }
+        }
+    }
+
+    /// Asks the registry by key about a filing that may have reached it, before anything is sent again.
+    async fn ask_first(&self, entry: Entry, registry: &Registry) -> Result<Asked, Refusal> {
+        let caller = self.caller();
+        let asking = registry
+            .case_by_key(&entry.key, &caller)
+            .instrument(tracing::info_span!("ask_by_key", otel.kind = "client"));
+        match asking.await {
+            Ok(Some(case)) => Ok(Asked::Known(self.settle(&entry, case.outcome).await)),
+            // Not known now does not prove that an earlier call is not still on its way: only a registry that promises
+            // idempotency is sent to again.
+            Ok(None) if registry.is_idempotent() => Ok(Asked::NotKnown(entry)),
+            Ok(None) => Err(self.still_unknown(&entry).await),
+            Err(error) => {
+                tracing::warn!(registry = registry.name(), %error, "a filing could not be asked about");
+                Err(self.still_unknown(&entry).await)
+            }
+        }
+    }
+
+    async fn still_unknown(&self, entry: &Entry) -> Refusal {
+        let marked = self.gateway.ledger.mark_unknown(entry).await;
+        note(marked, "an unknown outcome could not be recorded; the lease running out will do");
+        Refusal::outcome_unknown(self.gateway.ask_again_after)
+    }
+
+    /// Records what the registry answered and returns it. If the ledger fails now the answer is still true: the entry
+    /// stays claimed and is found by key later.
+    async fn settle(&self, entry: &Entry, outcome: Option<Outcome>) -> Outcome {
+        let outcome = first_told(outcome.unwrap_or_default());
+        let settled = self
+            .gateway
+            .ledger
+            .settle(entry, &outcome)
+            .instrument(tracing::info_span!("settle"))
+            .await;
+        note(settled, "an outcome could not be recorded; it will be asked for again");
+        outcome
+    }
+
+    /// What to tell when the registry gave no answer.
+    async fn unanswered(&self, entry: &Entry, registry: &Registry, error: &CallError) -> Refusal {
+        tracing::warn!(registry = registry.name(), %error, "a filing was not answered");
+        let refusal = match error {
+            CallError::NoAnswer(_) => return self.still_unknown(entry).await,
+            CallError::NotSent(_) => {
+                Refusal::retry_same_key(Code::RegistryUnavailable, self.gateway.ask_again_after)
+            }
+            CallError::Rejected(_) => Refusal {
+                sent: proto::v1::Sent::Yes,
+                ..Refusal::unsent(Code::RegistryRejectedCall, proto::v1::NextAction::CallOffice)
+            },
+        };
+        // If this fails the entry stays claimed; once its lease has run out the registry is asked by key.
+        let released = self.gateway.ledger.release(entry).await;
+        note(released, "a filing that was not sent could not be released");
+        refusal
+    }
+
+    fn office_for(&self, properties: &[Property]) -> Result<Arc<Office>, Refusal> {
+        use proto::v1::NextAction;
+        self.gateway.route.office_for(properties).map_err(|none| match none {
+            NoOffice::Unknown { fields } => {
+                Refusal::unsent(Code::OfficeUnknown, NextAction::CorrectAndResend)
+                    .with_faults(self.faults(FaultCode::RouteUnknown, &fields))
+            }
+            NoOffice::Several { fields, first } => {
+                let (fields, offices): (Vec<_>, Vec<_>) = fields.into_iter().unzip();
+                let mut faults = self.faults(FaultCode::RouteConflict, &fields);
+                for (fault, office) in faults.iter_mut().zip(offices) {
+                    fault.found = Some(office);
+                    fault.expected = Some(first.clone());
+                }
+                Refusal::unsent(Code::RouteConflict, NextAction::CorrectAndResend)
+                    .with_faults(faults)
+            }
+        })
+    }
+
+    fn registry_of(&self, name: &str) -> Result<&Registry, Refusal> {
+        // Settings refuse an office whose registry they do not name.
+        self.gateway
+            .registries
+            .get(name)
+            .ok_or_else(|| Refusal::unsent(Code::OfficeUnknown, proto::v1::NextAction::CallOffice))
+    }
+
+    fn claim(&self, application: &Application, fingerprint: Fingerprint, office: &Office) -> Claim {
+        Claim {
+            institution: self.bank.id().to_owned(),
+            key: application.idempotency_key.clone(),
+            fingerprint,
+            matter: matter::name(application).to_owned(),
+            registry: office.registry.clone(),
+            office: office.code.clone(),
+            lease: self.gateway.lease,
+        }
+    }
+
+    fn mode(&self) -> Mode {
+        self.bank.institution().mode.into()
+    }
+
+    fn caller(&self) -> Caller {
+        Caller {
+            institution: canonical(self.bank.institution()),
+            certificate_der: Some(Arc::clone(self.bank.certificate_der())),
+        }
+    }
+
+    fn key_reused(&self, application: &Application, earlier: &Fingerprint) -> Refusal {
+        let fields = differing(application, &[], earlier);
+        Refusal::unsent(Code::KeyReused, proto::v1::NextAction::CorrectAndResend)
+            .with_faults(self.faults(FaultCode::KeyReused, &fields))
+    }
+
+    fn ledger_away(&self, error: &LedgerError) -> Refusal {
+        tracing::error!(error = error as &dyn std::error::Error, "the ledger cannot be used");
+        Refusal::retry_same_key(Code::LedgerUnavailable, self.gateway.ask_again_after)
+    }
+
+    /// Faults at canonical fields, placed in the bank's message.
+    fn faults(&self, code: FaultCode, fields: &[String]) -> Vec<Fault> {
+        let places = self.contract.locate(self.wire, self.mode(), fields);
+        let mut faults: Vec<_> = fields
+            .iter()
+            .zip(places)
+            .map(|(field, (place, offset))| Fault {
+                code,
+                place,
+                offset,
+                field: Some(field.clone()),
+                found: None,
+                expected: None,
+            })
+            .collect();
+        faults.sort_by_key(|fault| fault.offset);
+        faults
+    }
+}
+
+/// What the registry said of a key.
+enum Asked {
+    Known(Outcome),
+    NotKnown(Entry),
+}
+
+impl Told {
+    /// For traces and metrics: the refusal's code, or the status told.
+    fn result(&self) -> &'static str {
+        match &self.what {
+            Ok(Said::Outcome(outcome)) => outcome.status().as_str_name(),
+            Ok(Said::Title(_)) => "TITLE_ANSWER",
+            Err(refusal) => refusal.code.as_str(),
+        }
+    }
+
+    /// The answer in the bank's own words.
+    fn written(self, contract: &Contract) -> Answer {
+        let Self { message, exchange, what } = self;
+        let mut envelope = Envelope {
+            exchange: Some(Exchange { replied_at: Some(SystemTime::now().into()), ..exchange }),
+            ..Envelope::default()
+        };
+        let reply = match what {
+            Ok(Said::Title(answer)) => {
+                envelope.title_answer = Some(answer);
+                Reply::Outcome
+            }
+            Ok(Said::Outcome(outcome)) => {
+                let reply = match outcome.refusal {
+                    Some(_) => Reply::Refusal,
+                    None => Reply::Outcome,
+                };
+                envelope.outcome = Some(outcome);
+                reply
+            }
+            Err(refusal) => {
+                envelope.outcome = Some(refusal.outcome());
+                Reply::Refusal
+            }
+        };
+        let kind = match reply {
+            Reply::Refusal => AnswerKind::Refusal,
+            Reply::Request | Reply::Outcome | Reply::Notice => AnswerKind::Outcome,
+        };
+        match contract.encode(message.as_deref(), reply, &envelope) {
+            Ok(bytes) => Answer { bytes, kind },
+            Err(cannot) => {
+                // The outcome is in the ledger; what the contract cannot say, the port says in its own words.
+                tracing::error!(
+                    field = cannot.field,
+                    reason = cannot.reason,
+                    "an answer could not be written"
+                );
+                Answer { bytes: Vec::new(), kind: AnswerKind::None }
+            }
+        }
+    }
+}
+
+/// The institution as registries are told it.
+fn canonical(institution: &Institution) -> proto::v1::Institution {
+    proto::v1::Institution {
+        id: institution.id.clone(),
+        name: institution.name.clone(),
+        kind: proto::v1::InstitutionKind::from(institution.kind).into(),
+    }
+}
+
+fn replayed(outcome: Outcome) -> Outcome {
+    Outcome { replayed: Some(true), ..outcome }
+}
+
+fn first_told(outcome: Outcome) -> Outcome {
+    Outcome { replayed: Some(false), ..outcome }
+}
+
+/// The exchange goes on without what failed; an operator has to know.
+fn note(done: Result<(), LedgerError>, what: &'static str) {
+    if let Err(error) = done {
+        tracing::error!(error = &error as &dyn std::error::Error, "{what}");
+    }
+}

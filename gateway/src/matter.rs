@@ -1,0 +1,91 @@
+//! What an application is about, whichever matter it is: its name, its properties, its moment; and which states of a
+//! case are final.
+
+use proto::v1::{Application, CaseStatus, Exchange, Property, application::Matter};
+use time::{Date, PrimitiveDateTime, Time, UtcOffset, macros::format_description, macros::offset};
+
+/// Banks' times without a zone are Asia/Shanghai, which has had no daylight saving since 1992.
+const BANK_ZONE: UtcOffset = offset!(+8);
+
+/// The matter's name, as in `Application.matter`; empty if there is none.
+pub fn name(application: &Application) -> &'static str {
+    match &application.matter {
+        Some(Matter::MortgageRegistration(_)) => "mortgage_registration",
+        Some(Matter::MortgageDischarge(_)) => "mortgage_discharge",
+        Some(Matter::MortgageChange(_)) => "mortgage_change",
+        Some(Matter::MortgageTransfer(_)) => "mortgage_transfer",
+        Some(Matter::AdvanceNotice(_)) => "advance_notice",
+        Some(Matter::AdvanceNoticeDischarge(_)) => "advance_notice_discharge",
+        Some(Matter::NewHomeTransfer(_)) => "new_home_transfer",
+        Some(Matter::OwnershipTransfer(_)) => "ownership_transfer",
+        Some(Matter::OwnershipChange(_)) => "ownership_change",
+        Some(Matter::CertificateReissue(_)) => "certificate_reissue",
+        Some(Matter::Seizure(_)) => "seizure",
+        None => "",
+    }
+}
+
+/// The properties it is about.
+pub fn properties(application: &Application) -> &[Property] {
+    match &application.matter {
+        Some(Matter::MortgageRegistration(matter)) => &matter.properties,
+        Some(Matter::MortgageDischarge(matter)) => &matter.properties,
+        Some(Matter::MortgageChange(matter)) => &matter.properties,
+        Some(Matter::MortgageTransfer(matter)) => &matter.properties,
+        Some(Matter::AdvanceNotice(matter)) => &matter.properties,
+        Some(Matter::AdvanceNoticeDischarge(matter)) => &matter.properties,
+        Some(Matter::NewHomeTransfer(matter)) => &matter.properties,
+        Some(Matter::OwnershipTransfer(matter)) => &matter.properties,
+        Some(Matter::OwnershipChange(matter)) => &matter.properties,
+        Some(Matter::CertificateReissue(matter)) => &matter.properties,
+        Some(Matter::Seizure(matter)) => &matter.properties,
+        None => &[],
+    }
+}
+
+/// When the bank says it sent it: `sent_at`, or its `date` and `time` joined.
+pub fn submitted_at(exchange: &Exchange) -> Option<prost_types::Timestamp> {
+    exchange.sent_at.or_else(|| {
+        let date = Date::parse(&exchange.date, format_description!("[year]-[month]-[day]")).ok()?;
+        let time =
+            Time::parse(&exchange.time, format_description!("[hour]:[minute]:[second]")).ok()?;
+        let moment = PrimitiveDateTime::new(date, time).assume_offset(BANK_ZONE);
+        Some(prost_types::Timestamp { seconds: moment.unix_timestamp(), nanos: 0 })
+    })
+}
+
+/// Whether a case in this state can never change again.
+pub fn is_final(status: CaseStatus) -> bool {
+    match status {
+        CaseStatus::Completed
+        | CaseStatus::RejectedValidation
+        | CaseStatus::NotAccepted
+        | CaseStatus::Refused
+        | CaseStatus::Withdrawn
+        | CaseStatus::Terminated
+        | CaseStatus::Lapsed => true,
+        CaseStatus::Unspecified
+        | CaseStatus::Received
+        | CaseStatus::Validating
+        | CaseStatus::QueuedOutOfHours
+        | CaseStatus::Submitted
+        | CaseStatus::Accepted
+        | CaseStatus::InReview
+        | CaseStatus::Registered
+        | CaseStatus::CorrectionRequested
+        | CaseStatus::OutcomeUnknown => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_and_a_time_of_day_make_a_moment_in_the_banks_zone() {
+        let exchange =
+            Exchange { date: "2026-03-05".into(), time: "09:12:33".into(), ..Exchange::default() };
+        assert_eq!(submitted_at(&exchange).unwrap().seconds, 1_772_673_153);
+        assert_eq!(submitted_at(&Exchange::default()), None);
+    }
+}

@@ -1,0 +1,345 @@
+//! A refusal: why the gateway, or a registry through it, says no, whether anything was sent, and what to do next.
+//!
+//! One row a code, in [`Code::row`]; docs/errors.md lists the same codes. A [`Fault`] of a message becomes part of a
+//! refusal in [`Refusal::of_faults`]. It knows no bank's words: the contract puts it into the bank's envelope.
+
+use std::time::Duration;
+
+use adapters::{Fault, FaultCode};
+use proto::v1;
+
+/// Why a message was refused.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Refusal {
+    /// What is wrong.
+    pub code: Code,
+    /// Whether anything reached the registry.
+    pub sent: v1::Sent,
+    /// What the bank is to do.
+    pub next: v1::NextAction,
+    /// When to do it.
+    pub retry_after: Option<Duration>,
+    /// What is wrong with the message itself, in order of offset.
+    pub faults: Vec<Fault>,
+    /// What to add to the code's words: an office, a limit, a case; never personal data.
+    pub detail: Option<String>,
+}
+
+/// The codes of refusals that the gateway makes itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Code {
+    /// The message has faults; the first one's code is the refusal's.
+    Faulty(FaultCode),
+    /// The message is longer than allowed.
+    MessageTooLarge,
+    /// The message did not arrive within the time allowed.
+    MessageTooSlow,
+    /// The institution's contract is not loaded.
+    ContractMissing,
+    /// No office is in charge of the properties.
+    OfficeUnknown,
+    /// The properties lie under several offices, or the evidence disagrees.
+    RouteConflict,
+    /// The key was used for another application.
+    KeyReused,
+    /// The first message with this key is still being worked on.
+    StillWorking,
+    /// The ledger cannot be written: nothing was sent.
+    LedgerUnavailable,
+    /// The registry cannot be reached: nothing was sent.
+    RegistryUnavailable,
+    /// It was sent and no answer came; the gateway goes on asking.
+    OutcomeUnknown,
+    /// The registry refused the call itself; nothing was done there.
+    RegistryRejectedCall,
+    /// There is no such case.
+    CaseUnknown,
+    /// The filing never reached the registry; it may be sent again.
+    NeverSent,
+    /// The matter or question is not one this gateway carries.
+    Unsupported,
+}
+
+/// What is fixed about a code.
+struct Row {
+    name: &'static str,
+    layer: v1::Layer,
+    zh: &'static str,
+    en: &'static str,
+}
+
+impl Code {
+    fn row(self) -> Row {
+        let row = |name, layer, zh, en| Row { name, layer, zh, en };
+        match self {
+            Self::Faulty(fault) => {
+                let (name, zh, en) = fault.words();
+                row(name, layer_of(fault), zh, en)
+            }
+            Self::MessageTooLarge => row(
+                "MESSAGE_TOO_LARGE",
+                v1::Layer::Transport,
+                "报文超过允许的长度",
+                "message is too large",
+            ),
+            Self::MessageTooSlow => row(
+                "MESSAGE_TOO_SLOW",
+                v1::Layer::Transport,
+                "报文未在规定时间内到齐",
+                "message took too long to arrive",
+            ),
+            Self::ContractMissing => row(
+                "CONTRACT_MISSING",
+                v1::Layer::Identity,
+                "未装载该机构的接口约定",
+                "no contract is loaded for the institution",
+            ),
+            Self::OfficeUnknown => row(
+                "OFFICE_UNKNOWN",
+                v1::Layer::Routing,
+                "无法确定登记机构",
+                "no registry office is in charge",
+            ),
+            Self::RouteConflict => row(
+                "ROUTE_CONFLICT",
+                v1::Layer::Routing,
+                "不动产分属不同登记机构",
+                "properties lie under different offices",
+            ),
+            Self::KeyReused => row(
+                "KEY_REUSED",
+                v1::Layer::Ledger,
+                "流水号已用于内容不同的报文",
+                "key was used for another message",
+            ),
+            Self::StillWorking => row(
+                "STILL_WORKING",
+                v1::Layer::Ledger,
+                "首次报文仍在处理，请稍后查询",
+                "the first message is still being worked on",
+            ),
+            Self::LedgerUnavailable => row(
+                "LEDGER_UNAVAILABLE",
+                v1::Layer::Ledger,
+                "网关台账暂不可用，未发送",
+                "the ledger is away; nothing was sent",
+            ),
+            Self::RegistryUnavailable => row(
+                "REGISTRY_UNAVAILABLE",
+                v1::Layer::Registry,
+                "登记机构暂不可达，未发送",
+                "the registry cannot be reached; nothing was sent",
+            ),
+            Self::OutcomeUnknown => row(
+                "OUTCOME_UNKNOWN",
+                v1::Layer::Registry,
+                "登记机构无应答，请以原流水号查询",
+                "the registry gave no answer; ask again with the same serial",
+            ),
+            Self::RegistryRejectedCall => row(
+                "REGISTRY_REJECTED_CALL",
+                v1::Layer::Registry,
+                "登记机构拒绝了网关的调用",
+                "the registry rejected the gateway's call",
+            ),
+            Self::CaseUnknown => {
+                row("CASE_UNKNOWN", v1::Layer::Ledger, "没有该笔业务", "there is no such case")
+            }
+            Self::NeverSent => row(
+                "NEVER_SENT",
+                v1::Layer::Ledger,
+                "该笔未送达登记机构，请以原流水号重发",
+                "the filing never reached the registry; send it again",
+            ),
+            Self::Unsupported => {
+                row("UNSUPPORTED", v1::Layer::Mapping, "不支持该业务", "not supported")
+            }
+        }
+    }
+
+    /// The code as banks and documents write it.
+    pub fn as_str(self) -> &'static str {
+        self.row().name
+    }
+
+    /// In which layer it arises.
+    pub fn layer(self) -> v1::Layer {
+        self.row().layer
+    }
+
+    /// Words for an operator's log, in English.
+    pub fn words_for_operators(self) -> &'static str {
+        self.row().en
+    }
+}
+
+/// In which layer a fault of a message arises.
+fn layer_of(fault: FaultCode) -> v1::Layer {
+    use FaultCode as F;
+    match fault {
+        F::LengthMismatch => v1::Layer::Transport,
+        F::InstitutionMismatch => v1::Layer::Identity,
+        F::CharsetInvalid
+        | F::WrapInvalid
+        | F::SealInvalid
+        | F::XmlSyntax
+        | F::JsonSyntax
+        | F::DoctypeRefused
+        | F::TooDeep
+        | F::KeyDuplicate
+        | F::MessageUnknown
+        | F::LiteralMismatch
+        | F::TagMissing
+        | F::TagRepeated
+        | F::TagUnknown
+        | F::ValueEmpty
+        | F::ValueKind => v1::Layer::Message,
+        F::ValueConflict
+        | F::CodeUnmapped
+        | F::AmountInvalid
+        | F::AmountPrecision
+        | F::NumberInvalid
+        | F::DateInvalid
+        | F::TimeInvalid
+        | F::UnitCodeInvalid
+        | F::BytesInvalid
+        | F::PartsMismatch
+        | F::CountMismatch
+        | F::ListGap
+        | F::CheckDigit
+        | F::FieldRequired
+        | F::FieldForbidden
+        | F::OrderInvalid
+        | F::ValueTooLong
+        | F::KeyInvalid => v1::Layer::Mapping,
+        F::KeyReused => v1::Layer::Ledger,
+        F::RouteUnknown | F::RouteConflict => v1::Layer::Routing,
+    }
+}
+
+impl Refusal {
+    /// A message with faults: nothing was sent; correct it and send it under a new key.
+    pub fn of_faults(faults: Vec<Fault>) -> Self {
+        let code = faults.first().map_or(Code::Unsupported, |first| Code::Faulty(first.code));
+        Self { faults, ..Self::unsent(code, v1::NextAction::CorrectAndResend) }
+    }
+
+    /// A refusal before anything was sent.
+    pub fn unsent(code: Code, next: v1::NextAction) -> Self {
+        Self { code, sent: v1::Sent::No, next, retry_after: None, faults: Vec::new(), detail: None }
+    }
+
+    /// Nothing was sent; the same message with the same key is welcome after a while.
+    pub fn retry_same_key(code: Code, after: Duration) -> Self {
+        Self { retry_after: Some(after), ..Self::unsent(code, v1::NextAction::RetrySameKey) }
+    }
+
+    /// It was sent, or may have been: the gateway finds out, the bank asks again with the same key.
+    pub fn outcome_unknown(ask_again_after: Duration) -> Self {
+        Self {
+            sent: v1::Sent::Unknown,
+            retry_after: Some(ask_again_after),
+            ..Self::unsent(Code::OutcomeUnknown, v1::NextAction::RetrySameKey)
+        }
+    }
+
+    /// The faults that go with it.
+    #[must_use]
+    pub fn with_faults(self, faults: Vec<Fault>) -> Self {
+        Self { faults, ..self }
+    }
+
+    /// What to add to its words.
+    #[must_use]
+    pub fn with_detail(self, detail: impl Into<String>) -> Self {
+        Self { detail: Some(detail.into()), ..self }
+    }
+
+    /// The outcome a bank is told: what the contract's refusal file is filled from.
+    pub fn outcome(&self) -> v1::Outcome {
+        let status = match self.sent {
+            v1::Sent::Unknown => v1::CaseStatus::OutcomeUnknown,
+            v1::Sent::No | v1::Sent::Yes | v1::Sent::Unspecified => {
+                v1::CaseStatus::RejectedValidation
+            }
+        };
+        v1::Outcome {
+            status: status.into(),
+            refusal: Some(v1::Refusal {
+                code: self.code.as_str().to_owned(),
+                message: self.message(),
+                sent: self.sent.into(),
+                next_action: self.next.into(),
+                retry_after_seconds: self.retry_after.map(whole_seconds),
+                faults: self.faults.iter().map(told).collect(),
+                layer: self.code.layer().into(),
+                ..v1::Refusal::default()
+            }),
+            ..v1::Outcome::default()
+        }
+    }
+
+    fn message(&self) -> String {
+        let words = self.code.row().zh;
+        match (&self.detail, self.faults.len()) {
+            (Some(detail), _) => format!("{words}：{detail}"),
+            (None, count) if count > 1 && matches!(self.code, Code::Faulty(_)) => {
+                format!("报文有{count}处错误")
+            }
+            (None, _) => words.to_owned(),
+        }
+    }
+}
+
+fn told(fault: &Fault) -> v1::Fault {
+    let (code, zh, _) = fault.code.words();
+    let mut message = zh.to_owned();
+    if let Some(found) = &fault.found {
+        message = format!("{message}：\"{found}\"");
+    }
+    if let Some(expected) = &fault.expected {
+        message = format!("{message}（应为{expected}）");
+    }
+    v1::Fault {
+        code: code.to_owned(),
+        place: fault.place.clone(),
+        offset: i64::try_from(fault.offset).ok(),
+        field: fault.field.clone().unwrap_or_default(),
+        message,
+    }
+}
+
+fn whole_seconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis().div_ceil(1000)).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(code: FaultCode) -> Fault {
+        Fault { code, place: "/A".into(), offset: 7, field: None, found: None, expected: None }
+    }
+
+    #[test]
+    fn a_message_with_several_faults_says_how_many_and_takes_the_first_ones_code() {
+        let refusal =
+            Refusal::of_faults(vec![fault(FaultCode::CodeUnmapped), fault(FaultCode::DateInvalid)]);
+        let told = refusal.outcome().refusal.unwrap();
+        assert_eq!((told.code.as_str(), told.message.as_str()), ("CODE_UNMAPPED", "报文有2处错误"));
+        assert_eq!(
+            (told.sent(), told.next_action()),
+            (v1::Sent::No, v1::NextAction::CorrectAndResend)
+        );
+        assert_eq!(told.faults.len(), 2);
+    }
+
+    #[test]
+    fn an_unknown_outcome_is_never_told_as_a_rejection() {
+        let outcome = Refusal::outcome_unknown(Duration::from_millis(1500)).outcome();
+        assert_eq!(outcome.status(), v1::CaseStatus::OutcomeUnknown);
+        let told = outcome.refusal.unwrap();
+        assert_eq!(told.sent(), v1::Sent::Unknown);
+        assert_eq!(told.retry_after_seconds, Some(2));
+    }
+}
