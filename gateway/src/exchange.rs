@@ -10,7 +10,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use adapters::{Contract, Decoded, Fault, FaultCode, Mode, Reply};
+use adapters::{Contract, Decoded, Fault, FaultCode, Reply};
 use bytes::Bytes;
 use proto::v1::{
     Application, CaseQuery, CaseStatus, Envelope, Exchange, Outcome, Property, TitleAnswer,
@@ -27,7 +27,7 @@ use crate::{
     refusal::{Code, Refusal},
     registry::{CallError, Caller, Registry},
     route::{NoOffice, Route},
-    settings::{Institution, Office},
+    settings::Office,
 };
 
 /// Everything an exchange needs: loaded once, shared by all.
@@ -99,13 +99,13 @@ pub async fn exchange(
     // A parent that cannot be set leaves the exchange in a trace of its own.
     let _unset = span.set_parent(parent);
     async {
-        match gateway.contracts.get(&bank.institution().contract) {
+        match gateway.contracts.get(bank.contract()) {
             Some(contract) => {
                 Hearing { gateway: &gateway, bank: &bank, contract, wire: &message }.answer().await
             }
             None => {
                 tracing::error!(
-                    contract = bank.institution().contract,
+                    contract = bank.contract(),
                     "no contract is loaded for the institution"
                 );
                 Answer { bytes: Vec::new(), kind: AnswerKind::None }
@@ -128,7 +128,7 @@ pub fn refuse(gateway: &Gateway, bank: &VerifiedBank, fault: TransportFault) -> 
             Refusal::retry_same_key(Code::MessageTooSlow, gateway.ask_again_after)
         }
     };
-    match gateway.contracts.get(&bank.institution().contract) {
+    match gateway.contracts.get(bank.contract()) {
         Some(contract) => {
             let told = Told { message: None, exchange: Exchange::default(), what: Err(refusal) };
             told.written(contract)
@@ -161,8 +161,8 @@ struct Told {
 
 impl Hearing<'_> {
     async fn answer(&self) -> Answer {
-        let decoded =
-            tracing::info_span!("decode").in_scope(|| self.contract.decode(self.wire, self.mode()));
+        let decoded = tracing::info_span!("decode")
+            .in_scope(|| self.contract.decode(self.wire, self.bank.mode()));
         let told = match decoded {
             Ok(decoded) => self.hear(decoded).await,
             Err(undecoded) => Told {
@@ -202,7 +202,7 @@ impl Hearing<'_> {
     /// A body may name an institution, but only the one the certificate names.
     fn vouch(&self, exchange: &Exchange) -> Result<(), Refusal> {
         let named = exchange.institution_code.as_str();
-        let codes = &self.bank.institution().codes;
+        let codes = self.bank.codes();
         if named.is_empty() || codes.is_empty() || codes.iter().any(|code| code == named) {
             return Ok(());
         }
@@ -223,7 +223,7 @@ impl Hearing<'_> {
         let fingerprint = fingerprint(&application, &[]);
         let claim = self.claim(&application, fingerprint, &office);
 
-        application.institution = Some(canonical(self.bank.institution()));
+        application.institution = Some(self.bank.institution());
         application.office = Some(office.canonical());
         application.submitted_at = matter::submitted_at(exchange);
 
@@ -422,13 +422,9 @@ impl Hearing<'_> {
         }
     }
 
-    fn mode(&self) -> Mode {
-        self.bank.institution().mode.into()
-    }
-
     fn caller(&self) -> Caller {
         Caller {
-            institution: canonical(self.bank.institution()),
+            institution: self.bank.institution(),
             certificate_der: Some(Arc::clone(self.bank.certificate_der())),
         }
     }
@@ -446,7 +442,7 @@ impl Hearing<'_> {
 
     /// Faults at canonical fields, placed in the bank's message.
     fn faults(&self, code: FaultCode, fields: &[String]) -> Vec<Fault> {
-        let places = self.contract.locate(self.wire, self.mode(), fields);
+        let places = self.contract.locate(self.wire, self.bank.mode(), fields);
         let mut faults: Vec<_> = fields
             .iter()
             .zip(places)
@@ -521,15 +517,6 @@ impl Told {
                 Answer { bytes: Vec::new(), kind: AnswerKind::None }
             }
         }
-    }
-}
-
-/// The institution as registries are told it.
-fn canonical(institution: &Institution) -> proto::v1::Institution {
-    proto::v1::Institution {
-        id: institution.id.clone(),
-        name: institution.name.clone(),
-        kind: proto::v1::InstitutionKind::from(institution.kind).into(),
     }
 }
 
