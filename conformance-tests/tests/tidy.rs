@@ -165,6 +165,37 @@ fn no_file_knows_somebodys_machine() {
     });
 }
 
+#[test]
+fn every_code_a_bank_may_see_is_explained() {
+    const SOURCES: &[&str] = &["adapters/src/fault.rs", "gateway/src/refusal.rs"];
+    let files = tree().unwrap();
+    let text =
+        |path: &str| files.iter().find(|file| file.path == path).map_or("", |file| &file.text);
+    let explained: BTreeSet<&str> = text("docs/errors.md")
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split(" | ").next())
+        .flat_map(|codes| codes.split(", "))
+        .filter(|code| is_code(code))
+        .collect();
+    let told: BTreeSet<&str> = SOURCES
+        .iter()
+        .flat_map(|path| {
+            text(path)
+                .split("#[cfg(test)]")
+                .next()
+                .unwrap_or_default()
+                .split('"')
+                .skip(1)
+                .step_by(2)
+        })
+        .filter(|word| is_code(word))
+        .collect();
+    let missing: Vec<_> = told.difference(&explained).collect();
+    let unknown: Vec<_> = explained.difference(&told).collect();
+    assert!(missing.is_empty(), "explain in docs/errors.md: {missing:?}");
+    assert!(unknown.is_empty(), "docs/errors.md explains what nothing says: {unknown:?}");
+}
+
 /// A file of the tree.
 struct File {
     /// Path from the root, with `/`.
@@ -263,6 +294,10 @@ fn known_names() -> Result<BTreeSet<String>> {
 fn tags(template: &str) -> impl Iterator<Item = &str> {
     let names = template.split('<').skip(1).map(|tag| words(tag).next().unwrap_or_default());
     names.filter(|name| name.len() >= 4 && name.chars().all(|c| c.is_ascii_uppercase()))
+}
+
+fn is_code(word: &str) -> bool {
+    word.len() >= 5 && word.chars().all(|c| c.is_ascii_uppercase() || c == '_')
 }
 
 fn words(text: &str) -> impl Iterator<Item = &str> {
