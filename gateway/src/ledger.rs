@@ -1,14 +1,119 @@
-//! The ledger: the only memory. It makes a second registration of one filing impossible and an unanswered one
-//! findable.
+//! The ledger: the only memory. It makes a second registration of one filing impossible and an
+//! unanswered one findable.
 //!
-//! A key is claimed here, durably, before a byte leaves for a registry, and its outcome is settled here before the bank
-//! hears of it. It knows no bank's words, sends nothing, and holds no personal data in the clear: of an application it
-//! keeps digests, of an outcome what the bank was told. Source: docs/domain.md, "Idempotency".
+//! A key is claimed here, durably, before a byte leaves for a registry, and its outcome is settled
+//! here before the bank hears of it. It knows no bank's words, sends nothing, reads no clock but the
+//! store's own, and holds no personal data in the clear: of an application it keeps digests, of an
+//! outcome what the bank was told. Source: docs/domain.md, "Idempotency".
 
-use std::{fmt, time::Duration};
+use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use prost::Message;
 use proto::v1::Outcome;
+
+pub mod postgres;
+pub mod sqlite;
+
+pub use postgres::PostgresSettings;
+pub use sqlite::SqliteSettings;
+
+/// Which store holds the ledger.
+#[derive(Debug, Clone)]
+pub enum LedgerSettings {
+    /// A file of this process alone.
+    Sqlite(SqliteSettings),
+    /// A server that several replicas share.
+    Postgres(PostgresSettings),
+}
+
+/// Opens the ledger, making or updating its tables.
+///
+/// Fails with [`LedgerError::Unavailable`] if the store cannot be reached, cannot be written to, or
+/// is another process's (SQLite).
+pub async fn open(settings: &LedgerSettings) -> Result<Arc<dyn Ledger>, LedgerError> {
+    Ok(match settings {
+        LedgerSettings::Sqlite(settings) => Arc::new(sqlite::SqliteLedger::open(settings)?),
+        LedgerSettings::Postgres(_) => {
+            return Err(LedgerError::unavailable("Postgres is not supported yet"));
+        }
+    })
+}
+
+/// The ledger's verbs. All of them are durable when they return, and none is retried inside.
+///
+/// If a call is dropped, or fails with [`LedgerError::Unavailable`], what it asked for may or may not
+/// have happened: the entry then reads as claimed, and the next to come asks the registry first.
+#[async_trait]
+pub trait Ledger: fmt::Debug + Send + Sync {
+    /// Claims a key, or says what has become of it, in one step. Of two claims of one key at the same
+    /// moment, at this replica or at two, one is `New` and the other `InFlight`.
+    ///
+    /// | the key | the application | answer |
+    /// |---|---|---|
+    /// | was never used | any | `New`, attempt 1 |
+    /// | was used, whatever became of it | another | `Conflict` |
+    /// | is claimed or unknown, and its lease runs | the same | `InFlight` |
+    /// | is claimed or unknown, and its lease ran out | the same | `AskFirst`, attempt + 1 |
+    /// | is settled | the same | `Settled` |
+    /// | is released | the same | `New`, attempt + 1 |
+    ///
+    /// Who asks first need not wait until the resolver's turn has come ([`Ledger::defer`]).
+    async fn admit(&self, claim: &Claim) -> Result<Admission, LedgerError>;
+
+    /// Records what the registry answered, also for an entry that another has taken over since: an
+    /// answer is a fact. Changes nothing where an answer is already recorded.
+    ///
+    /// Fails with [`LedgerError::Corrupt`] if the ledger has never heard of the filing.
+    async fn settle(&self, entry: &Entry, outcome: &Outcome) -> Result<(), LedgerError>;
+
+    /// Records that the filing was, or may have been, sent and no answer came, and gives the lease
+    /// back: the resolver is to ask from now on. Changes nothing if the entry is stale or settled.
+    async fn mark_unknown(&self, entry: &Entry) -> Result<(), LedgerError>;
+
+    /// Records that provably nothing was ever sent, by this attempt or one before: the same
+    /// application may come again under its key and is then `New`. Changes nothing if the entry is
+    /// stale or settled.
+    ///
+    /// Who holds an `AskFirst` entry may release it only after the registry said that it does not
+    /// know the key.
+    async fn release(&self, entry: &Entry) -> Result<(), LedgerError>;
+
+    /// Records what a settled case has become since. Changes nothing if the filing is not settled.
+    async fn update(
+        &self,
+        institution: &str,
+        key: &str,
+        outcome: &Outcome,
+    ) -> Result<(), LedgerError>;
+
+    /// A filing by its key.
+    async fn find(&self, institution: &str, key: &str) -> Result<Option<Record>, LedgerError>;
+
+    /// A filing by the registry's case number. Case numbers are a registry's own: should two of an
+    /// institution's filings bear the same, it is the one that changed last.
+    async fn find_case(
+        &self,
+        institution: &str,
+        case_id: &str,
+    ) -> Result<Option<Record>, LedgerError>;
+
+    /// Takes up to `limit` filings of one registry for `lease`: those whose outcome is unknown and
+    /// whose turn has come, and those that were claimed and whose lease ran out. Those longest due
+    /// are taken first; none is given to two takers. The registry is to be asked by key first.
+    async fn claim_due(
+        &self,
+        registry: &str,
+        limit: u32,
+        lease: Duration,
+    ) -> Result<Vec<Entry>, LedgerError>;
+
+    /// [`Ledger::mark_unknown`], but the resolver is to wait for `delay` before it asks again.
+    async fn defer(&self, entry: &Entry, delay: Duration) -> Result<(), LedgerError>;
+
+    /// Whether the ledger can write now: it writes.
+    async fn ping(&self) -> Result<(), LedgerError>;
+}
 
 /// What to claim: one filing of one institution under its key.
 #[derive(Debug, Clone)]
@@ -25,11 +130,11 @@ pub struct Claim {
     pub registry: String,
     /// The office in charge, by the registry's own code.
     pub office: String,
-    /// How long this process may work on it before another may take it over.
+    /// How long this process may work on it before another may take it over; to the millisecond.
     pub lease: Duration,
 }
 
-/// What a canonical application is, as digests.
+/// What a canonical application is, as digests. Two are the same application if `digest` is equal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fingerprint {
     /// SHA-256 over the canonical application, less what may change on a retry.
@@ -45,9 +150,9 @@ pub struct Entry {
     pub institution: String,
     /// The idempotency key.
     pub key: String,
-    /// The registry it goes to.
+    /// The registry it was first claimed for.
     pub registry: String,
-    /// The office in charge.
+    /// The office in charge when it was first claimed.
     pub office: String,
     /// How many times it was taken, from 1; a later taker makes earlier entries stale.
     pub attempt: i64,
@@ -55,16 +160,18 @@ pub struct Entry {
 
 /// What the ledger says to a claim.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "one per exchange, moved once or twice")]
 pub enum Admission {
     /// Nobody has used the key, or its first use provably sent nothing: send.
     New(Entry),
-    /// The lease ran out or the outcome is unknown: ask the registry by key first, send only if it does not know it.
+    /// The lease ran out or the outcome is unknown: ask the registry by key first, send only if it
+    /// does not know it.
     AskFirst(Entry),
     /// Answered before: tell it again.
     Settled(Record),
     /// Somebody is working on it.
     InFlight {
-        /// When to ask again.
+        /// When to ask again: the rest of the lease, at least a second.
         retry_after: Duration,
     },
     /// The key was used for something else.
@@ -98,7 +205,8 @@ pub struct Record {
 pub enum State {
     /// Claimed; somebody is, or was, about to send it.
     Claimed,
-    /// Sent, or maybe sent, and no answer came; the resolver asks.
+    /// Sent, or maybe sent, and no answer came, or its claimant was never heard of again; the
+    /// resolver asks.
     Unknown,
     /// The registry answered.
     Settled,
@@ -106,64 +214,109 @@ pub enum State {
     Released,
 }
 
-/// The ledger's verbs. All of them are durable when they return, and none is retried inside.
-///
-/// If a call is dropped, what it asked for may or may not have happened: the entry then reads as claimed, and the
-/// next to come asks the registry first.
-#[async_trait]
-pub trait Ledger: fmt::Debug + Send + Sync {
-    /// Claims a key, or says what has become of it. Two claims of one key at the same moment: one is `New`.
-    async fn admit(&self, claim: &Claim) -> Result<Admission, LedgerError>;
-
-    /// Records what the registry answered. An answer for an entry that another has settled meanwhile changes nothing.
-    async fn settle(&self, entry: &Entry, outcome: &Outcome) -> Result<(), LedgerError>;
-
-    /// Records that the filing was, or may have been, sent and no answer came: the resolver is to ask from now on.
-    async fn mark_unknown(&self, entry: &Entry) -> Result<(), LedgerError>;
-
-    /// Records that provably nothing was sent: the same application may come again under its key.
-    async fn release(&self, entry: &Entry) -> Result<(), LedgerError>;
-
-    /// Records what a settled case has become since.
-    async fn update(
-        &self,
-        institution: &str,
-        key: &str,
-        outcome: &Outcome,
-    ) -> Result<(), LedgerError>;
-
-    /// A filing by its key.
-    async fn find(&self, institution: &str, key: &str) -> Result<Option<Record>, LedgerError>;
-
-    /// A filing by the registry's case number.
-    async fn find_case(
-        &self,
-        institution: &str,
-        case_id: &str,
-    ) -> Result<Option<Record>, LedgerError>;
-
-    /// Takes up to `limit` filings of one registry whose outcome is unknown or whose lease ran out, for `lease`.
-    async fn claim_due(
-        &self,
-        registry: &str,
-        limit: u32,
-        lease: Duration,
-    ) -> Result<Vec<Entry>, LedgerError>;
-
-    /// Puts off asking again.
-    async fn defer(&self, entry: &Entry, delay: Duration) -> Result<(), LedgerError>;
-
-    /// Whether the ledger can write now.
-    async fn ping(&self) -> Result<(), LedgerError>;
-}
-
 /// Why the ledger could not do it. Nothing was sent anywhere because of it.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
     /// It cannot be reached or written to just now.
     #[error("the ledger is not available")]
-    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Unavailable(#[source] Box<dyn Error + Send + Sync>),
     /// What it holds cannot be read.
     #[error("the ledger holds something unreadable")]
-    Corrupt(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Corrupt(#[source] Box<dyn Error + Send + Sync>),
+}
+
+impl LedgerError {
+    fn unavailable(cause: impl Into<Box<dyn Error + Send + Sync>>) -> LedgerError {
+        LedgerError::Unavailable(cause.into())
+    }
+
+    fn corrupt(cause: impl Into<Box<dyn Error + Send + Sync>>) -> LedgerError {
+        LedgerError::Corrupt(cause.into())
+    }
+}
+
+/// A key that a claim could not take, as it stood a moment later.
+struct Standing {
+    digest: Vec<u8>,
+    leaves: Vec<u8>,
+    /// What is left of the lease, in milliseconds; negative once it ran out.
+    lease_left_ms: i64,
+    record: Record,
+}
+
+impl Standing {
+    /// What to tell the claimant; `None` if the key could be taken by now, so that it is to be tried
+    /// again.
+    fn admission(self, claim: &Claim) -> Result<Option<Admission>, LedgerError> {
+        if self.digest != claim.fingerprint.digest {
+            let digest = <[u8; 32]>::try_from(self.digest)
+                .map_err(|odd| LedgerError::corrupt(format!("a digest of {} bytes", odd.len())))?;
+            let earlier = Fingerprint { digest, leaves: self.leaves };
+            return Ok(Some(Admission::Conflict { earlier }));
+        }
+        Ok(match self.record.state {
+            State::Settled => Some(Admission::Settled(self.record)),
+            State::Claimed | State::Unknown => match u64::try_from(self.lease_left_ms) {
+                Ok(left @ 1..) => Some(Admission::InFlight {
+                    retry_after: Duration::from_millis(left).max(RETRY_AFTER_MIN),
+                }),
+                Ok(0) | Err(_) => None,
+            },
+            State::Released => None,
+        })
+    }
+}
+
+/// A bank that is told to wait waits for whole seconds.
+const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
+
+/// How often a claim is tried before it reads as in flight. A second time is needed if a lease runs
+/// out, or an entry is released, between the try and the look at why it failed; more is bad luck.
+const CLAIM_TRIES: u32 = 3;
+
+impl State {
+    /// The number it is stored under; part of the tables' format.
+    fn number(self) -> i16 {
+        match self {
+            State::Claimed => 1,
+            State::Unknown => 2,
+            State::Settled => 3,
+            State::Released => 4,
+        }
+    }
+
+    fn from_number(number: i16) -> Result<State, LedgerError> {
+        [State::Claimed, State::Unknown, State::Settled, State::Released]
+            .into_iter()
+            .find(|state| state.number() == number)
+            .ok_or_else(|| LedgerError::corrupt(format!("a state numbered {number}")))
+    }
+}
+
+/// The right that was just taken, by the state it left behind: only the first to claim a key, or to
+/// claim it after a release, leaves it claimed.
+fn taken(state: State, entry: Entry) -> Result<Admission, LedgerError> {
+    match state {
+        State::Claimed => Ok(Admission::New(entry)),
+        State::Unknown => Ok(Admission::AskFirst(entry)),
+        State::Settled | State::Released => {
+            Err(LedgerError::corrupt("a filing that was taken and is closed"))
+        }
+    }
+}
+
+fn read_outcome(bytes: Option<&[u8]>) -> Result<Option<Outcome>, LedgerError> {
+    bytes.map(Outcome::decode).transpose().map_err(LedgerError::corrupt)
+}
+
+/// The case number as it is stored: a registry that refuses at the door may give none.
+fn case_id(outcome: &Outcome) -> Option<&str> {
+    Some(outcome.case_id.as_str()).filter(|id| !id.is_empty())
+}
+
+/// A length of time as the stores take it. What is longer than ten years is taken for a mistake that
+/// must not overflow a date.
+fn milliseconds(length: Duration) -> i64 {
+    const TEN_YEARS_MS: i64 = 3_653 * 24 * 60 * 60 * 1_000;
+    i64::try_from(length.as_millis()).unwrap_or(TEN_YEARS_MS).min(TEN_YEARS_MS)
 }

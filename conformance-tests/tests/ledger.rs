@@ -1,0 +1,545 @@
+//! What a ledger promises, asked of both stores: every behaviour below runs over SQLite and over a
+//! real Postgres of its own. Source: the doc comments of `gateway::ledger`, and docs/domain.md,
+//! "Idempotency".
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test file, helpers and all")]
+
+use std::{collections::HashSet, future::Future, sync::Arc, time::Duration};
+
+use gateway::ledger::{
+    Admission, Claim, Entry, Fingerprint, Ledger, LedgerError, LedgerSettings, SqliteSettings,
+    State,
+};
+use proto::v1::{CaseStatus, Outcome};
+use tempfile::TempDir;
+use tokio::{task::JoinSet, time::Instant};
+
+/// Makes one test per behaviour and store.
+macro_rules! over_both_stores {
+    ($($behaviour:ident)*) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $behaviour() {
+                super::$behaviour(&super::Store::sqlite()).await;
+            })*
+        }
+    };
+}
+
+over_both_stores! {
+    a_new_key_is_new
+    a_key_being_worked_on_is_in_flight
+    a_key_used_for_something_else_is_a_conflict_whatever_became_of_it
+    a_settled_key_tells_its_outcome
+    a_released_key_is_new_again
+    a_claim_whose_lease_ran_out_is_asked_about_first
+    an_unknown_outcome_is_asked_about_first
+    an_unknown_outcome_that_another_asks_about_is_in_flight
+    one_key_of_two_institutions_is_two_keys
+    an_answer_counts_even_from_a_stale_entry
+    the_first_answer_stands
+    an_answer_to_a_filing_never_claimed_is_an_error
+    a_stale_entry_can_neither_release_nor_defer_nor_mark
+    a_settled_filing_is_neither_released_nor_deferred_nor_marked
+    an_update_needs_a_settled_filing
+    a_filing_is_found_by_key_and_by_case
+    what_is_due_is_given_to_one_taker_once
+    what_is_put_off_is_not_due
+    what_is_due_is_given_out_longest_due_first_and_per_registry
+    a_lease_that_ran_out_is_due
+    fifty_claims_of_one_key_at_once_are_one_new
+    a_dropped_call_leaves_a_ledger_that_works
+    everything_is_there_after_reopening
+    odd_text_and_bytes_survive
+    ping_writes
+}
+
+#[tokio::test]
+async fn a_second_opener_of_a_sqlite_file_is_told_why_not() {
+    let store = Store::sqlite();
+    let _first = store.open().await;
+    let Err(LedgerError::Unavailable(cause)) = gateway::ledger::open(&store.settings()).await
+    else {
+        panic!("two have the file open");
+    };
+    assert!(cause.to_string().contains("ledger.db is in use by another process"), "{cause}");
+}
+
+async fn a_new_key_is_new(store: &Store) {
+    let ledger = store.open().await;
+    let entry = new(ledger.admit(&claim("k")).await);
+    assert_eq!(entry, entry_of("k", 1));
+    let record = ledger.find("bank", "k").await.unwrap().unwrap();
+    assert_eq!(record.state, State::Claimed);
+    assert_eq!(record.matter, "mortgage_registration");
+    assert_eq!(record.outcome, None);
+}
+
+async fn a_key_being_worked_on_is_in_flight(store: &Store) {
+    let ledger = store.open().await;
+    new(ledger.admit(&claim("k")).await);
+    let retry_after = in_flight(ledger.admit(&claim("k")).await);
+    assert!(retry_after > LONG - Duration::from_secs(20) && retry_after <= LONG);
+
+    new(ledger.admit(&Claim { lease: Duration::from_millis(950), ..claim("short") }).await);
+    let retry_after = in_flight(ledger.admit(&claim("short")).await);
+    assert_eq!(retry_after, Duration::from_secs(1), "a bank is never told to ask at once");
+}
+
+async fn a_key_used_for_something_else_is_a_conflict_whatever_became_of_it(store: &Store) {
+    let ledger = store.open().await;
+    let other = |key| Claim { fingerprint: fingerprint(2), ..claim(key) };
+
+    new(ledger.admit(&claim("claimed")).await);
+    let entry = new(ledger.admit(&claim("unknown")).await);
+    ledger.mark_unknown(&entry).await.unwrap();
+    let entry = new(ledger.admit(&claim("settled")).await);
+    ledger.settle(&entry, &accepted("YWH-1")).await.unwrap();
+    let entry = new(ledger.admit(&claim("released")).await);
+    ledger.release(&entry).await.unwrap();
+
+    for key in ["claimed", "unknown", "settled", "released"] {
+        match ledger.admit(&other(key)).await.unwrap() {
+            Admission::Conflict { earlier } => assert_eq!(earlier, fingerprint(1), "{key}"),
+            admission => panic!("{key}: {admission:?}"),
+        }
+    }
+    new(ledger.admit(&claim("released")).await); // The conflict took nothing.
+}
+
+async fn a_settled_key_tells_its_outcome(store: &Store) {
+    let ledger = store.open().await;
+    let entry = new(ledger.admit(&claim("k")).await);
+    ledger.settle(&entry, &accepted("YWH-1")).await.unwrap();
+    match ledger.admit(&claim("k")).await.unwrap() {
+        Admission::Settled(record) => {
+            assert_eq!(record.state, State::Settled);
+            assert_eq!(record.outcome, Some(accepted("YWH-1")));
+            assert_eq!((record.registry.as_str(), record.office.as_str()), ("province", "1401"));
+        }
+        admission => panic!("{admission:?}"),
+    }
+}
+
+async fn a_released_key_is_new_again(store: &Store) {
+    let ledger = store.open().await;
+    let entry = new(ledger.admit(&claim("k")).await);
+    ledger.release(&entry).await.unwrap();
+    assert_eq!(ledger.find("bank", "k").await.unwrap().unwrap().state, State::Released);
+
+    // Nothing was sent, so it goes wherever it is routed now.
+    let rerouted = Claim { registry: "city".into(), office: "7".into(), ..claim("k") };
+    let entry = new(ledger.admit(&rerouted).await);
+    assert_eq!((entry.attempt, entry.registry.as_str(), entry.office.as_str()), (2, "city", "7"));
+    in_flight(ledger.admit(&claim("k")).await);
+    assert!(
+        due(&*ledger, "province").await.is_empty(),
+        "a released filing is nobody's to ask about"
+    );
+}
+
+async fn a_claim_whose_lease_ran_out_is_asked_about_first(store: &Store) {
+    let ledger = store.open().await;
+    new(ledger.admit(&Claim { lease: SHORT, ..claim("k") }).await);
+    // What may have been sent was sent to the first registry: that one is to be asked.
+    let rerouted = Claim { registry: "city".into(), office: "7".into(), ..claim("k") };
+    let admission = until(|| async {
+        match ledger.admit(&rerouted).await.unwrap() {
+            Admission::InFlight { .. } => None,
+            admission => Some(admission),
+        }
+    });
+    assert_eq!(ask_first(Ok(admission.await)), entry_of("k", 2));
+    in_flight(ledger.admit(&claim("k")).await);
+    assert_eq!(ledger.find("bank", "k").await.unwrap().unwrap().state, State::Unknown);
+}
+
+async fn an_unknown_outcome_is_asked_about_first(store: &Store) {
+    let ledger = store.open().await;
+    let entry = new(ledger.admit(&claim("k")).await);
+    ledger.mark_unknown(&entry).await.unwrap();
+    assert_eq!(ledger.find("bank", "k").await.unwrap().unwrap().state, State::Unknown);
+    let entry = ask_first(ledger.admit(&claim("k")).await);
+    assert_eq!(entry, entry_of("k", 2));
+
+    // A bank that asks need not wait for the resolver's next turn.
+    ledger.defer(&entry, LONG).await.unwrap();
+    assert_eq!(ask_first(ledger.admit(&claim("k")).await), entry_of("k", 3));
+}
+
+async fn an_unknown_outcome_that_another_asks_about_is_in_flight(store: &Store) {
+    let ledger = store.open().await;
+    let entry = new(ledger.admit(&claim("k")).await);
+    ledger.mark_unknown(&entry).await.unwrap();
+    assert_eq!(due(&*ledger, "province").await, [entry_of("k", 2)]);
+    in_flight(ledger.admit(&claim("k")).await);
+}
+
+async fn one_key_of_two_institutions_is_two_keys(store: &Store) {
+    let ledger = store.open().await;
+    let entry = new(ledger.admit(&claim("k")).await);
+    ledger.settle(&entry, &accepted("YWH-1")).await.unwrap();
+    new(ledger.admit(&Claim { institution: "other".into(), ..claim("k") }).await);
+    assert!(ledger.find_case("other", "YWH-1").await.unwrap().is_none());
+}
+
+async fn an_answer_counts_even_from_a_stale_entry(store: &Store) {
+    let ledger = store.open().await;
+    let stale = new(ledger.admit(&claim("k")).await);
+    ledger.mark_unknown(&stale).await.unwrap();
+    let newer = ask_first(ledger.admit(&claim("k")).await);
+    ledger.settle(&stale, &accepted("YWH-1")).await.unwrap();
+    settled(ledger.admit(&claim("k")).await, &accepted("YWH-1"));
+    // The one who was asking meanwhile learns the same, or nothing new.
+    ledger.settle(&newer, &accepted("YWH-1")).await.unwrap();
+    ledger.mark_unknown(&newer).await.unwrap();
+    settled(ledger.admit(&claim("k")).await, &accepted("YWH-1"));
+}
+
+async fn the_first_answer_stands(store: &Store) {
+    let ledger = store.open().await;
+    let entry = new(ledger.admit(&claim("k")).await);
+    ledger.settle(&entry, &accepted("YWH-1")).await.unwrap();
+    ledger.settle(&entry, &accepted("YWH-2")).await.unwrap();
+    settled(ledger.admit(&claim("k")).await, &accepted("YWH-1"));
+    assert!(ledger.find_case("bank", "YWH-2").await.unwrap().is_none());
+}
+
+async fn an_answer_to_a_filing_never_claimed_is_an_error(store: &Store) {
+    let ledger = store.open().await;
+    let answer = ledger.settle(&entry_of("k", 1), &accepted("YWH-1")).await;
+    assert!(matches!(answer, Err(LedgerError::Corrupt(_))), "{answer:?}");
+}
+
+async fn a_stale_entry_can_neither_release_nor_defer_nor_mark(store: &Store) {
+    let ledger = store.open().await;
+    let stale = new(ledger.admit(&claim("k")).await);
+    ledger.mark_unknown(&stale).await.unwrap();
+    ask_first(ledger.admit(&claim("k")).await);
+
+    ledger.release(&stale).await.unwrap();
+    in_flight(ledger.admit(&claim("k")).await);
+    ledger.defer(&stale, Duration::ZERO).await.unwrap();
+    in_flight(ledger.admit(&claim("k")).await);
+    ledger.mark_unknown(&stale).await.unwrap();
+    in_flight(ledger.admit(&claim("k")).await);
+}
+
+async fn a_settled_filing_is_neither_released_nor_deferred_nor_marked(store: &Store) {
+    let ledger = store.open().await;
+    let entry = new(ledger.admit(&claim("k")).await);
+    ledger.settle(&entry, &accepted("YWH-1")).await.unwrap();
+    ledger.release(&entry).await.unwrap();
+    ledger.defer(&entry, Duration::ZERO).await.unwrap();
+    ledger.mark_unknown(&entry).await.unwrap();
+    settled(ledger.admit(&claim("k")).await, &accepted("YWH-1"));
+    assert!(due(&*ledger, "province").await.is_empty());
+
+    let entry = new(ledger.admit(&claim("released")).await);
+    ledger.release(&entry).await.unwrap();
+    ledger.mark_unknown(&entry).await.unwrap();
+    assert_eq!(ledger.find("bank", "released").await.unwrap().unwrap().state, State::Released);
+}
+
+async fn an_update_needs_a_settled_filing(store: &Store) {
+    let ledger = store.open().await;
+    let registered = Outcome {
+        status: CaseStatus::Registered.into(),
+        certificate_numbers: vec!["晋(2026)太原市不动产证明第0012345号".into()],
+        ..accepted("YWH-1")
+    };
+    let entry = new(ledger.admit(&claim("k")).await);
+    ledger.update("bank", "k", &registered).await.unwrap();
+    assert_eq!(ledger.find("bank", "k").await.unwrap().unwrap().outcome, None);
+
+    ledger.settle(&entry, &accepted("YWH-1")).await.unwrap();
+    ledger.update("bank", "k", &registered).await.unwrap();
+    settled(ledger.admit(&claim("k")).await, &registered);
+}
+
+async fn a_filing_is_found_by_key_and_by_case(store: &Store) {
+    let ledger = store.open().await;
+    assert!(ledger.find("bank", "k").await.unwrap().is_none());
+    assert!(ledger.find_case("bank", "YWH-1").await.unwrap().is_none());
+    assert!(ledger.find_case("bank", "").await.unwrap().is_none());
+
+    let entry = new(ledger.admit(&claim("k")).await);
+    ledger.settle(&entry, &accepted("YWH-1")).await.unwrap();
+    assert_eq!(ledger.find_case("bank", "YWH-1").await.unwrap().unwrap().key, "k");
+
+    // A registry that refuses at the door may give no number: such filings have none in common.
+    let entry = new(ledger.admit(&claim("refused")).await);
+    ledger.settle(&entry, &accepted("")).await.unwrap();
+    assert!(ledger.find_case("bank", "").await.unwrap().is_none());
+}
+
+async fn what_is_due_is_given_to_one_taker_once(store: &Store) {
+    let ledger = store.open().await;
+    let keys: HashSet<String> = (0..30).map(|n| format!("k{n}")).collect();
+    for key in &keys {
+        let entry = new(ledger.admit(&claim(key)).await);
+        ledger.mark_unknown(&entry).await.unwrap();
+    }
+    new(ledger.admit(&claim("still claimed")).await);
+
+    let mut takers = JoinSet::new();
+    for _ in 0..6 {
+        let ledger = Arc::clone(&ledger);
+        takers.spawn(async move {
+            let mut taken = Vec::new();
+            loop {
+                let some = ledger.claim_due("province", 4, LONG).await.unwrap();
+                assert!(some.len() <= 4);
+                if some.is_empty() {
+                    return taken;
+                }
+                taken.extend(some);
+            }
+        });
+    }
+    let taken: Vec<Entry> = takers.join_all().await.into_iter().flatten().collect();
+    assert!(taken.iter().all(|entry| entry.attempt == 2));
+    assert_eq!(taken.len(), keys.len(), "none is given out twice");
+    assert_eq!(taken.into_iter().map(|entry| entry.key).collect::<HashSet<_>>(), keys);
+}
+
+async fn what_is_put_off_is_not_due(store: &Store) {
+    let ledger = store.open().await;
+    let entry = new(ledger.admit(&claim("k")).await);
+    ledger.defer(&entry, LONG).await.unwrap();
+    assert!(due(&*ledger, "province").await.is_empty());
+
+    let entry = ask_first(ledger.admit(&claim("k")).await);
+    ledger.defer(&entry, SHORT).await.unwrap();
+    let taken = until(|| async { due(&*ledger, "province").await.pop() }).await;
+    assert_eq!(taken, entry_of("k", 3));
+}
+
+async fn what_is_due_is_given_out_longest_due_first_and_per_registry(store: &Store) {
+    let ledger = store.open().await;
+    let later = new(ledger.admit(&claim("later")).await);
+    let sooner = new(ledger.admit(&claim("sooner")).await);
+    let last = Claim { registry: "city".into(), ..claim("last") };
+    let last = new(ledger.admit(&last).await);
+    ledger.defer(&later, SHORT * 2).await.unwrap();
+    ledger.defer(&sooner, SHORT).await.unwrap();
+    ledger.defer(&last, SHORT * 3).await.unwrap();
+
+    let taken = until(|| async { due(&*ledger, "city").await.pop() }).await;
+    assert_eq!(taken.key, "last");
+    // Now all are due.
+    let first = ledger.claim_due("province", 1, LONG).await.unwrap();
+    let second = ledger.claim_due("province", 1, LONG).await.unwrap();
+    assert_eq!((first, second), (vec![entry_of("sooner", 2)], vec![entry_of("later", 2)]));
+}
+
+async fn a_lease_that_ran_out_is_due(store: &Store) {
+    let ledger = store.open().await;
+    let entry = new(ledger.admit(&Claim { lease: SHORT, ..claim("k") }).await);
+    let taken =
+        until(|| async { ledger.claim_due("province", 9, SHORT).await.unwrap().pop() }).await;
+    assert_eq!(taken, entry_of("k", 2));
+    ledger.release(&entry).await.unwrap(); // Too late: another may have found it at the registry.
+    assert_eq!(ledger.find("bank", "k").await.unwrap().unwrap().state, State::Unknown);
+
+    // The taker is gone too; and so on, until there is an answer.
+    let taken = until(|| async { due(&*ledger, "province").await.pop() }).await;
+    assert_eq!(taken, entry_of("k", 3));
+    ledger.settle(&taken, &accepted("YWH-1")).await.unwrap();
+    settled(ledger.admit(&claim("k")).await, &accepted("YWH-1"));
+}
+
+async fn fifty_claims_of_one_key_at_once_are_one_new(store: &Store) {
+    let replicas = store.replicas().await;
+    for round in 0..4 {
+        let claim = claim(&format!("k{round}"));
+        let mut claimants = JoinSet::new();
+        for number in 0..50 {
+            let (replica, claim) = (Arc::clone(&replicas[number % replicas.len()]), claim.clone());
+            claimants.spawn(async move { replica.admit(&claim).await.unwrap() });
+        }
+        let admissions = claimants.join_all().await;
+        let new = admissions.iter().filter(|said| matches!(said, Admission::New(_))).count();
+        let waiting =
+            admissions.iter().filter(|said| matches!(said, Admission::InFlight { .. })).count();
+        assert_eq!((new, waiting), (1, 49));
+    }
+}
+
+async fn a_dropped_call_leaves_a_ledger_that_works(store: &Store) {
+    let ledger = store.open().await;
+    for round in 0..40 {
+        let (ledger, claim) = (Arc::clone(&ledger), claim(&format!("k{round}")));
+        let call = tokio::spawn(async move { ledger.admit(&claim).await.map(drop) });
+        if round % 2 == 0 {
+            tokio::task::yield_now().await;
+        }
+        call.abort();
+        let _dropped_or_done = call.await;
+    }
+    for round in 0..40 {
+        // It happened or it did not; one or the other, and the next is told.
+        let admission = ledger.admit(&claim(&format!("k{round}"))).await.unwrap();
+        assert!(matches!(admission, Admission::New(_) | Admission::InFlight { .. }));
+    }
+}
+
+async fn everything_is_there_after_reopening(store: &Store) {
+    let ledger = store.open().await;
+    new(ledger.admit(&claim("claimed")).await);
+    let entry = new(ledger.admit(&claim("unknown")).await);
+    ledger.defer(&entry, LONG).await.unwrap();
+    let entry = new(ledger.admit(&claim("settled")).await);
+    ledger.settle(&entry, &accepted("YWH-1")).await.unwrap();
+    let entry = new(ledger.admit(&claim("released")).await);
+    ledger.release(&entry).await.unwrap();
+    drop(ledger);
+
+    let ledger = store.open().await;
+    in_flight(ledger.admit(&claim("claimed")).await);
+    assert!(due(&*ledger, "province").await.is_empty());
+    assert_eq!(ask_first(ledger.admit(&claim("unknown")).await), entry_of("unknown", 2));
+    settled(ledger.admit(&claim("settled")).await, &accepted("YWH-1"));
+    assert_eq!(new(ledger.admit(&claim("released")).await), entry_of("released", 2));
+    assert_eq!(ledger.find_case("bank", "YWH-1").await.unwrap().unwrap().key, "settled");
+}
+
+async fn odd_text_and_bytes_survive(store: &Store) {
+    let ledger = store.open().await;
+    let odd = Claim {
+        institution: "银行's \"𠮷\"".into(),
+        key: "'; DROP TABLE filing; --%_?1$1:key".into(),
+        fingerprint: Fingerprint { digest: [0; 32], leaves: (0..=255).collect() },
+        ..claim("")
+    };
+    let entry = new(ledger.admit(&odd).await);
+    assert_eq!((&entry.institution, &entry.key), (&odd.institution, &odd.key));
+    let other = Claim { fingerprint: fingerprint(1), ..odd.clone() };
+    match ledger.admit(&other).await.unwrap() {
+        Admission::Conflict { earlier } => assert_eq!(earlier, odd.fingerprint),
+        admission => panic!("{admission:?}"),
+    }
+    // A lease and a delay beyond all dates, and none at all.
+    ledger.defer(&entry, Duration::MAX).await.unwrap();
+    let forever = Claim { lease: Duration::MAX, ..odd.clone() };
+    assert_eq!(ask_first(ledger.admit(&forever).await).attempt, 2);
+    in_flight(ledger.admit(&odd).await);
+    new(ledger.admit(&Claim { lease: Duration::ZERO, ..claim("k") }).await);
+    ask_first(ledger.admit(&claim("k")).await);
+}
+
+async fn ping_writes(store: &Store) {
+    store.open().await.ping().await.unwrap();
+}
+
+/// Long enough never to run out in a test.
+const LONG: Duration = Duration::from_secs(60);
+/// Short enough to wait for.
+const SHORT: Duration = Duration::from_millis(60);
+
+fn claim(key: &str) -> Claim {
+    Claim {
+        institution: "bank".into(),
+        key: key.into(),
+        fingerprint: fingerprint(1),
+        matter: "mortgage_registration".into(),
+        registry: "province".into(),
+        office: "1401".into(),
+        lease: LONG,
+    }
+}
+
+fn fingerprint(number: u8) -> Fingerprint {
+    Fingerprint { digest: [number; 32], leaves: vec![number; 7] }
+}
+
+fn entry_of(key: &str, attempt: i64) -> Entry {
+    Entry {
+        institution: "bank".into(),
+        key: key.into(),
+        registry: "province".into(),
+        office: "1401".into(),
+        attempt,
+    }
+}
+
+fn accepted(case_id: &str) -> Outcome {
+    Outcome { case_id: case_id.into(), status: CaseStatus::Accepted.into(), ..Outcome::default() }
+}
+
+#[track_caller]
+fn new(said: Result<Admission, LedgerError>) -> Entry {
+    match said.unwrap() {
+        Admission::New(entry) => entry,
+        admission => panic!("not new: {admission:?}"),
+    }
+}
+
+#[track_caller]
+fn ask_first(said: Result<Admission, LedgerError>) -> Entry {
+    match said.unwrap() {
+        Admission::AskFirst(entry) => entry,
+        admission => panic!("not to be asked about first: {admission:?}"),
+    }
+}
+
+#[track_caller]
+fn in_flight(said: Result<Admission, LedgerError>) -> Duration {
+    match said.unwrap() {
+        Admission::InFlight { retry_after } => retry_after,
+        admission => panic!("not in flight: {admission:?}"),
+    }
+}
+
+#[track_caller]
+fn settled(said: Result<Admission, LedgerError>, outcome: &Outcome) {
+    match said.unwrap() {
+        Admission::Settled(record) => assert_eq!(record.outcome.as_ref(), Some(outcome)),
+        admission => panic!("not settled: {admission:?}"),
+    }
+}
+
+async fn due(ledger: &dyn Ledger, registry: &str) -> Vec<Entry> {
+    ledger.claim_due(registry, 100, LONG).await.unwrap()
+}
+
+/// Asks until there is an answer. The store's clock is nobody's to turn, so time has to pass.
+async fn until<T, F: Future<Output = Option<T>>>(mut ask: impl FnMut() -> F) -> T {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "nothing happened");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// A store of a test's own.
+enum Store {
+    Sqlite(TempDir),
+}
+
+impl Store {
+    fn sqlite() -> Store {
+        Store::Sqlite(TempDir::new().unwrap())
+    }
+
+    fn settings(&self) -> LedgerSettings {
+        match self {
+            Store::Sqlite(folder) => {
+                LedgerSettings::Sqlite(SqliteSettings { path: folder.path().join("ledger.db") })
+            }
+        }
+    }
+
+    async fn open(&self) -> Arc<dyn Ledger> {
+        gateway::ledger::open(&self.settings()).await.unwrap()
+    }
+
+    /// As many gateways at once as the store allows.
+    async fn replicas(&self) -> Vec<Arc<dyn Ledger>> {
+        match self {
+            Store::Sqlite(_) => vec![self.open().await],
+        }
+    }
+}

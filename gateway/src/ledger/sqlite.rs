@@ -1,0 +1,520 @@
+//! The ledger in a SQLite file: the embedded default, for one process.
+//!
+//! One thread writes. It takes whatever is waiting, does it all in one transaction, and answers when
+//! that is on the disk, so that many filings at a time cost one sync. It never shares its file with
+//! another process. Source of the file format's promises: sqlite.org, "Write-Ahead Logging" and
+//! "PRAGMA synchronous".
+
+use std::{
+    error::Error,
+    ffi::OsString,
+    fmt,
+    fs::{File, TryLockError},
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use prost::Message;
+use proto::v1::Outcome;
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Params, Row, named_params};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    Admission, CLAIM_TRIES, Claim, Entry, Ledger, LedgerError, RETRY_AFTER_MIN, Record, Standing,
+    State, case_id, milliseconds, read_outcome, taken,
+};
+
+/// Where the file is.
+#[derive(Debug, Clone)]
+pub struct SqliteSettings {
+    /// The database file, made if absent; its folder must exist and be on a local disk. Beside it
+    /// appear `-wal`, `-shm` and `.lock`.
+    pub path: PathBuf,
+}
+
+/// The ledger in a SQLite file.
+///
+/// Dropping it waits for what has been asked of it and lets go of the file.
+pub(super) struct SqliteLedger {
+    path: PathBuf,
+    writer: Worker,
+    reader: Worker,
+}
+
+impl SqliteLedger {
+    /// Opens the file, which no other process may have open, and brings its tables up to date.
+    pub(super) fn open(settings: &SqliteSettings) -> Result<SqliteLedger, LedgerError> {
+        let path = settings.path.clone();
+        let lock = lock(&path)?;
+        let database = open_to_write(&path)?;
+        let writer = Worker::start("ledger-writer", move |jobs| {
+            commit_groups(&database, jobs);
+            drop(database);
+            drop(lock); // Last: until then another process must not open the file.
+        })?;
+        let database = open_to_read(&path)?;
+        let reader = Worker::start("ledger-reader", move |jobs| answer_each(&database, jobs))?;
+        Ok(SqliteLedger { path, writer, reader })
+    }
+}
+
+impl fmt::Debug for SqliteLedger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteLedger").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Ledger for SqliteLedger {
+    async fn admit(&self, claim: &Claim) -> Result<Admission, LedgerError> {
+        let claim = claim.clone();
+        self.writer.run(move |database| admit(database, claim)).await
+    }
+
+    async fn settle(&self, entry: &Entry, outcome: &Outcome) -> Result<(), LedgerError> {
+        let (entry, outcome) = (entry.clone(), outcome.clone());
+        self.writer.run(move |database| settle(database, &entry, &outcome)).await
+    }
+
+    async fn mark_unknown(&self, entry: &Entry) -> Result<(), LedgerError> {
+        self.defer(entry, Duration::ZERO).await
+    }
+
+    async fn release(&self, entry: &Entry) -> Result<(), LedgerError> {
+        let entry = entry.clone();
+        self.writer
+            .run(move |database| {
+                let parameters = named_params! {
+                    ":institution": entry.institution, ":key": entry.key, ":attempt": entry.attempt,
+                };
+                write(database, RELEASE, parameters).map(drop)
+            })
+            .await
+    }
+
+    async fn update(
+        &self,
+        institution: &str,
+        key: &str,
+        outcome: &Outcome,
+    ) -> Result<(), LedgerError> {
+        let (institution, key) = (institution.to_owned(), key.to_owned());
+        let outcome = outcome.clone();
+        self.writer
+            .run(move |database| {
+                let parameters = named_params! {
+                    ":institution": institution, ":key": key,
+                    ":case_id": case_id(&outcome), ":outcome": outcome.encode_to_vec(),
+                };
+                write(database, UPDATE, parameters).map(drop)
+            })
+            .await
+    }
+
+    async fn find(&self, institution: &str, key: &str) -> Result<Option<Record>, LedgerError> {
+        let (institution, key) = (institution.to_owned(), key.to_owned());
+        self.reader
+            .run(move |database| {
+                let parameters = named_params! { ":institution": institution, ":key": key };
+                Ok(standing(database, FIND, parameters)?.map(|standing| standing.record))
+            })
+            .await
+    }
+
+    async fn find_case(
+        &self,
+        institution: &str,
+        case_id: &str,
+    ) -> Result<Option<Record>, LedgerError> {
+        let (institution, case_id) = (institution.to_owned(), case_id.to_owned());
+        self.reader
+            .run(move |database| {
+                let parameters = named_params! { ":institution": institution, ":case_id": case_id };
+                Ok(standing(database, FIND_CASE, parameters)?.map(|standing| standing.record))
+            })
+            .await
+    }
+
+    async fn claim_due(
+        &self,
+        registry: &str,
+        limit: u32,
+        lease: Duration,
+    ) -> Result<Vec<Entry>, LedgerError> {
+        let registry = registry.to_owned();
+        self.writer.run(move |database| claim_due(database, &registry, limit, lease)).await
+    }
+
+    async fn defer(&self, entry: &Entry, delay: Duration) -> Result<(), LedgerError> {
+        let entry = entry.clone();
+        self.writer
+            .run(move |database| {
+                let parameters = named_params! {
+                    ":institution": entry.institution, ":key": entry.key, ":attempt": entry.attempt,
+                    ":delay": milliseconds(delay),
+                };
+                write(database, DEFER, parameters).map(drop)
+            })
+            .await
+    }
+
+    async fn ping(&self) -> Result<(), LedgerError> {
+        self.writer.run(|database| write(database, BEAT, []).map(drop)).await
+    }
+}
+
+fn admit(database: &Connection, claim: Claim) -> Result<Admission, LedgerError> {
+    for _ in 0..CLAIM_TRIES {
+        let mut statement = database.prepare_cached(ADMIT).map_err(fault)?;
+        let parameters = named_params! {
+            ":institution": claim.institution, ":key": claim.key,
+            ":digest": claim.fingerprint.digest, ":leaves": claim.fingerprint.leaves,
+            ":matter": claim.matter, ":registry": claim.registry, ":office": claim.office,
+            ":lease": milliseconds(claim.lease),
+        };
+        let row = statement
+            .query_row(parameters, |row| Ok((row.get("state")?, entry(row)?)))
+            .optional()
+            .map_err(fault)?;
+        if let Some((state, entry)) = row {
+            return taken(State::from_number(state)?, entry);
+        }
+        let parameters = named_params! { ":institution": claim.institution, ":key": claim.key };
+        if let Some(standing) = standing(database, FIND, parameters)?
+            && let Some(admission) = standing.admission(&claim)?
+        {
+            return Ok(admission);
+        }
+    }
+    Ok(Admission::InFlight { retry_after: RETRY_AFTER_MIN })
+}
+
+fn settle(database: &Connection, entry: &Entry, outcome: &Outcome) -> Result<(), LedgerError> {
+    let changed = write(
+        database,
+        SETTLE,
+        named_params! {
+            ":institution": entry.institution, ":key": entry.key,
+            ":case_id": case_id(outcome), ":outcome": outcome.encode_to_vec(),
+        },
+    )?;
+    let parameters = named_params! { ":institution": entry.institution, ":key": entry.key };
+    if changed == 0 && standing(database, FIND, parameters)?.is_none() {
+        return Err(LedgerError::corrupt("an answered filing was never claimed"));
+    }
+    Ok(())
+}
+
+fn claim_due(
+    database: &Connection,
+    registry: &str,
+    limit: u32,
+    lease: Duration,
+) -> Result<Vec<Entry>, LedgerError> {
+    let mut statement = database.prepare_cached(CLAIM_DUE).map_err(fault)?;
+    let parameters = named_params! {
+        ":registry": registry, ":limit": limit, ":lease": milliseconds(lease),
+    };
+    let entries = statement.query_map(parameters, entry).map_err(fault)?;
+    entries.collect::<Result<_, _>>().map_err(fault)
+}
+
+fn write(
+    database: &Connection,
+    statement: &str,
+    parameters: impl Params,
+) -> Result<usize, LedgerError> {
+    let mut statement = database.prepare_cached(statement).map_err(fault)?;
+    statement.execute(parameters).map_err(fault)
+}
+
+fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
+    Ok(Entry {
+        institution: row.get("institution")?,
+        key: row.get("key")?,
+        registry: row.get("registry")?,
+        office: row.get("office")?,
+        attempt: row.get("attempt")?,
+    })
+}
+
+fn standing(
+    database: &Connection,
+    statement: &str,
+    parameters: impl Params,
+) -> Result<Option<Standing>, LedgerError> {
+    let mut statement = database.prepare_cached(statement).map_err(fault)?;
+    let mut rows = statement.query(parameters).map_err(fault)?;
+    let Some(row) = rows.next().map_err(fault)? else { return Ok(None) };
+    let outcome = row.get_ref("outcome").and_then(|value| Ok(value.as_blob_or_null()?));
+    let record = Record {
+        institution: row.get("institution").map_err(fault)?,
+        key: row.get("key").map_err(fault)?,
+        matter: row.get("matter").map_err(fault)?,
+        registry: row.get("registry").map_err(fault)?,
+        office: row.get("office").map_err(fault)?,
+        state: State::from_number(row.get("state").map_err(fault)?)?,
+        outcome: read_outcome(outcome.map_err(fault)?)?,
+    };
+    Ok(Some(Standing {
+        digest: row.get("digest").map_err(fault)?,
+        leaves: row.get("leaves").map_err(fault)?,
+        lease_left_ms: row.get("lease_left").map_err(fault)?,
+        record,
+    }))
+}
+
+// `now` is read once per statement, from the machine's clock by way of SQLite, in milliseconds.
+// States are numbered as `State::number` says.
+
+/// Takes the key if it may be taken, and then returns the right to it. Nothing was sent under a
+/// released key, so it goes where the claim says; one taken over goes on where it was begun.
+const ADMIT: &str = "
+    INSERT INTO filing (institution, key, digest, leaves, matter, registry, office, state, attempt,
+        lease_until, due_at, admitted_at, changed_at)
+    SELECT :institution, :key, :digest, :leaves, :matter, :registry, :office, 1, 1,
+        now + :lease, now + :lease, now, now
+    FROM (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now)
+    WHERE true
+    ON CONFLICT (institution, key) DO UPDATE SET
+        registry = iif(filing.state = 4, excluded.registry, filing.registry),
+        office = iif(filing.state = 4, excluded.office, filing.office),
+        state = iif(filing.state = 4, 1, 2),
+        attempt = filing.attempt + 1,
+        lease_until = excluded.lease_until,
+        due_at = excluded.due_at,
+        changed_at = excluded.changed_at
+    WHERE filing.digest = excluded.digest AND (filing.state = 4
+        OR filing.state IN (1, 2) AND filing.lease_until <= excluded.changed_at)
+    RETURNING institution, key, registry, office, attempt, state";
+
+const SETTLE: &str = "
+    UPDATE filing SET state = 3, case_id = :case_id, outcome = :outcome, changed_at = now
+    FROM (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now)
+    WHERE institution = :institution AND key = :key AND state <> 3";
+
+const RELEASE: &str = "
+    UPDATE filing SET state = 4, lease_until = now, due_at = now, changed_at = now
+    FROM (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now)
+    WHERE institution = :institution AND key = :key AND attempt = :attempt AND state IN (1, 2)";
+
+const DEFER: &str = "
+    UPDATE filing SET state = 2, lease_until = now, due_at = now + :delay, changed_at = now
+    FROM (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now)
+    WHERE institution = :institution AND key = :key AND attempt = :attempt AND state IN (1, 2)";
+
+const UPDATE: &str = "
+    UPDATE filing SET case_id = :case_id, outcome = :outcome, changed_at = now
+    FROM (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now)
+    WHERE institution = :institution AND key = :key AND state = 3";
+
+const FIND: &str = "
+    SELECT *, lease_until - CAST(unixepoch('subsec') * 1000 AS INTEGER) AS lease_left
+    FROM filing WHERE institution = :institution AND key = :key";
+
+const FIND_CASE: &str = "
+    SELECT *, 0 AS lease_left
+    FROM filing WHERE institution = :institution AND case_id = :case_id
+    ORDER BY changed_at DESC LIMIT 1";
+
+const CLAIM_DUE: &str = "
+    UPDATE filing SET state = 2, attempt = attempt + 1, lease_until = now + :lease,
+        due_at = now + :lease, changed_at = now
+    FROM (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now)
+    WHERE rowid IN (SELECT rowid FROM filing
+        WHERE registry = :registry AND state IN (1, 2)
+            AND due_at <= CAST(unixepoch('subsec') * 1000 AS INTEGER)
+        ORDER BY due_at LIMIT :limit)
+    RETURNING institution, key, registry, office, attempt";
+
+const BEAT: &str =
+    "UPDATE heartbeat SET written_at = CAST(unixepoch('subsec') * 1000 AS INTEGER) WHERE id = 1";
+
+/// Something to do with the database, then something to tell once it is known whether it lasts.
+type Job = Box<dyn FnOnce(Result<&Connection, Cause>) -> Answer + Send>;
+type Answer = Box<dyn FnOnce(Result<(), Cause>) + Send>;
+
+/// Why a whole group came to nothing; each of its jobs is told.
+type Cause = Arc<dyn Error + Send + Sync>;
+
+/// A thread that owns a connection and does one job after another.
+struct Worker {
+    /// `None` only while it is being dropped.
+    jobs: Option<mpsc::Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Worker {
+    fn start(
+        name: &str,
+        work: impl FnOnce(mpsc::Receiver<Job>) + Send + 'static,
+    ) -> Result<Worker, LedgerError> {
+        let (jobs, waiting) = mpsc::channel(QUEUE_MAX);
+        let thread = thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || work(waiting))
+            .map_err(LedgerError::unavailable)?;
+        Ok(Worker { jobs: Some(jobs), thread: Some(thread) })
+    }
+
+    /// Has `verb` carried out. If this is dropped, it is carried out nevertheless.
+    async fn run<T: Send + 'static>(
+        &self,
+        verb: impl FnOnce(&Connection) -> Result<T, LedgerError> + Send + 'static,
+    ) -> Result<T, LedgerError> {
+        let (reply, answer) = oneshot::channel();
+        let job: Job = Box::new(move |database| {
+            let result = database.map_err(LedgerError::unavailable).and_then(verb);
+            Box::new(move |lasting| {
+                let result = lasting.map_err(LedgerError::unavailable).and(result);
+                let _nobody_waits_any_more = reply.send(result);
+            })
+        });
+        let jobs = self.jobs.as_ref().ok_or_else(|| LedgerError::unavailable(Fault::Stopped))?;
+        jobs.try_send(job).map_err(|refused| {
+            LedgerError::unavailable(match refused {
+                mpsc::error::TrySendError::Full(_) => Fault::QueueFull,
+                mpsc::error::TrySendError::Closed(_) => Fault::Stopped,
+            })
+        })?;
+        answer.await.unwrap_or_else(|_closed| Err(LedgerError::unavailable(Fault::Stopped)))
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            let _panicked = thread.join();
+        }
+    }
+}
+
+/// More waiting jobs than this, some seconds' worth, are refused: whoever is behind them would have
+/// given up before their turn came.
+const QUEUE_MAX: usize = 1_024;
+
+/// Jobs per transaction at most, so that the first of a group does not wait long for the last.
+const GROUP_MAX: usize = 256;
+
+fn answer_each(database: &Connection, mut jobs: mpsc::Receiver<Job>) {
+    while let Some(job) = jobs.blocking_recv() {
+        job(Ok(database))(Ok(()));
+    }
+}
+
+fn commit_groups(database: &Connection, mut jobs: mpsc::Receiver<Job>) {
+    let mut group = Vec::with_capacity(GROUP_MAX);
+    while jobs.blocking_recv_many(&mut group, GROUP_MAX) > 0 {
+        commit(database, &mut group);
+    }
+}
+
+/// Carries out a group in one transaction. A job that fails changes nothing, each being at most one
+/// statement that writes, and does not spoil the others; a transaction that fails spoils all.
+fn commit(database: &Connection, group: &mut Vec<Job>) {
+    let mut open = database.execute_batch("BEGIN IMMEDIATE").map_err(cause);
+    let mut answers = Vec::with_capacity(group.len());
+    for job in group.drain(..) {
+        answers.push(job(open.as_ref().map(|()| database).map_err(Arc::clone)));
+        // A full disk and its like end the transaction; a statement now would stand by itself.
+        if open.is_ok() && database.is_autocommit() {
+            open = Err(Arc::new(Fault::RolledBack));
+        }
+    }
+    let lasting = open.and_then(|()| database.execute_batch("COMMIT").map_err(cause));
+    if lasting.is_err() && !database.is_autocommit() {
+        // Should this fail too, the next BEGIN does, and every job is told.
+        let _still_open = database.execute_batch("ROLLBACK");
+    }
+    for answer in answers {
+        answer(lasting.clone());
+    }
+}
+
+fn open_to_write(path: &Path) -> Result<Connection, LedgerError> {
+    let mut database = Connection::open(path).map_err(fault)?;
+    // A backup may hold the file for a moment; nobody else may.
+    database.busy_timeout(Duration::from_secs(2)).map_err(fault)?;
+    database.pragma_update(None, "journal_mode", "WAL").map_err(fault)?;
+    // FULL, not NORMAL: a commit that power failure can undo would let a key be claimed twice.
+    database.pragma_update(None, "synchronous", "FULL").map_err(fault)?;
+    // An older release that starts on a newer release's tables finds what it knows still there.
+    embedded::migrations::runner()
+        .set_abort_missing(false)
+        .run(&mut database)
+        .map_err(LedgerError::unavailable)?;
+    Ok(database)
+}
+
+fn open_to_read(path: &Path) -> Result<Connection, LedgerError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let database = Connection::open_with_flags(path, flags).map_err(fault)?;
+    database.busy_timeout(Duration::from_secs(2)).map_err(fault)?;
+    Ok(database)
+}
+
+/// Keeps other processes away from the ledger at `path` until it is dropped. On a file beside it:
+/// closing any handle on the database itself would let go of SQLite's own locks (sqlite.org, "How to
+/// corrupt an SQLite database file", 2.2).
+fn lock(path: &Path) -> Result<File, LedgerError> {
+    let mut name = OsString::from(path);
+    name.push(".lock");
+    let name = PathBuf::from(name);
+    let unlockable = |cause| LedgerError::unavailable(Fault::Unlockable(name.clone(), cause));
+    let file = File::options().create(true).append(true).open(&name).map_err(unlockable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(LedgerError::unavailable(Fault::InUse(path.into()))),
+        Err(TryLockError::Error(cause)) => Err(unlockable(cause)),
+    }
+}
+
+/// What can go wrong besides SQLite.
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error(
+        "the ledger file {} is in use by another process; a SQLite ledger serves one process \
+         (several replicas need Postgres)",
+        .0.display()
+    )]
+    InUse(PathBuf),
+    #[error("the lock file {} cannot be made or locked", .0.display())]
+    Unlockable(PathBuf, #[source] io::Error),
+    #[error("{QUEUE_MAX} calls are waiting for the ledger's disk already")]
+    QueueFull,
+    #[error("the ledger's thread has ended")]
+    Stopped,
+    #[error("SQLite undid the transaction because of another call's failure")]
+    RolledBack,
+}
+
+fn cause(error: rusqlite::Error) -> Cause {
+    Arc::new(error)
+}
+
+fn fault(error: rusqlite::Error) -> LedgerError {
+    let damaged = matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+    );
+    let unreadable = matches!(
+        error,
+        rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::InvalidColumnType(..)
+    );
+    if damaged || unreadable {
+        LedgerError::corrupt(error)
+    } else {
+        LedgerError::unavailable(error)
+    }
+}
+
+mod embedded {
+    refinery::embed_migrations!("migrations/sqlite");
+}
