@@ -3,6 +3,7 @@
 //! Bytes in, bytes out. Nothing here knows a clock, a socket, a file after loading, or the name of any bank or
 //! registry. The language is described in docs/contract-language.md.
 
+pub mod codec;
 pub mod contract;
 pub mod fault;
 pub mod tree;

@@ -1,0 +1,349 @@
+//! The rules of the canonical model, as its fields carry them: what is required, how long, in which form, and what depends
+//! on what.
+//!
+//! They stand in the descriptors (`directlink/v1/rules.proto`); no list of fields stands here. They are read once,
+//! into a table per message; checking a message that is right allocates nothing. What the rules are called towards a bank is
+//! not said here.
+
+use std::{collections::HashMap, sync::LazyLock};
+
+use prost_reflect::{
+    DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage, Value,
+};
+
+use crate::{
+    clock,
+    date::Date,
+    descriptors, division_code, golden, identity_number, malformed, unit_code,
+    v1::{FieldRule, Form, IdType},
+};
+
+/// One rule that a message breaks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Breach {
+    /// The field, as a path from the message given: `mortgagors[0].id_number`. For `Order` the date that comes too early.
+    pub path: String,
+    /// Which rule.
+    pub kind: BreachKind,
+}
+
+/// The rules that can be broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BreachKind {
+    /// The field must be set (a list must have an item), always or because of a sibling's value.
+    Required,
+    /// The field may not be set beside a sibling's value.
+    Forbidden,
+    /// The date precedes the one it may not precede.
+    Order,
+    /// An identity number whose check digit or checked form is wrong.
+    CheckDigit,
+    /// The text is not of its form.
+    Form,
+    /// The text has too many characters.
+    TooLong,
+    /// The number is not above zero.
+    NotPositive,
+}
+
+/// The rule of a field; the empty rule for a field without one.
+pub fn rule_of(field: &FieldDescriptor) -> &'static FieldRule {
+    RULES.get(field.full_name()).unwrap_or(&NO_RULE)
+}
+
+/// Every rule that `message`, or a message inside it, breaks, in order of field numbers. Fields that the gateway fills in are
+/// left out. What hangs on a sibling is only asked where that sibling is set, so a missing field is told once.
+pub fn check(message: &DynamicMessage) -> Vec<Breach> {
+    let mut breaches = Vec::new();
+    let descriptor = message.descriptor();
+    if let Some(place) = TABLE.places.get(descriptor.full_name()) {
+        TABLE.check(*place, message, &Trail::Root, &mut breaches);
+    }
+    breaches
+}
+
+/// A rule's condition on a sibling field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Condition {
+    /// The sibling's name.
+    pub sibling: String,
+    /// Its values, written without their type's prefix, any of which fulfils the condition.
+    pub values: Vec<String>,
+}
+
+impl Condition {
+    /// The condition in a rule's `exactly_when` or `only_when`: `sibling=VALUE|VALUE`; `None` for an empty one.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (sibling, values) = text.split_once('=')?;
+        let values = values.split('|').map(str::to_owned).collect();
+        Some(Self { sibling: sibling.to_owned(), values })
+    }
+}
+
+static NO_RULE: LazyLock<FieldRule> = LazyLock::new(FieldRule::default);
+
+static RULES: LazyLock<HashMap<String, FieldRule>> = LazyLock::new(|| {
+    let Some(option) = descriptors::pool().get_extension_by_name("directlink.v1.rule") else {
+        return HashMap::new();
+    };
+    let rule = |field: FieldDescriptor| {
+        let options = field.options();
+        let rule = options.get_extension(&option);
+        let rule = options.has_extension(&option).then(|| rule.as_message())??;
+        Some((field.full_name().to_owned(), rule.transcode_to().ok()?))
+    };
+    let messages = descriptors::pool().all_messages();
+    messages.flat_map(|message| message.fields().filter_map(rule).collect::<Vec<_>>()).collect()
+});
+
+static TABLE: LazyLock<Table> = LazyLock::new(Table::compile);
+
+/// The rules of every message, compiled: fields without a rule, and messages without one inside, are not in it.
+struct Table {
+    places: HashMap<String, usize>,
+    messages: Vec<Vec<Compiled>>,
+}
+
+/// What is asked of one field.
+struct Compiled {
+    field: FieldDescriptor,
+    name: Box<str>,
+    required: bool,
+    positive: bool,
+    chars_max: usize,
+    form: Form,
+    condition: Option<CompiledCondition>,
+    not_before: Option<FieldDescriptor>,
+    /// The sibling that says which document an identity number is from.
+    id_type: Option<FieldDescriptor>,
+    /// The place in the table of the messages inside.
+    inner: Option<usize>,
+}
+
+struct CompiledCondition {
+    sibling: FieldDescriptor,
+    numbers: Vec<i32>,
+    /// The field is also required while the condition holds.
+    exactly: bool,
+}
+
+impl Table {
+    fn compile() -> Self {
+        let messages: Vec<MessageDescriptor> = descriptors::pool().all_messages().collect();
+        let places: HashMap<String, usize> = messages
+            .iter()
+            .enumerate()
+            .map(|(place, message)| (message.full_name().to_owned(), place))
+            .collect();
+        let messages = messages
+            .iter()
+            .map(|message| {
+                let compiled = message.fields().map(|field| Compiled::new(message, field, &places));
+                compiled.flatten().collect()
+            })
+            .collect();
+        Self { places, messages }
+    }
+
+    fn check(
+        &self,
+        place: usize,
+        message: &DynamicMessage,
+        trail: &Trail<'_>,
+        breaches: &mut Vec<Breach>,
+    ) {
+        for compiled in self.messages.get(place).into_iter().flatten() {
+            let trail = Trail::Field(trail, &compiled.name);
+            if !message.has_field(&compiled.field) {
+                if compiled.is_required(message) {
+                    breaches.push(trail.breach(BreachKind::Required));
+                }
+                continue;
+            }
+            if compiled.is_forbidden(message) {
+                breaches.push(trail.breach(BreachKind::Forbidden));
+                continue;
+            }
+            match message.get_field(&compiled.field).as_ref() {
+                Value::List(items) => {
+                    for (index, item) in items.iter().enumerate() {
+                        let trail = Trail::Item(&trail, index);
+                        self.check_value(compiled, item, message, &trail, breaches);
+                    }
+                }
+                value => self.check_value(compiled, value, message, &trail, breaches),
+            }
+        }
+    }
+
+    fn check_value(
+        &self,
+        compiled: &Compiled,
+        value: &Value,
+        message: &DynamicMessage,
+        trail: &Trail<'_>,
+        breaches: &mut Vec<Breach>,
+    ) {
+        let breach = match value {
+            Value::Message(inner) => {
+                if let Some(place) = compiled.inner {
+                    self.check(place, inner, trail, breaches);
+                }
+                None
+            }
+            Value::String(text) => compiled.text_breach(text, message),
+            Value::I32(number) if compiled.positive && *number <= 0 => {
+                Some(BreachKind::NotPositive)
+            }
+            Value::I64(number) if compiled.positive && *number <= 0 => {
+                Some(BreachKind::NotPositive)
+            }
+            _ => None,
+        };
+        breaches.extend(breach.map(|kind| trail.breach(kind)));
+    }
+}
+
+impl Compiled {
+    fn new(
+        message: &MessageDescriptor,
+        field: FieldDescriptor,
+        places: &HashMap<String, usize>,
+    ) -> Option<Self> {
+        let rule = rule_of(&field);
+        let inner = match field.kind() {
+            Kind::Message(inner) => places.get(inner.full_name()).copied(),
+            _ => None,
+        };
+        if rule.by_gateway || (*rule == *NO_RULE && inner.is_none()) {
+            return None;
+        }
+        let condition = CompiledCondition::new(message, &rule.exactly_when, true)
+            .or_else(|| CompiledCondition::new(message, &rule.only_when, false));
+        let form = rule.form();
+        let id_type = match form {
+            Form::IdentityNumber => message.get_field_by_name("id_type"),
+            _ => None,
+        };
+        Some(Self {
+            name: field.name().into(),
+            required: rule.required,
+            positive: rule.positive,
+            chars_max: usize::try_from(rule.chars_max).unwrap_or_default(),
+            form,
+            condition,
+            not_before: message.get_field_by_name(&rule.not_before),
+            id_type,
+            inner,
+            field,
+        })
+    }
+
+    fn is_required(&self, message: &DynamicMessage) -> bool {
+        let by_condition = |condition: &CompiledCondition| {
+            condition.exactly && condition.holds(message) == Some(true)
+        };
+        self.required || self.condition.as_ref().is_some_and(by_condition)
+    }
+
+    fn is_forbidden(&self, message: &DynamicMessage) -> bool {
+        self.condition.as_ref().is_some_and(|condition| condition.holds(message) == Some(false))
+    }
+
+    fn text_breach(&self, text: &str, message: &DynamicMessage) -> Option<BreachKind> {
+        // Characters are never more than bytes.
+        if self.chars_max > 0
+            && text.len() > self.chars_max
+            && text.chars().count() > self.chars_max
+        {
+            return Some(BreachKind::TooLong);
+        }
+        let in_form = match self.form {
+            Form::Unspecified => true,
+            Form::Date => return self.date_breach(text, message),
+            Form::Clock => clock::seconds_of(text).is_some(),
+            Form::UnitCode => unit_code::is_unit_code(text),
+            Form::Key => malformed::is_visible_ascii(text, 128),
+            Form::Division => division_code::is_division(text.as_bytes()),
+            Form::IdentityNumber => return self.identity_breach(text, message),
+        };
+        (!in_form).then_some(BreachKind::Form)
+    }
+
+    fn date_breach(&self, text: &str, message: &DynamicMessage) -> Option<BreachKind> {
+        let Ok(date) = Date::parse(text) else { return Some(BreachKind::Form) };
+        let earliest = message.get_field(self.not_before.as_ref()?);
+        // An earliest day that is no day is told at its own field.
+        let earliest = Date::parse(earliest.as_str()?).ok()?;
+        (date < earliest).then_some(BreachKind::Order)
+    }
+
+    fn identity_breach(&self, text: &str, message: &DynamicMessage) -> Option<BreachKind> {
+        let number = message.get_field(self.id_type.as_ref()?).as_enum_number()?;
+        let id_type = IdType::try_from(number).unwrap_or_default();
+        if identity_number::check(id_type, text).is_ok() {
+            return None;
+        }
+        match id_type {
+            // A number one digit short has no right check digit either: to a bank it is one fault.
+            IdType::ResidentId | IdType::UnifiedSocialCreditCode => Some(BreachKind::CheckDigit),
+            _ => Some(BreachKind::Form),
+        }
+    }
+}
+
+impl CompiledCondition {
+    fn new(message: &MessageDescriptor, condition: &str, exactly: bool) -> Option<Self> {
+        let condition = Condition::parse(condition)?;
+        let sibling = message.get_field_by_name(&condition.sibling)?;
+        let Kind::Enum(of) = sibling.kind() else { return None };
+        let bare_names = |number: &i32| {
+            let value = of.get_value(*number);
+            value.is_some_and(|value| {
+                condition.values.iter().any(|name| name == golden::bare_name(&of, value.name()))
+            })
+        };
+        let numbers = of.values().map(|value| value.number()).filter(bare_names).collect();
+        Some(Self { sibling, numbers, exactly })
+    }
+
+    /// `None` while the sibling is unset: that is told at the sibling, and nothing follows from it.
+    fn holds(&self, message: &DynamicMessage) -> Option<bool> {
+        let number = message.get_field(&self.sibling).as_enum_number()?;
+        (number != 0).then(|| self.numbers.contains(&number))
+    }
+}
+
+/// Where the walk stands; a path is only made of it for a breach.
+enum Trail<'t> {
+    Root,
+    Field(&'t Trail<'t>, &'t str),
+    Item(&'t Trail<'t>, usize),
+}
+
+impl Trail<'_> {
+    fn breach(&self, kind: BreachKind) -> Breach {
+        let mut path = String::new();
+        self.write(&mut path);
+        Breach { path, kind }
+    }
+
+    fn write(&self, path: &mut String) {
+        match self {
+            Self::Root => {}
+            Self::Field(parent, name) => {
+                parent.write(path);
+                if !path.is_empty() {
+                    path.push('.');
+                }
+                path.push_str(name);
+            }
+            Self::Item(parent, index) => {
+                parent.write(path);
+                path.push('[');
+                path.push_str(&index.to_string());
+                path.push(']');
+            }
+        }
+    }
+}
