@@ -12,4 +12,5 @@ pub mod resolver;
 pub mod retry;
 pub mod route;
 pub mod settings;
+pub mod telemetry;
 pub mod tls;

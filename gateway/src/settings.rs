@@ -336,10 +336,11 @@ pub struct Telemetry {
     /// One in how many exchanges is traced, where the bank's own `traceparent` has not decided it; 1 is all, 0 none.
     /// Default: 10.
     pub trace_one_in: u32,
-    /// What is logged: `error`, `warn`, `info`, `debug` or `trace`, or `part=level` pairs separated by commas. No level
-    /// logs a message's content. Default: `info`.
+    /// What is logged: `error`, `warn`, `info`, `debug` or `trace`, for Directlink's own parts; or `part=level` pairs
+    /// separated by commas, for libraries too. No level logs a message's content. Default: `info`.
     pub log: String,
-    /// Which of several replicas this is, in traces. Default: the host's name, or the process id where it is not told.
+    /// Which of several replicas this is, in traces. Default: the environment's `HOSTNAME`,
+    /// or the process id.
     pub instance: Option<String>,
 }
 

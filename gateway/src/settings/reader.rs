@@ -387,7 +387,7 @@ impl Tables {
         {
             notes.add(telemetry.of("otlp"), format!("`{otlp}`: expected http://HOST:PORT"));
         }
-        if let Err(error) = telemetry.is.log.parse::<tracing_subscriber::filter::Targets>() {
+        if let Err(error) = crate::telemetry::log_filter(&telemetry.is.log) {
             notes.add(telemetry.of("log"), format!("`{}`: {error}", telemetry.is.log));
         }
         let limits = &self.limits;

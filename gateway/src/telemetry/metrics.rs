@@ -1,0 +1,341 @@
+//! What is counted and timed. Every label has a bounded set of values: names from settings and contracts, codes, and
+//! the enums here; never anything a message says.
+
+use std::{sync::Arc, time::Duration};
+
+use opentelemetry::{
+    KeyValue,
+    metrics::{Counter, Histogram, MeterProvider, UpDownCounter},
+};
+use opentelemetry_sdk::{
+    error::OTelSdkError,
+    metrics::{Instrument, SdkMeterProvider, Stream},
+};
+use prometheus::{Encoder, TextEncoder};
+
+use crate::tls::Protocol;
+
+/// The metrics of one gateway. Cheap to copy; all copies count together.
+#[derive(Debug, Clone)]
+pub struct Metrics(Arc<Instruments>);
+
+#[derive(Debug)]
+struct Instruments {
+    exchanges: Counter<u64>,
+    exchange_duration: Histogram<f64>,
+    registry_call_duration: Histogram<f64>,
+    ledger_duration: Histogram<f64>,
+    leaves_dropped: Counter<u64>,
+    connections: UpDownCounter<i64>,
+    turned_away: Counter<u64>,
+    registry: prometheus::Registry,
+    /// Kept: once it is dropped nothing is counted any more.
+    _provider: SdkMeterProvider,
+}
+
+impl Metrics {
+    /// Metrics that all stand at nothing.
+    ///
+    /// # Errors
+    /// Only if the metrics crates refuse names of ours.
+    pub fn new() -> Result<Self, MetricsError> {
+        let registry = prometheus::Registry::new();
+        let exporter = opentelemetry_prometheus::exporter()
+            .with_registry(registry.clone())
+            .scope_info_enabled(false)
+            .without_target_info()
+            .build()?;
+        let provider = SdkMeterProvider::builder().with_reader(exporter).with_view(wide).build();
+        let meter = provider.meter("directlink");
+        let seconds = |name, description| {
+            meter
+                .f64_histogram(name)
+                .with_unit("s")
+                .with_description(description)
+                .with_boundaries(SECONDS.to_vec())
+                .build()
+        };
+        Ok(Self(Arc::new(Instruments {
+            exchanges: meter
+                .u64_counter(EXCHANGES)
+                .with_description(
+                    "Messages answered, by institution, kind of message and what was answered",
+                )
+                .build(),
+            exchange_duration: seconds(
+                "directlink.exchange.duration",
+                "From a message read to its answer written",
+            ),
+            registry_call_duration: seconds(
+                "directlink.registry.call.duration",
+                "Calls to registries, retries apart",
+            ),
+            ledger_duration: seconds(
+                "directlink.ledger.duration",
+                "What the ledger was asked to do, until it was durable",
+            ),
+            leaves_dropped: meter
+                .u64_counter("directlink.leaves.dropped")
+                .with_description(
+                    "Items of messages that no contract knows, dropped in production mode",
+                )
+                .build(),
+            connections: meter
+                .i64_up_down_counter("directlink.connections")
+                .with_description("Connections of known banks that stand")
+                .build(),
+            turned_away: meter
+                .u64_counter("directlink.callers.turned_away")
+                .with_description("Callers that were not let in")
+                .build(),
+            registry,
+            _provider: provider,
+        })))
+    }
+
+    /// One message was answered. `message`: its name in the contract, `unknown` if it was not recognised; `result`: the
+    /// case's status or the refusal's code.
+    pub fn exchange(&self, institution: &str, message: &str, result: &str, took: Duration) {
+        let message = KeyValue::new("message", message.to_owned());
+        self.0.exchange_duration.record(took.as_secs_f64(), std::slice::from_ref(&message));
+        self.0.exchanges.add(
+            1,
+            &[
+                KeyValue::new("institution", institution.to_owned()),
+                message,
+                KeyValue::new("result", result.to_owned()),
+            ],
+        );
+    }
+
+    /// One call to a registry ended.
+    pub fn registry_call(&self, registry: &str, call: RegistryCall, end: CallEnd, took: Duration) {
+        self.0.registry_call_duration.record(
+            took.as_secs_f64(),
+            &[
+                KeyValue::new("registry", registry.to_owned()),
+                KeyValue::new("call", call.label()),
+                KeyValue::new("end", end.label()),
+            ],
+        );
+    }
+
+    /// The ledger did, or could not do, what it was asked.
+    pub fn ledger<T, E>(&self, verb: LedgerVerb, done: &Result<T, E>, took: Duration) {
+        let end = if done.is_ok() { "done" } else { "failed" };
+        self.0.ledger_duration.record(
+            took.as_secs_f64(),
+            &[KeyValue::new("verb", verb.label()), KeyValue::new("end", end)],
+        );
+    }
+
+    /// Items of one message were dropped because no contract knows them.
+    pub fn leaves_dropped(&self, institution: &str, count: u64) {
+        self.0.leaves_dropped.add(count, &[KeyValue::new("institution", institution.to_owned())]);
+    }
+
+    /// A bank's connection stands until what is returned is dropped.
+    pub fn connection(&self, port: Protocol) -> Connection {
+        self.0.connections.add(1, &[port_label(port)]);
+        Connection { metrics: self.clone(), port }
+    }
+
+    /// A caller was not let in.
+    pub fn turned_away(&self, port: Protocol, why: TurnedAway) {
+        self.0.turned_away.add(1, &[port_label(port), KeyValue::new("why", why.label())]);
+    }
+
+    /// All metrics in Prometheus' text format, for [`Metrics::MEDIA_TYPE`].
+    ///
+    /// # Errors
+    /// Only if the metrics crates cannot write what they hold.
+    pub fn text(&self) -> Result<Vec<u8>, MetricsError> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.0.registry.gather(), &mut text)?;
+        Ok(text)
+    }
+
+    /// `Content-Type` of [`Metrics::text`].
+    pub const MEDIA_TYPE: &str = prometheus::TEXT_FORMAT;
+}
+
+/// Why metrics could not be made or told.
+#[derive(Debug, thiserror::Error)]
+pub enum MetricsError {
+    /// They could not be made.
+    #[error("metrics cannot be kept")]
+    Made(#[from] OTelSdkError),
+    /// They could not be written out.
+    #[error("metrics cannot be told")]
+    Told(#[from] prometheus::Error),
+}
+
+/// A standing connection, counted until it is dropped.
+#[derive(Debug)]
+pub struct Connection {
+    metrics: Metrics,
+    port: Protocol,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.metrics.0.connections.add(-1, &[port_label(self.port)]);
+    }
+}
+
+/// What a registry is called for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are those of the service's methods")]
+pub enum RegistryCall {
+    Submit,
+    GetCase,
+    QueryTitle,
+}
+
+impl RegistryCall {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Submit => "submit",
+            Self::GetCase => "get_case",
+            Self::QueryTitle => "query_title",
+        }
+    }
+}
+
+/// How a call to a registry ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallEnd {
+    /// The registry answered, be it with a refusal.
+    Answered,
+    /// Nothing reached it.
+    NotSent,
+    /// It rejected the call itself.
+    Rejected,
+    /// It may have acted, but no answer came.
+    NoAnswer,
+}
+
+impl CallEnd {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::NotSent => "not_sent",
+            Self::Rejected => "rejected",
+            Self::NoAnswer => "no_answer",
+        }
+    }
+}
+
+/// What the ledger is asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are those of the ledger's verbs")]
+pub enum LedgerVerb {
+    Admit,
+    Settle,
+    MarkUnknown,
+    Release,
+    Update,
+    Find,
+    ClaimDue,
+    Defer,
+}
+
+impl LedgerVerb {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Admit => "admit",
+            Self::Settle => "settle",
+            Self::MarkUnknown => "mark_unknown",
+            Self::Release => "release",
+            Self::Update => "update",
+            Self::Find => "find",
+            Self::ClaimDue => "claim_due",
+            Self::Defer => "defer",
+        }
+    }
+}
+
+/// Why a caller was not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TurnedAway {
+    /// The TLS handshake failed: no certificate, a bad one, or no TLS at all.
+    HandshakeFailed,
+    /// The TLS handshake was not done in time.
+    HandshakeSlow,
+    /// No institution is known by its certificate.
+    Unknown,
+    /// As many connections stand as may.
+    Full,
+    /// Its contract does not use this port.
+    WrongPort,
+}
+
+impl TurnedAway {
+    fn label(self) -> &'static str {
+        match self {
+            Self::HandshakeFailed => "handshake_failed",
+            Self::HandshakeSlow => "handshake_slow",
+            Self::Unknown => "unknown",
+            Self::Full => "full",
+            Self::WrongPort => "wrong_port",
+        }
+    }
+}
+
+fn port_label(port: Protocol) -> KeyValue {
+    KeyValue::new(
+        "port",
+        match port {
+            Protocol::Https => "https",
+            Protocol::Tcp => "tcp",
+        },
+    )
+}
+
+/// Hundreds of institutions times messages times results are more than the 2,000 sets of labels kept by default.
+fn wide(instrument: &Instrument) -> Option<Stream> {
+    let is_wide = instrument.name() == EXCHANGES;
+    is_wide.then(|| Stream::builder().with_cardinality_limit(50_000).build().ok()).flatten()
+}
+
+const EXCHANGES: &str = "directlink.exchanges";
+
+/// From a decoded refusal to the longest deadline.
+const SECONDS: [f64; 13] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_counted_is_told_under_names_that_operators_can_rely_on() {
+        let metrics = Metrics::new().unwrap();
+        metrics.exchange("one", "first", "REGISTERED", Duration::from_millis(3));
+        metrics.registry_call(
+            "north",
+            RegistryCall::Submit,
+            CallEnd::NoAnswer,
+            Duration::from_secs(20),
+        );
+        metrics.ledger(LedgerVerb::Admit, &Ok::<(), ()>(()), Duration::from_millis(2));
+        metrics.leaves_dropped("one", 2);
+        metrics.turned_away(Protocol::Https, TurnedAway::Unknown);
+        let standing = metrics.connection(Protocol::Tcp);
+        let gone = metrics.connection(Protocol::Tcp);
+        drop(gone);
+        let text = String::from_utf8(metrics.text().unwrap()).unwrap();
+        for line in [
+            r#"directlink_exchanges_total{institution="one",message="first",result="REGISTERED"} 1"#,
+            r#"directlink_exchange_duration_seconds_count{message="first"} 1"#,
+            r#"directlink_registry_call_duration_seconds_count{call="submit",end="no_answer",registry="north"} 1"#,
+            r#"directlink_ledger_duration_seconds_bucket{end="done",verb="admit",le="0.0025"} 1"#,
+            r#"directlink_leaves_dropped_total{institution="one"} 2"#,
+            r#"directlink_callers_turned_away_total{port="https",why="unknown"} 1"#,
+            r#"directlink_connections{port="tcp"} 1"#,
+        ] {
+            assert!(text.lines().any(|told| told == line), "{line} is not in\n{text}");
+        }
+        drop(standing);
+    }
+}
