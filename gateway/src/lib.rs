@@ -1,5 +1,6 @@
 //! The gateway between banks' core systems and land registries: ports, identity, routing, ledger, registry client.
 
+pub mod assembly;
 pub mod exchange;
 pub mod fingerprint;
 pub mod identity;

@@ -121,6 +121,12 @@ pub enum Store {
         url: String,
         /// `password_file`: file that holds the password and nothing else. Default: no password is sent.
         password_file: Option<PathBuf>,
+        /// `pool_size_max`: connections at most. Default: 16.
+        pool_size_max: usize,
+        /// `wait_seconds`: how long to wait for a free or new connection, in seconds. Default: 3.
+        wait: Duration,
+        /// `statement_seconds`: how long one statement may take, in seconds. Default: 5.
+        statement: Duration,
     },
 }
 

@@ -101,6 +101,11 @@ struct WrittenLedger {
     sqlite: Option<PathBuf>,
     postgres: Option<String>,
     password_file: Option<PathBuf>,
+    pool_size_max: usize,
+    #[serde(deserialize_with = "seconds")]
+    wait_seconds: Duration,
+    #[serde(deserialize_with = "seconds")]
+    statement_seconds: Duration,
     #[serde(deserialize_with = "seconds")]
     lease_seconds: Duration,
 }
@@ -111,6 +116,9 @@ impl Default for WrittenLedger {
             sqlite: None,
             postgres: None,
             password_file: None,
+            pool_size_max: 16,
+            wait_seconds: Duration::from_secs(3),
+            statement_seconds: Duration::from_secs(5),
             lease_seconds: Duration::from_secs(30),
         }
     }
@@ -352,7 +360,13 @@ impl Tables {
                 }
                 let password_file = it.password_file.as_ref().map(|path| folder.join(path));
                 return Some(Ledger {
-                    store: Store::Postgres { url: url.clone(), password_file },
+                    store: Store::Postgres {
+                        url: url.clone(),
+                        password_file,
+                        pool_size_max: it.pool_size_max,
+                        wait: it.wait_seconds,
+                        statement: it.statement_seconds,
+                    },
                     lease: it.lease_seconds,
                 });
             }
