@@ -83,6 +83,13 @@ fn crates_depend_one_way_only() {
 fn no_code_knows_a_bank_or_a_registry() {
     let names = known_names().unwrap();
     assert!(!names.is_empty(), "no contract was found");
+    let files = tree().unwrap();
+    let columns: BTreeSet<&str> = files
+        .iter()
+        .filter(|file| file.is("proto"))
+        .flat_map(|file| file.text.split('[').skip(1).filter_map(|rest| rest.split(']').next()))
+        .flat_map(words)
+        .collect();
     held("no bank in code", |file| {
         let product = file.path.starts_with("proto/")
             || file.path.starts_with("adapters/")
@@ -90,14 +97,15 @@ fn no_code_knows_a_bank_or_a_registry() {
         if !product || !file.is("rs") || file.path.contains("/tests/") {
             return Vec::new();
         }
-        let code = file.text.split("#[cfg(test)]").next().unwrap_or_default();
-        let words: BTreeSet<&str> = words(code).collect();
+        let text = file.text.split("#[cfg(test)]").next().unwrap_or_default();
+        let code: String = code_lines(text).flat_map(|line| [line, "\n"]).collect();
+        let stands = |text: &str, name: &str| match name.is_ascii() {
+            true => words(text).any(|word| word == name),
+            false => text.contains(name),
+        };
+        // A comment may cite a column of the national standard as its source, if the model does.
         let found = names.iter().filter(|name| {
-            if name.is_ascii() {
-                words.contains(name.as_str())
-            } else {
-                code.contains(name.as_str())
-            }
+            stands(&code, name) || (stands(text, name) && !columns.contains(name.as_str()))
         });
         found
             .map(|name| format!("`{name}` belongs in a contract under contracts/, as data"))
@@ -194,6 +202,41 @@ fn every_code_a_bank_may_see_is_explained() {
     let unknown: Vec<_> = explained.difference(&told).collect();
     assert!(missing.is_empty(), "explain in docs/errors.md: {missing:?}");
     assert!(unknown.is_empty(), "docs/errors.md explains what nothing says: {unknown:?}");
+}
+
+#[test]
+fn documents_that_are_named_are_there() {
+    let files = tree().unwrap();
+    let paths: BTreeSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
+    held("documents named", |file| {
+        let mentions = file
+            .text
+            .match_indices("docs/")
+            .filter(|(at, _)| !file.text[..*at].ends_with(['/', ':']));
+        let named = mentions.map(|(at, _)| {
+            let path = file.text[at..]
+                .split(|c: char| !c.is_ascii_alphanumeric() && !"/-_.".contains(c))
+                .next();
+            path.unwrap_or_default().trim_end_matches(['.', '/'])
+        });
+        // A decision may be named by its number alone.
+        let there = |name: &str| name == "docs" || paths.iter().any(|path| path.starts_with(name));
+        let absent = named.filter(|name| !there(name));
+        absent.map(|name| format!("names `{name}`, which is not there")).collect()
+    });
+}
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    let files = tree().unwrap();
+    held("links", |file| {
+        if !file.is("md") {
+            return Vec::new();
+        }
+        let links = file.text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        let broken = links.filter(|link| !link.contains("://") && !leads(&files, &file.path, link));
+        broken.map(|link| format!("links to `{link}`, which is not there")).collect()
+    });
 }
 
 /// A file of the tree.
@@ -294,6 +337,35 @@ fn known_names() -> Result<BTreeSet<String>> {
 fn tags(template: &str) -> impl Iterator<Item = &str> {
     let names = template.split('<').skip(1).map(|tag| words(tag).next().unwrap_or_default());
     names.filter(|name| name.len() >= 4 && name.chars().all(|c| c.is_ascii_uppercase()))
+}
+
+/// Whether a link in the document `from` leads to a file or folder of the tree, and to a heading of it if it names one.
+fn leads(files: &[File], from: &str, link: &str) -> bool {
+    let (path, heading) = link.split_once('#').unwrap_or((link, ""));
+    let mut parts: Vec<&str> = from.split('/').collect();
+    parts.pop();
+    for part in path.split('/').filter(|part| !part.is_empty()) {
+        match part {
+            ".." => _ = parts.pop(),
+            part => parts.push(part),
+        }
+    }
+    let target = if path.is_empty() { from.to_owned() } else { parts.join("/") };
+    let inside = format!("{target}/");
+    files.iter().any(|file| match file.path == target {
+        true => {
+            heading.is_empty()
+                || file.text.lines().any(|line| anchor(line).as_deref() == Some(heading))
+        }
+        false => file.path.starts_with(&inside),
+    })
+}
+
+/// The name a heading is linked by: lower case, blanks as hyphens, other signs left out.
+fn anchor(line: &str) -> Option<String> {
+    let heading = line.strip_prefix('#')?.trim_start_matches('#').trim();
+    let kept = heading.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+    Some(kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect())
 }
 
 fn is_code(word: &str) -> bool {
