@@ -1,6 +1,7 @@
 //! The gateway between banks' core systems and land registries: ports, identity, routing, ledger, registry client.
 
 pub mod assembly;
+pub mod bank_port;
 pub mod exchange;
 pub mod fingerprint;
 pub mod identity;

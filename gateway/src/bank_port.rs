@@ -1,0 +1,220 @@
+//! The ports for banks: HTTPS and length-prefixed TCP, both over mutual TLS.
+//!
+//! A caller is let in by its certificate alone, and its contract says how it speaks; the ports know no format and read
+//! no message. Each message is answered on a task of its own, so that a bank hanging up never cuts short what may have
+//! been sent to a registry. Bodies are never logged.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use adapters::wire::Wire;
+use bytes::Bytes;
+use rustls::ServerConfig;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    exchange::{Answer, TransportFault},
+    identity::{Identities, IdentityRefusal, VerifiedBank},
+    limits::Limits,
+    telemetry::{Metrics, TurnedAway},
+    tls::Protocol,
+};
+
+mod https;
+mod problem;
+mod tcp;
+
+/// What stands behind the ports: the gateway, or a test's double of it.
+pub trait Desk: Send + Sync + 'static {
+    /// How an institution's messages travel; `None` if no contract is loaded for it.
+    fn wire(&self, bank: &VerifiedBank) -> Option<&Wire>;
+
+    /// Answers one message, framing included. Once polled it is run to its end.
+    fn exchange(
+        self: Arc<Self>,
+        bank: VerifiedBank,
+        message: Bytes,
+        parent: opentelemetry::Context,
+    ) -> impl Future<Output = Answer> + Send + 'static;
+
+    /// Refuses, in the institution's own envelope, a message that could not be read to its end.
+    fn refuse(&self, bank: &VerifiedBank, fault: TransportFault) -> Answer;
+}
+
+/// The ports for banks, sharing their limits.
+#[derive(Debug)]
+pub struct BankPort<D> {
+    desk: Arc<D>,
+    identities: Identities,
+    limits: Limits,
+    metrics: Metrics,
+    /// A permit per connection of a known institution.
+    connections: Arc<Semaphore>,
+    /// Connections and exchanges that are not yet done.
+    tasks: TaskTracker,
+    stopping: CancellationToken,
+}
+
+impl<D: Desk> BankPort<D> {
+    /// Ports that nobody can reach yet.
+    pub fn new(
+        desk: Arc<D>,
+        identities: Identities,
+        limits: Limits,
+        metrics: Metrics,
+    ) -> Arc<Self> {
+        let connections = Arc::new(Semaphore::new(limits.connections_max));
+        let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
+        Arc::new(Self { desk, identities, limits, metrics, connections, tasks, stopping })
+    }
+
+    /// Lets banks in at `listener` until [`BankPort::stop`]. If the future is dropped, connections already made go on.
+    pub async fn serve(
+        self: Arc<Self>,
+        listener: TcpListener,
+        tls: Arc<ServerConfig>,
+        protocol: Protocol,
+    ) {
+        let acceptor = TlsAcceptor::from(tls);
+        let unproved = Arc::new(Semaphore::new(self.limits.handshakes_max));
+        while let Some((permit, stream, peer)) = self.next_caller(&listener, &unproved).await {
+            let port = Arc::clone(&self);
+            let acceptor = acceptor.clone();
+            self.tasks.spawn(async move {
+                let caller = Caller { peer, protocol, unproved: permit };
+                port.receive(caller, stream, acceptor).await;
+            });
+        }
+    }
+
+    /// Lets nobody in any more, and closes connections once nothing is in flight on them.
+    pub fn stop(&self) {
+        self.stopping.cancel();
+        self.tasks.close();
+    }
+
+    /// Waits until all that was in flight when [`BankPort::stop`] was called is answered, `limits.shutdown_max` at
+    /// most. Returns how many connections and exchanges are cut off.
+    pub async fn finished(&self) -> usize {
+        // Late or not, what counts is what is left.
+        let _late = timeout(self.limits.shutdown_max, self.tasks.wait()).await;
+        self.tasks.len()
+    }
+
+    /// The next caller; `None` once the port is told to stop.
+    async fn next_caller(
+        &self,
+        listener: &TcpListener,
+        unproved: &Arc<Semaphore>,
+    ) -> Option<(OwnedSemaphorePermit, TcpStream, SocketAddr)> {
+        let next = async {
+            let permit = Arc::clone(unproved).acquire_owned().await.ok()?;
+            loop {
+                match listener.accept().await {
+                    Ok((stream, peer)) => return Some((permit, stream, peer)),
+                    Err(error) => {
+                        tracing::error!(%error, "a caller could not be let in");
+                        if !of_one_caller(&error) {
+                            // Out of file descriptors, most likely: trying at once would only burn the processor.
+                            tokio::time::sleep(ACCEPT_PAUSE).await;
+                        }
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.stopping.cancelled() => None,
+            caller = next => caller,
+        }
+    }
+
+    /// One connection, from the handshake to its end.
+    async fn receive(self: Arc<Self>, caller: Caller, stream: TcpStream, acceptor: TlsAcceptor) {
+        let Caller { peer, protocol, unproved } = caller;
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%peer, %error, "the caller was gone before it was let in");
+            return;
+        }
+        let stream = match timeout(self.limits.handshake_max, acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => {
+                tracing::info!(%peer, %error, "a TLS handshake failed");
+                return self.metrics.turned_away(protocol, TurnedAway::HandshakeFailed);
+            }
+            Err(_) => {
+                tracing::info!(%peer, "a TLS handshake was not done in time");
+                return self.metrics.turned_away(protocol, TurnedAway::HandshakeSlow);
+            }
+        };
+        match self.identify(&stream) {
+            Ok(bank) => {
+                let Ok(_slot) = Arc::clone(&self.connections).try_acquire_owned() else {
+                    tracing::warn!(
+                        institution = bank.id(),
+                        "a connection was closed: too many stand"
+                    );
+                    return self.metrics.turned_away(protocol, TurnedAway::Full);
+                };
+                drop(unproved);
+                let _counted = self.metrics.connection(protocol);
+                match protocol {
+                    Protocol::Https => https::serve(self, stream, Some(bank)).await,
+                    Protocol::Tcp => tcp::serve(self, stream, bank).await,
+                }
+            }
+            Err(refusal) => {
+                tracing::warn!(%peer, %refusal, "a caller was not let in");
+                self.metrics.turned_away(protocol, TurnedAway::Unknown);
+                if protocol == Protocol::Https {
+                    // It is told why, but not given the time of those who are known.
+                    let patience = self.limits.header_max.saturating_add(self.limits.header_max);
+                    let _late = timeout(patience, https::serve(self, stream, None)).await;
+                }
+            }
+        }
+    }
+
+    fn identify(&self, stream: &TlsStream<TcpStream>) -> Result<VerifiedBank, IdentityRefusal> {
+        let (_, session) = stream.get_ref();
+        self.identities.identify(session.peer_certificates().unwrap_or_default())
+    }
+
+    /// Answers one message on a task of its own. `None` if that task broke, which is a fault of ours.
+    async fn answer(
+        &self,
+        bank: &VerifiedBank,
+        message: Bytes,
+        parent: opentelemetry::Context,
+    ) -> Option<Answer> {
+        let exchange = Arc::clone(&self.desk).exchange(bank.clone(), message, parent);
+        match self.tasks.spawn(exchange).await {
+            Ok(answer) => Some(answer),
+            Err(error) => {
+                tracing::error!(institution = bank.id(), %error, "an exchange broke");
+                None
+            }
+        }
+    }
+}
+
+/// Somebody at the door.
+struct Caller {
+    peer: SocketAddr,
+    protocol: Protocol,
+    /// Held until it has proved who it is.
+    unproved: OwnedSemaphorePermit,
+}
+
+/// Whether only the caller at the head of the queue failed, not the port.
+fn of_one_caller(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

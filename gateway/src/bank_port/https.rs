@@ -1,0 +1,343 @@
+//! HTTPS: one message a POST, to the path the institution's contract names.
+//!
+//! What is wrong with the request itself is told as a problem (RFC 9457) with its status. A message that was taken is
+//! answered 200 in the bank's own words, refusals too: the envelope says which, and banks' HTTP libraries hide bodies
+//! behind other statuses. Which HTTP is spoken is settled by ALPN, never guessed from the first bytes.
+
+use std::{
+    convert::Infallible,
+    io,
+    pin::{Pin, pin},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header, request::Parts};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::{
+    body::{Body, Incoming},
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_rustls::server::TlsStream;
+
+use super::{BankPort, Desk, problem::Problem};
+use crate::{exchange::AnswerKind, identity::VerifiedBank, limits::Limits, telemetry};
+
+/// Serves one connection to its end. `bank`: `None` is told that it is not known, whatever it asks.
+pub(super) async fn serve<D: Desk>(
+    port: Arc<BankPort<D>>,
+    stream: TlsStream<TcpStream>,
+    bank: Option<VerifiedBank>,
+) {
+    let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    let pace = Arc::new(Pace::new());
+    let visit = Arc::new(Visit { port: Arc::clone(&port), bank, pace: Arc::clone(&pace) });
+    let service = service_fn({
+        let visit = Arc::clone(&visit);
+        move |request| {
+            let visit = Arc::clone(&visit);
+            async move { Ok::<_, Infallible>(visit.answer(request).await) }
+        }
+    });
+    let limits = &port.limits;
+    if is_http2 {
+        let connection = http2_builder(limits).serve_connection(TokioIo::new(stream), service);
+        let mut connection = pin!(connection);
+        // A bank's pings are no sign of a message begun, so only idling is watched here.
+        let ended = tokio::select! {
+            ended = connection.as_mut() => Some(ended),
+            () = port.stopping.cancelled() => None,
+            () = pace.stalled(limits.idle_max, limits.idle_max) => None,
+        };
+        if ended.is_none() {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                _ended = connection => {}
+                () = pace.stalled(limits.answer_max, limits.answer_max) => {}
+            }
+        }
+    } else {
+        let io = TokioIo::new(Paced { stream, pace: Arc::clone(&pace) });
+        let keep_alive = visit.bank.is_some();
+        let connection = http1_builder(limits, keep_alive).serve_connection(io, service);
+        let mut connection = pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => Some(ended),
+            () = port.stopping.cancelled() => None,
+            () = pace.stalled(limits.idle_max, limits.header_max) => None,
+        };
+        // A message of which only a part of the head has come is not in flight: nothing is lost by closing.
+        if ended.is_none() && !pace.is_reading() {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                _ended = connection => {}
+                () = pace.stalled(limits.answer_max, limits.header_max) => {}
+            }
+        }
+    }
+}
+
+fn http1_builder(limits: &Limits, keep_alive: bool) -> http1::Builder {
+    let head_bytes_max = usize::try_from(limits.header_bytes_max).unwrap_or(usize::MAX);
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .keep_alive(keep_alive)
+        // Its clock runs while a connection idles too: kept short it would close on banks that are about to ask.
+        .header_read_timeout(None)
+        .max_header_size(head_bytes_max)
+        .max_buf_size(head_bytes_max.max(READ_BYTES));
+    builder
+}
+
+fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.http2_streams_max)
+        .max_pending_accept_reset_streams(limits.http2_resets_max)
+        .max_header_list_size(limits.header_bytes_max)
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PING);
+    builder
+}
+
+/// How much of an HTTP/1.1 body is read at a time, at most.
+const READ_BYTES: usize = 64 * 1024;
+
+/// How often an HTTP/2 peer is asked whether it is still there, and how long it may take to say so.
+const PING: Duration = Duration::from_secs(20);
+
+/// One connection's requests.
+struct Visit<D> {
+    port: Arc<BankPort<D>>,
+    bank: Option<VerifiedBank>,
+    pace: Arc<Pace>,
+}
+
+impl<D: Desk> Visit<D> {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let _answering = self.pace.answering();
+        let (head, mut body) = request.into_parts();
+        match self.hear(&head, &mut body).await {
+            Ok(response) => response,
+            Err(problem) => {
+                let institution = self.bank.as_ref().map_or("", VerifiedBank::id);
+                tracing::info!(institution, code = problem.code(), "a request was refused");
+                // Closing on what is still being sent would take the answer with it.
+                if head.version < Version::HTTP_2 && !head.headers.contains_key(header::EXPECT) {
+                    discard(&mut body, &self.port.limits).await;
+                }
+                problem.response()
+            }
+        }
+    }
+
+    async fn hear(
+        &self,
+        head: &Parts,
+        body: &mut Incoming,
+    ) -> Result<Response<Full<Bytes>>, Problem> {
+        let bank = self.bank.as_ref().ok_or(Problem::IdentityUnknown)?;
+        let wire = self.port.desk.wire(bank);
+        let route = wire.and_then(|wire| wire.http.as_ref()).ok_or(Problem::PortUnused)?;
+        if head.uri.path() != route.path {
+            return Err(Problem::PathUnknown);
+        }
+        if head.method != Method::POST {
+            return Err(Problem::MethodNotAllowed);
+        }
+        if !is_agreed(&head.headers, &route.content_type) {
+            return Err(Problem::MediaTypeUnsupported);
+        }
+        let message = read(body, &self.port.limits).await?;
+        let parent = telemetry::parent_of(&head.headers);
+        let answer = self.port.answer(bank, message, parent).await.ok_or(Problem::AnswerLost)?;
+        match answer.kind {
+            AnswerKind::Outcome | AnswerKind::Refusal => {
+                let mut response = Response::new(Full::new(Bytes::from(answer.bytes)));
+                if let Ok(content_type) = HeaderValue::from_str(&route.content_type) {
+                    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+                }
+                Ok(response)
+            }
+            AnswerKind::None => Err(Problem::AnswerLost),
+        }
+    }
+}
+
+/// Whether the body is what the contract names, by its `Content-Type`; one that is not told is taken at the contract's
+/// word, and its charset parameter means nothing: the contract's holds. The two names of XML are one.
+fn is_agreed(headers: &HeaderMap, agreed: &str) -> bool {
+    let plain = headers.get(header::CONTENT_ENCODING).is_none_or(|coding| coding == "identity");
+    let essence = |text: &str| {
+        let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        if essence == "text/xml" { "application/xml".to_owned() } else { essence }
+    };
+    let told = headers.get(header::CONTENT_TYPE);
+    plain
+        && told.is_none_or(|told| told.to_str().is_ok_and(|told| essence(told) == essence(agreed)))
+}
+
+async fn read(body: &mut Incoming, limits: &Limits) -> Result<Bytes, Problem> {
+    let limit = limits.body_bytes_max;
+    let told = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if told > limit {
+        return Err(Problem::TooLarge { limit });
+    }
+    match timeout(limits.body_max, Limited::new(body, limit).collect()).await {
+        Ok(Ok(whole)) => Ok(whole.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::TooLarge { limit }),
+        Ok(Err(_)) => Err(Problem::Truncated),
+        Err(_) => Err(Problem::TooSlow),
+    }
+}
+
+/// Reads on for a while without keeping anything, so that the caller comes to reading the answer.
+async fn discard(body: &mut Incoming, limits: &Limits) {
+    let mut left = limits.body_bytes_max.saturating_mul(4);
+    let reading = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    let _late = timeout(limits.header_max, reading).await;
+}
+
+/// What a connection is at, and since when.
+#[derive(Debug)]
+struct Pace(Mutex<At>);
+
+#[derive(Debug, Clone, Copy)]
+enum At {
+    /// Nothing was asked.
+    Idle { since: Instant },
+    /// A request has begun to come.
+    Reading { since: Instant },
+    /// So many requests are being answered.
+    Answering { requests: usize },
+}
+
+impl Pace {
+    fn new() -> Self {
+        Self(Mutex::new(At::Idle { since: Instant::now() }))
+    }
+
+    /// Resolves once nothing was asked for `idle_max`, or a head took longer than `header_max` to come; looked at every
+    /// `header_max`.
+    async fn stalled(&self, idle_max: Duration, header_max: Duration) {
+        loop {
+            let left = match *self.at() {
+                At::Idle { since } => idle_max.saturating_sub(since.elapsed()),
+                At::Reading { since } => header_max.saturating_sub(since.elapsed()),
+                At::Answering { .. } => header_max,
+            };
+            if left.is_zero() {
+                return;
+            }
+            tokio::time::sleep(left.min(header_max)).await;
+        }
+    }
+
+    fn is_reading(&self) -> bool {
+        matches!(*self.at(), At::Reading { .. })
+    }
+
+    /// Bytes came; those of a request's body are not the beginning of another.
+    fn bytes_came(&self) {
+        let mut at = self.at();
+        if let At::Idle { .. } = *at {
+            *at = At::Reading { since: Instant::now() };
+        }
+    }
+
+    /// A request is being answered until what is returned is dropped.
+    fn answering(&self) -> Answering<'_> {
+        let mut at = self.at();
+        let before = if let At::Answering { requests } = *at { requests } else { 0 };
+        *at = At::Answering { requests: before.saturating_add(1) };
+        Answering(self)
+    }
+
+    fn at(&self) -> MutexGuard<'_, At> {
+        // No code that can panic runs under the lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Answering<'p>(&'p Pace);
+
+impl Drop for Answering<'_> {
+    fn drop(&mut self) {
+        let mut at = self.0.at();
+        *at = match *at {
+            At::Answering { requests: others @ 2.. } => {
+                At::Answering { requests: others.saturating_sub(1) }
+            }
+            _ => At::Idle { since: Instant::now() },
+        };
+    }
+}
+
+/// A stream that says when bytes come.
+struct Paced {
+    stream: TlsStream<TcpStream>,
+    pace: Arc<Pace>,
+}
+
+impl AsyncRead for Paced {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if buffer.filled().len() > before {
+            self.pace.bytes_came();
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Paced {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, pieces)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}

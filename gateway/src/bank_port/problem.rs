@@ -1,0 +1,171 @@
+//! What an HTTPS caller is told when no bank's envelope applies: RFC 9457 problem details.
+//!
+//! One row a code, as in `refusal`; the codes are listed in docs/errors.md. All of these are said before anything was
+//! sent to a registry, but [`Problem::AnswerLost`].
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use http_body_util::Full;
+use serde::Serialize;
+
+/// Why a request has no answer in the bank's own words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Problem {
+    /// No institution is known by the certificate.
+    IdentityUnknown,
+    /// The institution's contract does not use HTTPS.
+    PortUnused,
+    /// Another path than the contract's.
+    PathUnknown,
+    /// Another method than POST.
+    MethodNotAllowed,
+    /// Another media type than the contract's, or a compressed body.
+    MediaTypeUnsupported,
+    /// The body is longer than allowed, in bytes.
+    TooLarge { limit: usize },
+    /// The body did not arrive in time.
+    TooSlow,
+    /// The body ended before its end.
+    Truncated,
+    /// The message was taken, but its answer could not be written.
+    AnswerLost,
+}
+
+struct Row {
+    status: StatusCode,
+    code: &'static str,
+    layer: &'static str,
+    sent: &'static str,
+    next: &'static str,
+    zh: &'static str,
+    en: &'static str,
+}
+
+impl Problem {
+    fn row(self) -> Row {
+        let (status, code, layer, next, zh, en) = match self {
+            Self::IdentityUnknown => (
+                StatusCode::FORBIDDEN,
+                "IDENTITY_UNKNOWN",
+                "IDENTITY",
+                "CALL_OFFICE",
+                "客户端证书未登记为任何机构，请与网关运维联系",
+                "the client certificate is registered for no institution: ask the gateway's operator",
+            ),
+            Self::PortUnused => (
+                StatusCode::NOT_FOUND,
+                "PORT_UNUSED",
+                "TRANSPORT",
+                "CORRECT_AND_RESEND",
+                "贵机构的接口约定不使用HTTPS端口",
+                "your institution's contract does not use the HTTPS port",
+            ),
+            Self::PathUnknown => (
+                StatusCode::NOT_FOUND,
+                "PATH_UNKNOWN",
+                "TRANSPORT",
+                "CORRECT_AND_RESEND",
+                "请求路径与接口约定不符",
+                "the path is not the one your contract names",
+            ),
+            Self::MethodNotAllowed => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "METHOD_NOT_ALLOWED",
+                "TRANSPORT",
+                "CORRECT_AND_RESEND",
+                "只接受POST",
+                "only POST is accepted",
+            ),
+            Self::MediaTypeUnsupported => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "MEDIA_TYPE_UNSUPPORTED",
+                "TRANSPORT",
+                "CORRECT_AND_RESEND",
+                "Content-Type与接口约定不符，或报文经过压缩",
+                "the Content-Type is not the one your contract names, or the body is compressed",
+            ),
+            Self::TooLarge { .. } => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "MESSAGE_TOO_LARGE",
+                "TRANSPORT",
+                "CORRECT_AND_RESEND",
+                "报文超过允许的长度",
+                "the message is longer than allowed",
+            ),
+            Self::TooSlow => (
+                StatusCode::REQUEST_TIMEOUT,
+                "MESSAGE_TOO_SLOW",
+                "TRANSPORT",
+                "RETRY_SAME_KEY",
+                "报文未在规定时间内到齐",
+                "the message took too long to arrive",
+            ),
+            Self::Truncated => (
+                StatusCode::BAD_REQUEST,
+                "MESSAGE_TRUNCATED",
+                "TRANSPORT",
+                "RETRY_SAME_KEY",
+                "报文不完整",
+                "the message ended before its end",
+            ),
+            Self::AnswerLost => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "ANSWER_LOST",
+                "TRANSPORT",
+                "RETRY_SAME_KEY",
+                "报文已收到，但应答未能生成；请以原流水号重发查询结果",
+                "the message was taken but no answer could be written: send it again under the same key",
+            ),
+        };
+        let sent = if self == Self::AnswerLost { "UNKNOWN" } else { "NO" };
+        Row { status, code, layer, sent, next, zh, en }
+    }
+
+    /// The code, for the log.
+    pub(super) fn code(self) -> &'static str {
+        self.row().code
+    }
+
+    /// The problem as a response.
+    pub(super) fn response(self) -> Response<Full<Bytes>> {
+        let Row { status, code, layer, sent, next, zh, en } = self.row();
+        let detail = match self {
+            Self::TooLarge { limit } => format!("{zh}：{limit}字节 / {en}: {limit} bytes"),
+            _ => format!("{zh} / {en}"),
+        };
+        let title = status.canonical_reason().unwrap_or_default();
+        let details = Details {
+            r#type: "about:blank",
+            title,
+            status: status.as_u16(),
+            code,
+            layer,
+            sent,
+            next,
+            detail,
+        };
+        // A structure of texts and one number always becomes JSON.
+        let body = serde_json::to_vec(&details).unwrap_or_default();
+        let mut response = Response::new(Full::new(Bytes::from(body)));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if self == Self::MethodNotAllowed {
+            headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
+        }
+        response
+    }
+}
+
+/// The members of the problem, in the order told. Source: RFC 9457, sections 3.1 and 3.2.
+#[derive(Serialize)]
+struct Details {
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    code: &'static str,
+    layer: &'static str,
+    sent: &'static str,
+    next: &'static str,
+    detail: String,
+}

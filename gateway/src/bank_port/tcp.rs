@@ -1,0 +1,208 @@
+//! Length-prefixed messages over TLS: one after another on a connection that stands, each answered before the next is
+//! read.
+//!
+//! What cannot be read to its end is answered in the bank's own envelope, and the connection closed: after a broken
+//! frame nobody knows where the next begins.
+
+use std::{io, sync::Arc, time::Duration};
+
+use adapters::wire::Prefix;
+use bytes::{Bytes, BytesMut};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_rustls::server::TlsStream;
+
+use super::{BankPort, Desk};
+use crate::{
+    exchange::{Answer, AnswerKind, TransportFault},
+    identity::VerifiedBank,
+    limits::Limits,
+    telemetry::TurnedAway,
+    tls::Protocol,
+};
+
+/// Serves one connection to its end.
+pub(super) async fn serve<D: Desk>(
+    port: Arc<BankPort<D>>,
+    stream: TlsStream<TcpStream>,
+    bank: VerifiedBank,
+) {
+    let Some(prefix) = port.desk.wire(&bank).and_then(|wire| wire.prefix) else {
+        tracing::warn!(
+            institution = bank.id(),
+            "a connection was closed: the contract has no length prefix"
+        );
+        return port.metrics.turned_away(Protocol::Tcp, TurnedAway::WrongPort);
+    };
+    let mut line = Line { stream, came: BytesMut::new() };
+    let end = converse(&port, &mut line, &bank, prefix).await;
+    if let Err(error) = end {
+        tracing::debug!(institution = bank.id(), %error, "a connection broke");
+        return;
+    }
+    line.hang_up(&port.limits).await;
+}
+
+/// Hears and answers messages until the bank hangs up, one cannot be read, or the port is told to stop.
+///
+/// # Errors
+/// The connection broke; there is nobody to tell.
+async fn converse<D: Desk>(
+    port: &BankPort<D>,
+    line: &mut Line,
+    bank: &VerifiedBank,
+    prefix: Prefix,
+) -> io::Result<()> {
+    loop {
+        let begun = tokio::select! {
+            biased;
+            begun = line.begin(port.limits.idle_max) => begun?,
+            () = port.stopping.cancelled() => return Ok(()),
+        };
+        if !begun {
+            return Ok(());
+        }
+        let (answer, more) = match line.message(prefix, &port.limits).await? {
+            // Nothing that TCP carries says which trace it belongs to.
+            Heard::Whole(message) => {
+                (port.answer(bank, message, opentelemetry::Context::new()).await, true)
+            }
+            // Decoding it gives LENGTH_MISMATCH, with what else the bank's envelope wants.
+            Heard::Broken(bytes) => {
+                (port.answer(bank, bytes, opentelemetry::Context::new()).await, false)
+            }
+            Heard::Refused(fault) => (Some(port.desk.refuse(bank, fault)), false),
+        };
+        match answer {
+            Some(Answer { bytes, kind: AnswerKind::Outcome | AnswerKind::Refusal }) => {
+                line.say(&bytes, port.limits.answer_max).await?;
+            }
+            Some(Answer { kind: AnswerKind::None, .. }) | None => {
+                tracing::error!(
+                    institution = bank.id(),
+                    "a connection was closed: no answer could be written"
+                );
+                return Ok(());
+            }
+        }
+        if !more {
+            return Ok(());
+        }
+    }
+}
+
+/// A connection and what has come on it that is not read yet.
+struct Line {
+    stream: TlsStream<TcpStream>,
+    came: BytesMut,
+}
+
+/// Room kept for the next message while a connection idles: most come in one read then.
+const MESSAGE_BYTES_USUAL: usize = 4 * 1024;
+
+/// What came of reading a message.
+enum Heard {
+    /// A message, its prefix included.
+    Whole(Bytes),
+    /// What there is of one: its prefix is none, or the bank hung up inside it.
+    Broken(Bytes),
+    /// It was not read to its end.
+    Refused(TransportFault),
+}
+
+impl Line {
+    /// Waits for the first byte of a message; false if none comes before `idle_max` or the bank's hanging up.
+    async fn begin(&mut self, idle_max: Duration) -> io::Result<bool> {
+        if !self.came.is_empty() {
+            return Ok(true);
+        }
+        self.came.reserve(MESSAGE_BYTES_USUAL);
+        match timeout(idle_max, self.stream.read_buf(&mut self.came)).await {
+            Ok(Ok(0)) | Err(_) => Ok(false),
+            Ok(Ok(_)) => Ok(true),
+            // Banks' stacks often close without TLS's own goodbye; between messages nothing is lost by it.
+            Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+            Ok(Err(error)) => Err(error),
+        }
+    }
+
+    /// Reads the rest of a message that has begun.
+    async fn message(&mut self, prefix: Prefix, limits: &Limits) -> io::Result<Heard> {
+        match self.until(prefix.length(), limits.header_max).await? {
+            Until::There => {}
+            Until::HungUp => return Ok(Heard::Broken(self.came.split().freeze())),
+            Until::Late => return Ok(Heard::Refused(TransportFault::TooSlow)),
+        }
+        let Ok(body_bytes) = prefix.body_length(&self.came) else {
+            return Ok(Heard::Broken(self.came.split().freeze()));
+        };
+        if body_bytes > limits.body_bytes_max {
+            return Ok(Heard::Refused(TransportFault::TooLarge { limit: limits.body_bytes_max }));
+        }
+        let whole = prefix.length().saturating_add(body_bytes);
+        match self.until(whole, limits.body_max).await? {
+            Until::There => Ok(Heard::Whole(self.came.split_to(whole).freeze())),
+            Until::HungUp => Ok(Heard::Broken(self.came.split().freeze())),
+            Until::Late => Ok(Heard::Refused(TransportFault::TooSlow)),
+        }
+    }
+
+    /// Reads until `bytes` have come in all.
+    async fn until(&mut self, bytes: usize, time_max: Duration) -> io::Result<Until> {
+        self.came.reserve(bytes.saturating_sub(self.came.len()));
+        let reading = async {
+            while self.came.len() < bytes {
+                match self.stream.read_buf(&mut self.came).await {
+                    Ok(0) => return Ok(Until::HungUp),
+                    Ok(_) => {}
+                    Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                        return Ok(Until::HungUp);
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(Until::There)
+        };
+        timeout(time_max, reading).await.unwrap_or(Ok(Until::Late))
+    }
+
+    async fn say(&mut self, bytes: &[u8], time_max: Duration) -> io::Result<()> {
+        let saying = async {
+            self.stream.write_all(bytes).await?;
+            self.stream.flush().await
+        };
+        timeout(time_max, saying)
+            .await
+            .map_err(|late| io::Error::new(io::ErrorKind::TimedOut, late))?
+    }
+
+    /// Says goodbye, then reads on for a while without keeping anything: closing on what is still being sent would take
+    /// the last answer with it.
+    async fn hang_up(mut self, limits: &Limits) {
+        let mut left = limits.body_bytes_max.saturating_mul(4);
+        let parting = async {
+            self.stream.shutdown().await?;
+            while left > 0 {
+                self.came.clear();
+                self.came.reserve(MESSAGE_BYTES_USUAL);
+                match self.stream.read_buf(&mut self.came).await? {
+                    0 => break,
+                    bytes => left = left.saturating_sub(bytes),
+                }
+            }
+            Ok::<_, io::Error>(())
+        };
+        // However it goes, the connection ends here.
+        let _parted = timeout(limits.header_max, parting).await;
+    }
+}
+
+/// How waiting for bytes ended.
+enum Until {
+    There,
+    HungUp,
+    Late,
+}
