@@ -400,3 +400,165 @@ fn parse_wanyuan(rest: &str) -> Result<Codec, String> {
         Some(_) => Err(format!("`wanyuan {rest}`: nothing may follow `grouped`")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::LazyLock;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn field(path: &str) -> FieldDescriptor {
+        let (message, name) = path.split_once('.').unwrap();
+        proto::descriptors::message(message).unwrap().get_field_by_name(name).unwrap()
+    }
+
+    fn tables() -> BTreeMap<String, Arc<CodeTable>> {
+        let table = "1 = 'WHOLE'\n2 = 'PARTIAL'".parse().unwrap();
+        BTreeMap::from([("zxfw".to_owned(), Arc::new(CodeTable::parse("zxfw", &table).unwrap()))])
+    }
+
+    fn codec(words: &str) -> Codec {
+        Codec::parse(words, &tables()).unwrap()
+    }
+
+    /// A codec with all its arguments, and a field that it fits.
+    const PAIRS: [(&str, &str); 27] = [
+        ("", "Party.name"),
+        ("text", "Exchange.serial"),
+        ("id", "Party.id_number"),
+        ("int", "MortgageRegistration.rank"),
+        ("int", "Fault.offset"),
+        ("bool", "Outcome.replayed"),
+        ("bool 是 否", "Outcome.replayed"),
+        ("is DY0101", "Exchange.transaction_code"),
+        ("code zxfw", "MortgageDischarge.scope"),
+        ("date %Y%m%d", "Exchange.date"),
+        ("date %Y年%m月%d日", "Correction.deadline"),
+        ("date epoch_ms", "MortgageRegistration.debt_to"),
+        ("time %Y-%m-%d %H:%M:%S", "Exchange.sent_at"),
+        ("time %Y-%m-%dT%H:%M:%S%z", "Exchange.sent_at"),
+        ("time epoch_ms", "IdentityCheck.checked_at"),
+        ("clock %H%M%S", "Exchange.time"),
+        ("fen", "NewHomeTransfer.price_fen"),
+        ("yuan", "NewHomeTransfer.price_fen"),
+        ("yuan grouped", "NewHomeTransfer.price_fen"),
+        ("wanyuan 6 grouped", "MortgageRegistration.secured_amount_fen"),
+        ("m2", "Property.area_dm2"),
+        ("unit_code spaced", "Property.unit_code"),
+        ("base64", "Material.content"),
+        ("hex", "Material.sha256"),
+        ("list ,", "Property.title_numbers"),
+        ("text list space", "NewHomeTransfer.advance_notice_numbers"),
+        ("int list |", "Party.property_indexes"),
+    ];
+
+    #[test]
+    fn every_codec_fits_its_field() {
+        for (words, path) in PAIRS {
+            assert_eq!(codec(words).fits(&field(path)), Ok(()), "{words} on {path}");
+        }
+        assert_eq!(codec("count").fits(&field("MortgageRegistration.mortgagors")), Ok(()));
+    }
+
+    #[test]
+    fn a_codec_that_does_not_fit_is_told_with_those_that_do() {
+        for (words, path) in [
+            ("text", "MortgageRegistration.debt_from"),
+            ("text", "Property.unit_code"),
+            ("text", "Party.id_number"),
+            ("int", "MortgageRegistration.secured_amount_fen"),
+            ("yuan", "Property.area_dm2"),
+            ("m2", "Fault.offset"),
+            ("date %Y%m%d", "Exchange.serial"),
+            ("time epoch_s", "Exchange.date"),
+            ("code zxfw", "Party.kind"),
+            ("bool", "Party.kind"),
+            ("hex", "Party.name"),
+            ("count", "Party.name"),
+            ("list ,", "Party.name"),
+            ("text", "Party.agent"),
+        ] {
+            assert!(codec(words).fits(&field(path)).is_err(), "{words} on {path}");
+        }
+        let told = codec("text").fits(&field("MortgageRegistration.debt_from")).unwrap_err();
+        assert_eq!(told, "`text` does not fit debt_from: use `date`");
+    }
+
+    #[test]
+    fn words_that_are_no_codec_are_refused() {
+        for wrong in [
+            "money",
+            "yuan 2",
+            "wanyuan 7",
+            "wanyuan grouped 6",
+            "bool 1",
+            "bool 1 1",
+            "code nowhere",
+            "date",
+            "is",
+            "int 3",
+            "list , list ;",
+            "count list ,",
+            "unit_code wide",
+        ] {
+            assert!(Codec::parse(wrong, &tables()).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_text_of_a_literal_may_be_any_words() {
+        assert!(matches!(codec("is a list ,"), Codec::Is(text) if text == "a list ,"));
+    }
+
+    #[test]
+    fn widths_and_alphabets_make_cuts_certain() {
+        assert_eq!(codec("date %Y%m%d").width(), Some(8));
+        assert_eq!(codec("code zxfw").width(), Some(1));
+        assert_eq!(codec("unit_code spaced").width(), Some(31));
+        assert_eq!(codec("text").width(), None);
+        assert!(!codec("date %Y%m%d").may_contain("-"));
+        assert!(codec("date %Y-%m-%d").may_contain("-"));
+        assert!(!codec("wanyuan").may_contain(","));
+        assert!(codec("wanyuan grouped").may_contain(","));
+        assert!(codec("text").may_contain("|"));
+        assert!(codec("int list |").may_contain("|"));
+    }
+
+    static PARSED: LazyLock<Vec<(Codec, FieldDescriptor)>> =
+        LazyLock::new(|| PAIRS.iter().map(|(words, path)| (codec(words), field(path))).collect());
+
+    /// Text that looks like what some codec reads, or like nothing.
+    fn texts() -> impl Strategy<Value = String> {
+        prop_oneof![
+            any::<String>(),
+            "[ 　]?[0-9０-９]{0,20}[.．]?[0-9０-９]{0,8}",
+            "(19|20)[0-9]{2}[-年/]?[01][0-9][-月/]?[0-3][0-9]日?( [0-2][0-9]:?[0-5][0-9]:?[0-5][0-9])?",
+            "[0-9]{6}[,|; ][A-Za-z0-9+/=]{0,20}",
+            "140105001002GB0003[0-9]F0001002[0-9]",
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1000))]
+        #[test]
+        fn what_was_read_is_written_and_reads_the_same(text in texts()) {
+            for (codec, field) in PARSED.iter() {
+                let Ok(value) = codec.read(&text, field) else { continue };
+                // A blank list is no list at all: the engine leaves it unset.
+                if value.as_list().is_some_and(<[Value]>::is_empty) {
+                    continue;
+                }
+                let written = codec.write(&value, field).unwrap();
+                prop_assert_eq!(codec.read(&written, field), Ok(value.clone()), "{:?}", codec);
+                if let Some(width) = codec.width() {
+                    prop_assert_eq!(written.chars().count(), width);
+                }
+                for (at, character) in written.char_indices() {
+                    prop_assert!(codec.may_contain(&written[at..]), "{:?} {}", codec, character);
+                }
+            }
+        }
+    }
+}

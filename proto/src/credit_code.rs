@@ -52,14 +52,14 @@ fn value(character: u8) -> Result<usize, IdentityFault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vectors;
+    use crate::cases;
 
     #[test]
     fn every_vector_holds() {
-        for case in vectors::cases("credit-codes") {
+        for case in cases::vectors("credit-codes") {
             match case["canonical"].as_str() {
                 Some(code) => assert_eq!(CreditCode::parse(code).unwrap().as_str(), code),
-                None => assert!(CreditCode::parse(vectors::input(&case)).is_err(), "{case}"),
+                None => assert!(CreditCode::parse(cases::input(&case)).is_err(), "{case}"),
             }
         }
     }

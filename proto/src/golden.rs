@@ -1,9 +1,7 @@
 //! The canonical JSON, as golden files hold it (canonical model, first section): proto field names, 64-bit integers as numbers,
-//! enum values without their type's prefix, moments in RFC 3339 with `Z`, bytes in Base64, unset fields left out.
+//! enum values without their type's prefix, moments in RFC 3339 with `Z` and 0, 3, 6 or 9 decimals, bytes in Base64, unset fields left out.
 //!
 //! For tests, evidence and people. Nothing a bank sends is read by it.
-
-use std::fmt::Write;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use prost_reflect::{
@@ -71,7 +69,10 @@ fn read_message(message: &MessageDescriptor, json: &Json) -> Result<DynamicMessa
         {
             return Err(Unreadable::new(format!("{} is set twice", oneof.name())).inside(name));
         }
-        read.set_field(&field, value);
+        // An empty text or list is an unset one (canonical model, "Conventions").
+        if field.supports_presence() || !value.is_default_for_field(&field) {
+            read.set_field(&field, value);
+        }
     }
     Ok(read)
 }
@@ -182,11 +183,93 @@ fn write_timestamp(timestamp: &DynamicMessage) -> Json {
         clock.minute(),
         clock.second()
     );
-    if nanoseconds > 0 {
-        let digits = format!("{nanoseconds:09}");
-        // Writing to a String cannot fail.
-        let _ = write!(text, ".{}", digits.trim_end_matches('0'));
-    }
+    // proto3 JSON: 3, 6 or 9 digits.
+    let fraction = match nanoseconds {
+        0 => String::new(),
+        _ if nanoseconds % 1_000_000 == 0 => format!(".{:03}", nanoseconds / 1_000_000),
+        _ if nanoseconds % 1_000 == 0 => format!(".{:06}", nanoseconds / 1_000),
+        _ => format!(".{nanoseconds:09}"),
+    };
+    text.push_str(&fraction);
     text.push('Z');
     Json::from(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{cases, descriptors};
+
+    fn envelope(json: &Json) -> Result<DynamicMessage, String> {
+        read(&descriptors::message("Envelope").unwrap(), json)
+    }
+
+    #[test]
+    fn every_kind_of_value_comes_back_as_it_was() {
+        let golden = json!({
+            "exchange": {"serial": "1", "sent_at": "2026-03-05T01:12:33.120Z"},
+            "outcome": {
+                "status": "REGISTERED",
+                "certificate_numbers": ["晋(2026)太原市不动产证明第0061000号"],
+                "registered_at": "1970-01-01T00:00:00Z",
+                "refusal": {"faults": [{"offset": 0}]},
+                "replayed": false,
+            },
+            "application": {
+                "materials": [{"sha256": "aGVsbG8=", "size_bytes": 9_007_199_254_740_993_i64}],
+                "mortgage_registration": {
+                    "secured_amount_fen": i64::MAX,
+                    "mortgagors": [{"property_indexes": [0, 2]}],
+                },
+            },
+        });
+        assert_eq!(write(&envelope(&golden).unwrap()), golden);
+    }
+
+    #[test]
+    fn what_is_no_value_is_told_with_its_path() {
+        for (wrong, told) in [
+            (json!([]), ": an object is wanted"),
+            (json!({"nothing": 1}), "nothing: Envelope has no such field"),
+            (json!({"exchange": {"date": 1}}), "exchange.date: 1 is no string"),
+            (
+                json!({"outcome": {"certificate_numbers": ["1", 2]}}),
+                "outcome.certificate_numbers[1]: 2 is no string",
+            ),
+            (
+                json!({"outcome": {"status": "UNSPECIFIED"}}),
+                "outcome.status: \"UNSPECIFIED\" is no directlink.v1.CaseStatus",
+            ),
+            (json!({"event": {"sequence": 1.5}}), "event.sequence: 1.5 is no int64"),
+            (json!({"event": {"sequence": "1"}}), "event.sequence: \"1\" is no int64"),
+            (
+                json!({"exchange": {"sent_at": "2026-03-05"}}),
+                "exchange.sent_at: \"2026-03-05\" is no google.protobuf.Timestamp",
+            ),
+            (json!({"ack": {}, "case_query": {}}), "case_query: body is set twice"),
+        ] {
+            assert_eq!(envelope(&wrong).unwrap_err(), told);
+        }
+    }
+
+    #[test]
+    fn every_golden_file_of_the_contracts_comes_back_as_it_was() {
+        for (file, json) in cases::golden(&[".canonical.json", ".outcome.json"]) {
+            let message =
+                envelope(&json).unwrap_or_else(|told| panic!("{}: {told}", file.display()));
+            assert_eq!(write(&message), json, "{}", file.display());
+        }
+    }
+
+    /// Refusals are only ever written from, so some hold empty texts, which are unset.
+    #[test]
+    fn every_refusal_of_the_contracts_is_read() {
+        for (file, json) in cases::golden(&[".refusal.json"]) {
+            let message =
+                envelope(&json).unwrap_or_else(|told| panic!("{}: {told}", file.display()));
+            assert_eq!(envelope(&write(&message)), Ok(message), "{}", file.display());
+        }
+    }
 }

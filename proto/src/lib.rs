@@ -10,6 +10,8 @@ pub mod rules;
 
 mod area;
 mod case_id;
+#[cfg(test)]
+mod cases;
 mod clock;
 mod credit_code;
 mod date;
@@ -22,8 +24,6 @@ mod malformed;
 mod office_code;
 mod resident_id;
 mod unit_code;
-#[cfg(test)]
-mod vectors;
 
 pub use area::AreaDm2;
 pub use case_id::CaseId;

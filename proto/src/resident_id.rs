@@ -66,14 +66,14 @@ fn check_character(digits: &[u8]) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vectors;
+    use crate::cases;
 
     #[test]
     fn every_vector_holds() {
-        for case in vectors::cases("resident-ids") {
+        for case in cases::vectors("resident-ids") {
             match case["canonical"].as_str() {
                 Some(number) => assert_eq!(ResidentId::parse(number).unwrap().as_str(), number),
-                None => assert!(ResidentId::parse(vectors::input(&case)).is_err(), "{case}"),
+                None => assert!(ResidentId::parse(cases::input(&case)).is_err(), "{case}"),
             }
         }
     }

@@ -347,3 +347,205 @@ impl Trail<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value as Json, json};
+
+    use super::*;
+    use crate::cases;
+
+    fn mortgage() -> Json {
+        json!({
+            "kind": "GENERAL", "stage": "EXISTING",
+            "properties": [{"unit_code": "140105001002GB00031F00010023", "area_dm2": 8950}],
+            "mortgagors": [{
+                "name": "甄砚秋", "id_type": "RESIDENT_ID", "id_number": "140105198803124029",
+            }],
+            "mortgagees": [{
+                "name": "示例银行", "id_type": "UNIFIED_SOCIAL_CREDIT_CODE",
+                "id_number": "91140105MA0KX1F2AA",
+            }],
+            "secured_amount_fen": 120_000_000,
+            "debt_from": "2026-03-01", "debt_to": "2046-02-28",
+            "guarantee_scope": "全部债权", "contract_number": "1", "contract_date": "2026-02-27",
+        })
+    }
+
+    fn told(message: &str, json: &Json) -> Vec<(String, BreachKind)> {
+        let message = descriptors::message(message).unwrap();
+        let message = golden::read(&message, json).unwrap();
+        check(&message).into_iter().map(|breach| (breach.path, breach.kind)).collect()
+    }
+
+    /// What is told of a mortgage in which one member is replaced (by null: removed).
+    fn told_with(pointer: &str, value: Json) -> Vec<(String, BreachKind)> {
+        let mut mortgage = mortgage();
+        let (parent, name) = pointer.rsplit_once('/').unwrap();
+        let parent = mortgage.pointer_mut(parent).unwrap().as_object_mut().unwrap();
+        match value {
+            Json::Null => parent.remove(name),
+            value => parent.insert(name.to_owned(), value),
+        };
+        told("MortgageRegistration", &mortgage)
+    }
+
+    fn one(path: &str, kind: BreachKind) -> Vec<(String, BreachKind)> {
+        vec![(path.to_owned(), kind)]
+    }
+
+    #[test]
+    fn a_right_mortgage_breaks_nothing() {
+        assert_eq!(told("MortgageRegistration", &mortgage()), []);
+    }
+
+    #[test]
+    fn each_rule_is_told_at_its_field() {
+        use BreachKind::*;
+        for (pointer, value, path, kind) in [
+            ("/contract_number", Json::Null, "contract_number", Required),
+            ("/properties", json!([]), "properties", Required),
+            ("/kind", Json::Null, "kind", Required),
+            ("/secured_amount_fen", Json::Null, "secured_amount_fen", Required),
+            ("/maximum_amount_fen", json!(1), "maximum_amount_fen", Forbidden),
+            ("/secured_amount_fen", json!(0), "secured_amount_fen", NotPositive),
+            ("/rank", json!(0), "rank", NotPositive),
+            ("/properties/0/area_dm2", json!(-1), "properties[0].area_dm2", NotPositive),
+            ("/debt_to", json!("2026-02-28"), "debt_to", Order),
+            ("/debt_from", json!("2026-02-30"), "debt_from", Form),
+            ("/contract_number", json!("号".repeat(201)), "contract_number", TooLong),
+            ("/properties/0/unit_code", json!("1"), "properties[0].unit_code", Form),
+            (
+                "/properties/0/title_numbers",
+                json!(["1", "2".repeat(201)]),
+                "properties[0].title_numbers[1]",
+                TooLong,
+            ),
+            (
+                "/mortgagors/0/id_number",
+                json!("140105198803124020"),
+                "mortgagors[0].id_number",
+                CheckDigit,
+            ),
+            (
+                "/mortgagees/0/id_number",
+                json!("91140105MA0KX1F2AB"),
+                "mortgagees[0].id_number",
+                CheckDigit,
+            ),
+            ("/mortgagors/0/name", Json::Null, "mortgagors[0].name", Required),
+            (
+                "/mortgagors/0/agent",
+                json!({"name": "司南星", "id_type": "PASSPORT", "id_number": "e1"}),
+                "mortgagors[0].agent.id_number",
+                Form,
+            ),
+        ] {
+            assert_eq!(told_with(pointer, value), one(path, kind), "{pointer}");
+        }
+    }
+
+    #[test]
+    fn length_is_counted_in_characters() {
+        assert_eq!(told_with("/contract_number", json!("号".repeat(200))), []);
+    }
+
+    #[test]
+    fn the_same_day_is_in_order() {
+        assert_eq!(told_with("/debt_to", json!("2026-03-01")), []);
+    }
+
+    #[test]
+    fn another_kind_turns_the_amounts_around() {
+        let told = told_with("/kind", json!("MAXIMUM"));
+        let secured = ("secured_amount_fen".to_owned(), BreachKind::Forbidden);
+        let maximum = ("maximum_amount_fen".to_owned(), BreachKind::Required);
+        assert_eq!(told, [secured, maximum]);
+    }
+
+    #[test]
+    fn nothing_follows_from_an_unset_document_type() {
+        assert_eq!(
+            told_with("/mortgagors/0/id_type", Json::Null),
+            one("mortgagors[0].id_type", BreachKind::Required)
+        );
+    }
+
+    #[test]
+    fn what_a_seizure_holds_depends_on_the_action() {
+        let seizure = |action: &str| {
+            json!({
+                "action": action, "enforcement_case_number": "1", "assistance_notice_number": "2",
+                "properties": [{"location": "示例路18号"}],
+                "subjects": [{"name": "甄砚秋", "id_type": "OTHER", "id_number": "1"}],
+                "officers": [{"name": "司南星", "credential_number": "3"}],
+                "seized_from": "2026-03-01", "seized_to": "2029-02-28",
+            })
+        };
+        assert_eq!(told("Seizure", &seizure("QUEUE")), []);
+        let told = told("Seizure", &seizure("RELEASE"));
+        assert_eq!(
+            told.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(),
+            ["seized_from", "seized_to"]
+        );
+    }
+
+    #[test]
+    fn the_walk_goes_through_the_whole_envelope_but_the_gateways_fields() {
+        let envelope = json!({
+            "exchange": {"date": "20260305", "reply_serial": ""},
+            "application": {"mortgage_registration": mortgage(), "institution": {"name": "无号"}},
+        });
+        assert_eq!(
+            told("Envelope", &envelope),
+            [
+                ("exchange.date".to_owned(), BreachKind::Form),
+                ("application.idempotency_key".to_owned(), BreachKind::Required),
+            ]
+        );
+    }
+
+    #[test]
+    fn every_message_that_the_contracts_accept_breaks_nothing() {
+        for (file, json) in cases::golden(&[".canonical.json"]) {
+            assert_eq!(told("Envelope", &json), [], "{}", file.display());
+        }
+    }
+
+    #[test]
+    fn every_condition_in_the_model_names_a_sibling_and_its_values() {
+        for message in descriptors::pool().all_messages() {
+            for field in message.fields() {
+                let rule = rule_of(&field);
+                for text in [&rule.exactly_when, &rule.only_when] {
+                    let Some(condition) = Condition::parse(text) else {
+                        assert!(text.is_empty(), "{}", field.full_name());
+                        continue;
+                    };
+                    let compiled = CompiledCondition::new(&message, text, true).unwrap();
+                    assert_eq!(
+                        compiled.numbers.len(),
+                        condition.values.len(),
+                        "{}",
+                        field.full_name()
+                    );
+                }
+                if !rule.not_before.is_empty() {
+                    assert!(
+                        message.get_field_by_name(&rule.not_before).is_some(),
+                        "{}",
+                        field.full_name()
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rules_are_read_from_the_descriptors() {
+        let party = descriptors::message("Party").unwrap();
+        let rule = rule_of(&party.get_field_by_name("name").unwrap());
+        assert!(rule.required && rule.personal && rule.chars_max == 200);
+        assert_eq!(rule_of(&party.get_field_by_name("kind").unwrap()), &FieldRule::default());
+    }
+}

@@ -56,14 +56,14 @@ pub(crate) fn is_unit_code(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vectors;
+    use crate::cases;
 
     #[test]
     fn every_vector_holds() {
-        for case in vectors::cases("unit-codes") {
+        for case in cases::vectors("unit-codes") {
             match case["canonical"].as_str() {
                 Some(code) => assert_eq!(UnitCode::parse(code).unwrap().as_str(), code),
-                None => assert!(UnitCode::parse(vectors::input(&case)).is_err(), "{case}"),
+                None => assert!(UnitCode::parse(cases::input(&case)).is_err(), "{case}"),
             }
         }
     }

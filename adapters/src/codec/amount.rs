@@ -169,3 +169,76 @@ fn grouped(digits: &str) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value as Json;
+
+    use super::*;
+
+    #[test]
+    fn every_vector_holds() {
+        let yuan = include_str!("../../../contracts/standard/vectors/amounts-yuan.json");
+        let wanyuan = include_str!("../../../contracts/standard/vectors/amounts-wanyuan.json");
+        let fen = include_str!("../../../contracts/standard/vectors/amounts-fen.json");
+        for (unit, file) in [(YUAN, yuan), (WANYUAN, wanyuan), (FEN, fen)] {
+            let file: Json = serde_json::from_str(file).unwrap();
+            for case in file["cases"].as_array().unwrap() {
+                let read = unit.read(case["input"].as_str().unwrap(), Grouping::None);
+                match case["fen"].as_i64() {
+                    Some(fen) => assert_eq!(read, Ok(fen), "{case}"),
+                    None => assert_eq!(read.unwrap_err().as_str(), case["error"], "{case}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn one_form_is_written() {
+        let write = |unit: Unit, amount, decimals| unit.write(amount, decimals, Grouping::None);
+        assert_eq!(write(YUAN, 98_765_432, Some(2)).unwrap(), "987654.32");
+        assert_eq!(write(YUAN, 7, Some(2)).unwrap(), "0.07");
+        assert_eq!(write(WANYUAN, 120_000_000, None).unwrap(), "120");
+        assert_eq!(write(WANYUAN, 98_765_432, None).unwrap(), "98.765432");
+        assert_eq!(write(WANYUAN, 100_500_000, Some(6)).unwrap(), "100.500000");
+        assert_eq!(write(WANYUAN, 100_500_000, Some(1)).unwrap(), "100.5");
+        assert_eq!(write(FEN, 100, None).unwrap(), "100");
+        assert_eq!(YUAN.write(123_456_700, Some(2), Grouping::Thousands).unwrap(), "1,234,567.00");
+        assert_eq!(YUAN.write(12_300, Some(2), Grouping::Thousands).unwrap(), "123.00");
+    }
+
+    #[test]
+    fn what_the_form_cannot_hold_is_refused() {
+        assert!(WANYUAN.write(98_765_432, Some(2), Grouping::None).is_err());
+        assert!(YUAN.write(0, Some(2), Grouping::None).is_err());
+        assert!(FEN.write(-1, None, Grouping::None).is_err());
+    }
+
+    #[test]
+    fn a_comma_stands_where_it_belongs_or_nowhere() {
+        for right in ["1,234,567.00", "1234567", "１，２３４，５６７．００", "001,234,567.0"]
+        {
+            assert_eq!(YUAN.read(right, Grouping::Thousands), Ok(123_456_700), "{right}");
+        }
+        for wrong in ["1,23", "12345,678", ",123", "1,,234", "1,234,56.00", "1,234.000,0", "1,234,"]
+        {
+            let read = YUAN.read(wrong, Grouping::Thousands);
+            assert_eq!(read, Err(FaultCode::AmountInvalid), "{wrong}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_the_same(amount in 1..=i64::MAX) {
+            for unit in [FEN, YUAN, WANYUAN, M2] {
+                for decimals in [None, Some(unit.decimals)] {
+                    for grouping in [Grouping::None, Grouping::Thousands] {
+                        let text = unit.write(amount, decimals, grouping).unwrap();
+                        prop_assert_eq!(unit.read(&text, grouping), Ok(amount));
+                    }
+                }
+            }
+        }
+    }
+}

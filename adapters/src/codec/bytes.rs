@@ -53,3 +53,30 @@ fn without_blanks(text: &str) -> Cow<'_, str> {
         Cow::Borrowed(text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn other_than_the_agreed_form_is_refused() {
+        assert_eq!(read_base64(" aGVs\r\nbG8= ").unwrap(), "hello");
+        for wrong in ["", "aGVsbG8", "aGVsbG8=x", "aGVs-G8=", "aGVsbG9="] {
+            assert_eq!(read_base64(wrong), Err(FaultCode::BytesInvalid), "{wrong}");
+        }
+        assert_eq!(read_hex(" 0aFF ").unwrap(), [0x0a, 0xff].as_slice());
+        for wrong in ["", "0", "0g", "0x0a", "０a"] {
+            assert_eq!(read_hex(wrong), Err(FaultCode::BytesInvalid), "{wrong}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_the_same(bytes in proptest::collection::vec(any::<u8>(), 1..100)) {
+            prop_assert_eq!(read_base64(&write_base64(&bytes)).unwrap(), bytes.as_slice());
+            prop_assert_eq!(read_hex(&write_hex(&bytes)).unwrap(), bytes.as_slice());
+        }
+    }
+}

@@ -241,3 +241,79 @@ fn text_of(name: &str, key: &str, value: &toml::Value, errors: &mut Vec<String>)
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(text: &str) -> Result<CodeTable, Vec<String>> {
+        CodeTable::parse("zt", &text.parse().unwrap())
+    }
+
+    fn field(message: &str, name: &str) -> FieldDescriptor {
+        proto::descriptors::message(message).unwrap().get_field_by_name(name).unwrap()
+    }
+
+    #[test]
+    fn codes_are_read_and_written_as_numbers() {
+        let table = table(
+            "10 = 'ACCEPTED'\n20 = 'REGISTERED'\n[also_read]\n11 = 'ACCEPTED'\n\
+             [also_written]\nIN_REVIEW = '10'",
+        )
+        .unwrap();
+        let kind = field("Outcome", "status").kind();
+        assert_eq!(table.read(" ２０ ", &kind), Ok(Value::EnumNumber(7)));
+        assert_eq!(table.read("11", &kind), Ok(Value::EnumNumber(5)));
+        assert_eq!(table.read("30", &kind), Err(FaultCode::CodeUnmapped));
+        assert_eq!(table.read("", &kind), Err(FaultCode::CodeUnmapped));
+        assert_eq!(table.write(&Value::EnumNumber(5), &kind), Ok("10"));
+        assert_eq!(table.write(&Value::EnumNumber(6), &kind), Ok("10"));
+        assert!(table.write(&Value::EnumNumber(0), &kind).is_err());
+        assert!(table.write(&Value::EnumNumber(9), &kind).is_err());
+        assert_eq!(table.width(), Some(2));
+        let of = kind.as_enum().unwrap().clone();
+        assert!(table.unwritten(&of).contains(&"LAPSED".to_owned()));
+        assert!(!table.unwritten(&of).contains(&"IN_REVIEW".to_owned()));
+    }
+
+    #[test]
+    fn texts_have_codes_too_and_all_others_one() {
+        let table = table("E1 = 'CODE_UNMAPPED'\n[also_written]\n'*' = 'E9'").unwrap();
+        let kind = field("Refusal", "code").kind();
+        assert_eq!(table.write(&Value::String("CODE_UNMAPPED".to_owned()), &kind), Ok("E1"));
+        assert_eq!(table.write(&Value::String("TOO_DEEP".to_owned()), &kind), Ok("E9"));
+        assert_eq!(table.read("E1", &kind), Ok(Value::String("CODE_UNMAPPED".to_owned())));
+        assert_eq!(table.read("E9", &kind), Err(FaultCode::CodeUnmapped));
+    }
+
+    #[test]
+    fn the_same_word_means_each_enums_own_value() {
+        let table = table("9 = 'OTHER'").unwrap();
+        let other = |message, name| table.read("9", &field(message, name).kind());
+        assert_eq!(other("Party", "id_type"), Ok(Value::EnumNumber(9)));
+        assert_eq!(other("Party", "co_ownership"), Ok(Value::EnumNumber(4)));
+    }
+
+    #[test]
+    fn a_table_that_is_not_one_to_one_is_refused() {
+        for (wrong, because) in [
+            ("1 = 'WHOLE'\n2 = 'WHOLE'", "two codes"),
+            ("1 = 'WHOLE'\n[also_read]\n1 = 'PARTIAL'", "read twice"),
+            ("1 = 'WHOLE'\n[also_written]\nWHOLE = '2'", "written twice"),
+            ("1 = 2", "in quotes"),
+            ("", "no code"),
+        ] {
+            let errors = table(wrong).unwrap_err();
+            assert!(errors.iter().any(|error| error.contains(because)), "{errors:?}");
+        }
+    }
+
+    #[test]
+    fn a_value_of_another_enum_does_not_fit() {
+        let table = table("1 = 'WHOLE'\n2 = 'HALF'").unwrap();
+        let told = table.fits(&field("MortgageDischarge", "scope")).unwrap_err();
+        assert!(told.contains("HALF") && !told.contains("WHOLE"), "{told}");
+        assert!(table.fits(&field("Party", "name")).is_ok());
+        assert!(table.fits(&field("Outcome", "replayed")).is_err());
+    }
+}

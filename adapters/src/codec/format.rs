@@ -306,6 +306,7 @@ impl Format {
         }
         let pieces = match &self.0 {
             Shape::Pieces(pieces) => pieces,
+            _ if !in_range(seconds) => return Err("the moment is too far away".to_owned()),
             Shape::EpochSeconds => return Ok(seconds.to_string()),
             Shape::EpochMilliseconds => {
                 return seconds
@@ -455,3 +456,166 @@ fn in_range(seconds: i64) -> bool {
 const YEAR_1: i64 = -62_135_596_800;
 /// 10000-01-01T00:00:00+08:00.
 const YEAR_10000_IN_BEIJING: i64 = 253_402_272_000;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value as Json;
+
+    use super::*;
+
+    fn timestamp_kind() -> Kind {
+        let exchange = proto::descriptors::message("Exchange").unwrap();
+        exchange.get_field_by_name("sent_at").unwrap().kind()
+    }
+
+    fn timestamp(seconds: i64, nanoseconds: i32) -> DynamicMessage {
+        let mut timestamp = DynamicMessage::new(timestamp_kind().as_message().unwrap().clone());
+        timestamp.set_field_by_number(1, Value::I64(seconds));
+        timestamp.set_field_by_number(2, Value::I32(nanoseconds));
+        timestamp
+    }
+
+    /// RFC 3339, as the vectors write moments.
+    fn canonical(value: Value) -> String {
+        let mut exchange = DynamicMessage::new(proto::descriptors::message("Exchange").unwrap());
+        exchange.set_field_by_name("sent_at", value);
+        proto::golden::write(&exchange)["sent_at"].as_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn every_vector_holds() {
+        let file = include_str!("../../../contracts/standard/vectors/dates-times.json");
+        let file: Json = serde_json::from_str(file).unwrap();
+        for case in file["cases"].as_array().unwrap() {
+            let text = |name: &str| case[name].as_str().unwrap();
+            let (format, input) = (text("format"), text("input"));
+            let read = match text("codec") {
+                "date" => Format::date(format).unwrap().read_date(input),
+                "clock" => Format::clock(format).unwrap().read_clock(input),
+                "time" => {
+                    Format::time(format).unwrap().read_time(input, &timestamp_kind()).map(canonical)
+                }
+                other => panic!("no codec {other}"),
+            };
+            match case["value"].as_str() {
+                Some(value) => assert_eq!(read.as_deref(), Ok(value), "{case}"),
+                None => assert_eq!(read.unwrap_err().as_str(), text("error"), "{case}"),
+            }
+        }
+    }
+
+    #[test]
+    fn times_are_written_in_beijing() {
+        let write = |format: &str, seconds, nanoseconds| {
+            Format::time(format).unwrap().write_time(&timestamp(seconds, nanoseconds))
+        };
+        assert_eq!(write("%Y-%m-%d %H:%M:%S", 1_772_673_153, 0).unwrap(), "2026-03-05 09:12:33");
+        assert_eq!(
+            write("%Y-%m-%dT%H:%M:%S%z", 1_772_673_153, 0).unwrap(),
+            "2026-03-05T09:12:33+08:00"
+        );
+        assert_eq!(
+            write("%Y%m%d%H%M%S%3f", 1_772_673_153, 7_000_000).unwrap(),
+            "20260305091233007"
+        );
+        assert_eq!(write("epoch_ms", 1_772_673_153, 123_000_000).unwrap(), "1772673153123");
+        assert_eq!(write("%Y%m%d", 1_772_668_799, 0).unwrap(), "20260305");
+        assert_eq!(write("%Y%m%d", 1_772_640_000, 5).unwrap(), "20260305");
+    }
+
+    #[test]
+    fn a_fraction_is_never_lost() {
+        for format in ["%Y-%m-%d %H:%M:%S", "%H%M%S", "epoch_s"] {
+            let format = Format::time(format).unwrap();
+            assert!(format.write_time(&timestamp(1_772_673_153, 1_000_000)).is_err(), "{format:?}");
+        }
+        let milliseconds = Format::time("epoch_ms").unwrap();
+        assert!(milliseconds.write_time(&timestamp(1_772_673_153, 1)).is_err());
+        let minutes = Format::clock("%H:%M").unwrap();
+        assert_eq!(minutes.write_clock("09:12:00").unwrap(), "09:12");
+        assert!(minutes.write_clock("09:12:33").is_err());
+    }
+
+    #[test]
+    fn a_part_of_a_moment_is_written_but_not_read() {
+        let format = Format::time("%Y%m%d").unwrap();
+        assert!(format.is_partial());
+        assert_eq!(format.read_time("20260305", &timestamp_kind()), Err(FaultCode::TimeInvalid));
+        assert!(!Format::time("epoch_s").unwrap().is_partial());
+        assert!(!Format::time("%Y%m%d%H%M%S").unwrap().is_partial());
+    }
+
+    #[test]
+    fn a_wrong_format_is_told() {
+        for wrong in
+            ["", "%Y%m", "%Y%m%d%H", "%Y%m%d%d", "%y%m%d", "%Y%m%d%", "day", "%Y%m%d%z", "%Y1%m%d"]
+        {
+            assert!(Format::date(wrong).is_err(), "{wrong}");
+        }
+        for wrong in ["epoch_ms", "%H", "%H%M%S%3f", "%Y%H%M"] {
+            assert!(Format::clock(wrong).is_err(), "{wrong}");
+        }
+        for wrong in ["%3", "%f", "%H%H", "noon"] {
+            assert!(Format::time(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_width_is_known_where_there_is_one() {
+        assert_eq!(Format::date("%Y年%m月%d日").unwrap().width(), Some(11));
+        assert_eq!(Format::time("%Y%m%d%H%M%S%3f").unwrap().width(), Some(17));
+        assert_eq!(Format::time("%Y%m%d%H%M%S%z").unwrap().width(), None);
+        assert_eq!(Format::date("epoch_ms").unwrap().width(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn days_written_read_the_same(days in -719_162..=2_932_896_i64) {
+            let date = time::Date::from_julian_day(i32::try_from(days + 2_440_588).unwrap()).unwrap();
+            let year = u16::try_from(date.year()).unwrap();
+            let date = String::from(Date::new(year, date.month().into(), date.day()).unwrap());
+            for format in ["%Y%m%d", "%Y年%m月%d日", "%d.%m.%Y"] {
+                let format = Format::date(format).unwrap();
+                prop_assert_eq!(format.read_date(&format.write_date(&date).unwrap()), Ok(date.clone()));
+            }
+            // The first day of year 1 begins in Beijing before a Timestamp can.
+            if days > -719_162 {
+                for format in ["epoch_ms", "epoch_s"] {
+                    let format = Format::date(format).unwrap();
+                    let text = format.write_date(&date).unwrap();
+                    prop_assert_eq!(format.read_date(&text), Ok(date.clone()));
+                }
+            }
+        }
+
+        #[test]
+        fn moments_written_read_the_same(
+            seconds in -62_135_596_800..253_402_272_000_i64,
+            milliseconds in 0..1000_i32,
+        ) {
+            for (format, fraction) in [
+                ("%Y-%m-%d %H:%M:%S", 0),
+                ("%Y-%m-%dT%H:%M:%S%z", 0),
+                ("%Y%m%d%H%M%S%3f", milliseconds),
+                ("epoch_ms", milliseconds),
+                ("epoch_s", 0),
+            ] {
+                let moment = timestamp(seconds, fraction * 1_000_000);
+                let format = Format::time(format).unwrap();
+                let text = format.write_time(&moment).unwrap();
+                let read = format.read_time(&text, &timestamp_kind()).unwrap();
+                prop_assert_eq!(canonical(read), canonical(Value::Message(moment)));
+            }
+        }
+
+        #[test]
+        fn times_of_day_written_read_the_same(seconds in 0..86_400_u32) {
+            let clock = format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+            for format in ["%H%M%S", "%H:%M:%S", "%S %M %H"] {
+                let format = Format::clock(format).unwrap();
+                prop_assert_eq!(format.read_clock(&format.write_clock(&clock).unwrap()), Ok(clock.clone()));
+            }
+        }
+    }
+}

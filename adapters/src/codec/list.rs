@@ -92,3 +92,40 @@ pub fn check_piece(separator: &str, piece: &str) -> Result<(), String> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn titles() -> FieldDescriptor {
+        let property = proto::descriptors::message("Property").unwrap();
+        property.get_field_by_name("title_numbers").unwrap()
+    }
+
+    fn texts(texts: &[&str]) -> Value {
+        Value::List(texts.iter().map(|text| Value::String((*text).to_owned())).collect())
+    }
+
+    #[test]
+    fn a_list_is_read_piece_by_piece() {
+        let read = |separator: &str, text: &str| read(&Codec::Text, separator, text, &titles());
+        assert_eq!(read("；", "一； 二"), Ok(texts(&["一", "二"])));
+        assert_eq!(read(" ", "  一   二　三"), Ok(texts(&["一", "二", "三"])));
+        assert_eq!(read(",", " "), Ok(texts(&[])));
+        assert_eq!(read(",", "一,,二"), Err(FaultCode::PartsMismatch));
+        assert_eq!(read(",", "一,"), Err(FaultCode::PartsMismatch));
+    }
+
+    #[test]
+    fn a_piece_may_not_hold_the_separator() {
+        let write = |separator: &str, items: &[&str]| {
+            let Value::List(items) = texts(items) else { panic!() };
+            write(&Codec::Text, separator, &items, &titles())
+        };
+        assert_eq!(write("、", &["一", "二"]).unwrap(), "一、二");
+        assert!(write(",", &["一,二"]).is_err());
+        assert!(write(" ", &["一\u{3000}二"]).is_err());
+        assert!(write("--", &["一-", "二"]).is_err());
+        assert!(write(",", &["一", ""]).is_err());
+    }
+}

@@ -84,3 +84,36 @@ fn half_width_digits(text: &str) -> Cow<'_, str> {
 fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_whole_number_is_read_in_its_range() {
+        assert_eq!(read(" ００12 ", &Kind::Int32), Ok(Value::I32(12)));
+        assert_eq!(read("-1", &Kind::Int32), Ok(Value::I32(-1)));
+        assert_eq!(read("2147483648", &Kind::Int64), Ok(Value::I64(2_147_483_648)));
+        for wrong in ["", "-", "+1", "1.0", "1e2", "1 2", "0x1", "一", "2147483648", "1_0"] {
+            assert_eq!(read(wrong, &Kind::Int32), Err(FaultCode::NumberInvalid), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_count_is_not_below_zero() {
+        assert_eq!(read_count("３"), Ok(3));
+        for wrong in ["", "-1", "1.0", "many", "99999999999999999999"] {
+            assert_eq!(read_count(wrong), Err(FaultCode::NumberInvalid), "{wrong}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_the_same(number in any::<i64>()) {
+            let value = Value::I64(number);
+            prop_assert_eq!(read(&write(&value).unwrap(), &Kind::Int64), Ok(value));
+        }
+    }
+}

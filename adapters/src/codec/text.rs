@@ -99,3 +99,70 @@ pub(super) fn half_width(character: char) -> char {
 fn is_forbidden(character: char) -> bool {
     character.is_control() && !matches!(character, '\n' | '\t')
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use proto::{IdentityNumber, v1::IdType};
+    use serde_json::Value as Json;
+
+    use super::*;
+
+    #[test]
+    fn identity_numbers_are_read_and_then_checked() {
+        let residents = include_str!("../../../contracts/standard/vectors/resident-ids.json");
+        let organisations = include_str!("../../../contracts/standard/vectors/credit-codes.json");
+        for (id_type, file) in
+            [(IdType::ResidentId, residents), (IdType::UnifiedSocialCreditCode, organisations)]
+        {
+            let file: Json = serde_json::from_str(file).unwrap();
+            for case in file["cases"].as_array().unwrap() {
+                let number = read_id(case["input"].as_str().unwrap())
+                    .ok()
+                    .filter(|number| IdentityNumber::parse(id_type, number).is_ok());
+                assert_eq!(number.as_deref(), case["canonical"].as_str(), "{case}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_text_loses_its_outer_blanks_only() {
+        assert_eq!(read("　甄 砚秋 \n").unwrap(), "甄 砚秋");
+        assert_eq!(read("一\r\n二\r三\t四").unwrap(), "一\n二\n三\t四");
+        assert_eq!(read(" 　"), Err(FaultCode::ValueEmpty));
+        assert_eq!(read("a\u{1}b"), Err(FaultCode::ValueKind));
+        assert_eq!(read("a\u{85}b"), Err(FaultCode::ValueKind));
+    }
+
+    #[test]
+    fn what_would_read_otherwise_is_not_written() {
+        for wrong in ["", " a", "a\u{3000}", "a\rb", "a\u{0}"] {
+            assert!(write(wrong).is_err(), "{wrong:?}");
+        }
+        for wrong in ["", "a1", "A 1", "Ａ1"] {
+            assert!(write_id(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn yes_and_no_are_the_banks_words() {
+        assert_eq!(read_bool(" １ ", "1", "0"), Ok(true));
+        assert_eq!(read_bool("否", "是", "否"), Ok(false));
+        assert_eq!(read_bool("2", "1", "0"), Err(FaultCode::CodeUnmapped));
+        assert_eq!(read_bool("", "1", "0"), Err(FaultCode::CodeUnmapped));
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_read_is_written_and_read_the_same(text in any::<String>()) {
+            if let Ok(value) = read(&text) {
+                let again = read(write(&value).unwrap());
+                prop_assert_eq!(again, Ok(value));
+            }
+            if let Ok(id) = read_id(&text) {
+                let again = read_id(write_id(&id).unwrap());
+                prop_assert_eq!(again, Ok(id));
+            }
+        }
+    }
+}

@@ -62,3 +62,34 @@ pub fn width(spacing: Spacing) -> usize {
         Spacing::Groups => 31,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value as Json;
+
+    use super::*;
+
+    #[test]
+    fn every_vector_holds() {
+        let file = include_str!("../../../contracts/standard/vectors/unit-codes.json");
+        let file: Json = serde_json::from_str(file).unwrap();
+        for case in file["cases"].as_array().unwrap() {
+            let read = read(case["input"].as_str().unwrap());
+            match case["canonical"].as_str() {
+                Some(code) => assert_eq!(read.as_deref(), Ok(code), "{case}"),
+                None => assert_eq!(read, Err(FaultCode::UnitCodeInvalid), "{case}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_written_code_reads_the_same() {
+        let code = "140105001002GB00031F00010023";
+        let spaced = write(code, Spacing::Groups).unwrap();
+        assert_eq!(spaced, "140105 001002 GB00031 F00010023");
+        assert_eq!(spaced.len(), width(Spacing::Groups));
+        assert_eq!(write(code, Spacing::None).unwrap(), code);
+        assert_eq!(read(&spaced).as_deref(), Ok(code));
+        assert!(write("140105", Spacing::None).is_err());
+    }
+}
