@@ -2,3 +2,4 @@
 //! bring them together over real sockets. No product logic: nothing here runs inside a gateway.
 
 pub mod pki;
+pub mod postgres_server;

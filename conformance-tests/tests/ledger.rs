@@ -3,15 +3,21 @@
 //! "Idempotency".
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test file, helpers and all")]
 
-use std::{collections::HashSet, future::Future, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
 
+use conformance_tests::postgres_server::PostgresServer;
 use gateway::ledger::{
-    Admission, Claim, Entry, Fingerprint, Ledger, LedgerError, LedgerSettings, SqliteSettings,
-    State,
+    Admission, Claim, Entry, Fingerprint, Ledger, LedgerError, LedgerSettings, PostgresSettings,
+    SqliteSettings, State,
 };
 use proto::v1::{CaseStatus, Outcome};
 use tempfile::TempDir;
 use tokio::{task::JoinSet, time::Instant};
+use tokio_postgres::NoTls;
 
 /// Makes one test per behaviour and store.
 macro_rules! over_both_stores {
@@ -20,6 +26,13 @@ macro_rules! over_both_stores {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $behaviour() {
                 super::$behaviour(&super::Store::sqlite()).await;
+            })*
+        }
+
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $behaviour() {
+                super::$behaviour(&super::Store::postgres().await).await;
             })*
         }
     };
@@ -51,6 +64,102 @@ over_both_stores! {
     everything_is_there_after_reopening
     odd_text_and_bytes_survive
     ping_writes
+}
+
+#[tokio::test]
+async fn a_postgres_that_turns_read_only_is_unavailable_until_it_takes_writes_again() {
+    // A server of its own: this is done to all of its databases.
+    let server = tokio::task::spawn_blocking(PostgresServer::start).await.unwrap().unwrap();
+    let ledger = open_postgres(server.make_database().await.unwrap(), PATIENT).await;
+    new(ledger.admit(&claim("before")).await);
+
+    // What a fail-over looks like to those who stay connected to the old primary.
+    let administrate = async |statement| server.administrate(statement).await.unwrap();
+    administrate("ALTER SYSTEM SET default_transaction_read_only = on").await;
+    administrate("SELECT pg_reload_conf()").await;
+    until(async || ledger.ping().await.err()).await;
+    unavailable(ledger.admit(&claim("k")).await);
+
+    administrate("ALTER SYSTEM RESET default_transaction_read_only").await;
+    administrate("SELECT pg_reload_conf()").await;
+    until(async || ledger.ping().await.ok()).await;
+    in_flight(ledger.admit(&claim("before")).await);
+    new(ledger.admit(&claim("k")).await);
+}
+
+#[tokio::test]
+async fn a_postgres_that_cuts_connections_is_connected_to_again() {
+    let server = tokio::task::spawn_blocking(shared_server).await.unwrap();
+    let address = server.make_database().await.unwrap();
+    let ledger = open_postgres(address.clone(), PATIENT).await;
+    new(ledger.admit(&claim("k")).await);
+    let cut = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity \
+               WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    let (someone, connection) = tokio_postgres::connect(&address, NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    someone.batch_execute(cut).await.unwrap();
+    drop(someone);
+    connection.await.unwrap().unwrap();
+    until(async || ledger.ping().await.ok()).await;
+    in_flight(ledger.admit(&claim("k")).await);
+}
+
+#[tokio::test]
+async fn a_row_that_someone_locks_holds_up_nobody_for_longer_than_told() {
+    let server = tokio::task::spawn_blocking(shared_server).await.unwrap();
+    let address = server.make_database().await.unwrap();
+    let ledger = open_postgres(address.clone(), Duration::from_millis(600)).await;
+    let entry = new(ledger.admit(&claim("locked")).await);
+    ledger.mark_unknown(&entry).await.unwrap();
+
+    let (someone, connection) = tokio_postgres::connect(&address, NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    someone
+        .batch_execute("BEGIN; SELECT FROM filing WHERE key = 'locked' FOR UPDATE")
+        .await
+        .unwrap();
+    unavailable(ledger.admit(&claim("locked")).await);
+    new(ledger.admit(&claim("free")).await);
+    assert!(due(&*ledger, "province").await.is_empty(), "others' rows are passed over");
+
+    drop(someone);
+    connection.await.unwrap().unwrap();
+    until(async || ledger.admit(&claim("locked")).await.ok()).await;
+}
+
+#[tokio::test]
+async fn a_pool_with_no_connection_to_spare_says_so_in_time() {
+    let server = tokio::task::spawn_blocking(shared_server).await.unwrap();
+    let address = server.make_database().await.unwrap();
+    let settings = PostgresSettings {
+        pool_size_max: 1,
+        wait: SHORT,
+        ..postgres_settings(address.clone(), PATIENT)
+    };
+    let ledger = gateway::ledger::open(&LedgerSettings::Postgres(settings)).await.unwrap();
+    new(ledger.admit(&claim("locked")).await);
+
+    let (someone, connection) = tokio_postgres::connect(&address, NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    someone.batch_execute("BEGIN; SELECT FROM filing FOR UPDATE").await.unwrap();
+    let locked = claim("locked");
+    let (held_up, ()) = tokio::join!(ledger.admit(&locked), async {
+        until(async || ledger.ping().await.err()).await;
+        someone.batch_execute("ROLLBACK").await.unwrap();
+    });
+    in_flight(held_up);
+    ledger.ping().await.unwrap();
+    drop(someone);
+    connection.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_postgres_over_a_network_is_refused_unencrypted() {
+    for host in ["ledger.example", "192.0.2.1", "127.0.0.1,ledger.example"] {
+        let settings = postgres_settings(format!("host={host} user=u dbname=d"), PATIENT);
+        let cause = unavailable(gateway::ledger::open(&LedgerSettings::Postgres(settings)).await);
+        assert!(cause.contains("unencrypted"), "{cause}");
+    }
 }
 
 #[tokio::test]
@@ -142,11 +251,9 @@ async fn a_claim_whose_lease_ran_out_is_asked_about_first(store: &Store) {
     new(ledger.admit(&Claim { lease: SHORT, ..claim("k") }).await);
     // What may have been sent was sent to the first registry: that one is to be asked.
     let rerouted = Claim { registry: "city".into(), office: "7".into(), ..claim("k") };
-    let admission = until(|| async {
-        match ledger.admit(&rerouted).await.unwrap() {
-            Admission::InFlight { .. } => None,
-            admission => Some(admission),
-        }
+    let admission = until(async || match ledger.admit(&rerouted).await.unwrap() {
+        Admission::InFlight { .. } => None,
+        admission => Some(admission),
     });
     assert_eq!(ask_first(Ok(admission.await)), entry_of("k", 2));
     in_flight(ledger.admit(&claim("k")).await);
@@ -273,7 +380,8 @@ async fn a_filing_is_found_by_key_and_by_case(store: &Store) {
 }
 
 async fn what_is_due_is_given_to_one_taker_once(store: &Store) {
-    let ledger = store.open().await;
+    let replicas = store.replicas().await;
+    let ledger = Arc::clone(&replicas[0]);
     let keys: HashSet<String> = (0..30).map(|n| format!("k{n}")).collect();
     for key in &keys {
         let entry = new(ledger.admit(&claim(key)).await);
@@ -282,8 +390,8 @@ async fn what_is_due_is_given_to_one_taker_once(store: &Store) {
     new(ledger.admit(&claim("still claimed")).await);
 
     let mut takers = JoinSet::new();
-    for _ in 0..6 {
-        let ledger = Arc::clone(&ledger);
+    for number in 0..6 {
+        let ledger = Arc::clone(&replicas[number % replicas.len()]);
         takers.spawn(async move {
             let mut taken = Vec::new();
             loop {
@@ -310,7 +418,7 @@ async fn what_is_put_off_is_not_due(store: &Store) {
 
     let entry = ask_first(ledger.admit(&claim("k")).await);
     ledger.defer(&entry, SHORT).await.unwrap();
-    let taken = until(|| async { due(&*ledger, "province").await.pop() }).await;
+    let taken = until(async || due(&*ledger, "province").await.pop()).await;
     assert_eq!(taken, entry_of("k", 3));
 }
 
@@ -324,7 +432,7 @@ async fn what_is_due_is_given_out_longest_due_first_and_per_registry(store: &Sto
     ledger.defer(&sooner, SHORT).await.unwrap();
     ledger.defer(&last, SHORT * 3).await.unwrap();
 
-    let taken = until(|| async { due(&*ledger, "city").await.pop() }).await;
+    let taken = until(async || due(&*ledger, "city").await.pop()).await;
     assert_eq!(taken.key, "last");
     // Now all are due.
     let first = ledger.claim_due("province", 1, LONG).await.unwrap();
@@ -335,14 +443,13 @@ async fn what_is_due_is_given_out_longest_due_first_and_per_registry(store: &Sto
 async fn a_lease_that_ran_out_is_due(store: &Store) {
     let ledger = store.open().await;
     let entry = new(ledger.admit(&Claim { lease: SHORT, ..claim("k") }).await);
-    let taken =
-        until(|| async { ledger.claim_due("province", 9, SHORT).await.unwrap().pop() }).await;
+    let taken = until(async || ledger.claim_due("province", 9, SHORT).await.unwrap().pop()).await;
     assert_eq!(taken, entry_of("k", 2));
     ledger.release(&entry).await.unwrap(); // Too late: another may have found it at the registry.
     assert_eq!(ledger.find("bank", "k").await.unwrap().unwrap().state, State::Unknown);
 
     // The taker is gone too; and so on, until there is an answer.
-    let taken = until(|| async { due(&*ledger, "province").await.pop() }).await;
+    let taken = until(async || due(&*ledger, "province").await.pop()).await;
     assert_eq!(taken, entry_of("k", 3));
     ledger.settle(&taken, &accepted("YWH-1")).await.unwrap();
     settled(ledger.admit(&claim("k")).await, &accepted("YWH-1"));
@@ -433,6 +540,8 @@ async fn ping_writes(store: &Store) {
 
 /// Long enough never to run out in a test.
 const LONG: Duration = Duration::from_secs(60);
+/// Longer than any answer takes on a busy machine.
+const PATIENT: Duration = Duration::from_secs(20);
 /// Short enough to wait for.
 const SHORT: Duration = Duration::from_millis(60);
 
@@ -498,12 +607,22 @@ fn settled(said: Result<Admission, LedgerError>, outcome: &Outcome) {
     }
 }
 
+/// Why it was not available, in the words an operator reads.
+#[track_caller]
+fn unavailable<T>(said: Result<T, LedgerError>) -> String {
+    match said {
+        Err(LedgerError::Unavailable(cause)) => cause.to_string(),
+        Err(LedgerError::Corrupt(cause)) => panic!("corrupt: {cause}"),
+        Ok(_) => panic!("available"),
+    }
+}
+
 async fn due(ledger: &dyn Ledger, registry: &str) -> Vec<Entry> {
     ledger.claim_due(registry, 100, LONG).await.unwrap()
 }
 
 /// Asks until there is an answer. The store's clock is nobody's to turn, so time has to pass.
-async fn until<T, F: Future<Output = Option<T>>>(mut ask: impl FnMut() -> F) -> T {
+async fn until<T>(ask: impl AsyncFn() -> Option<T>) -> T {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         if let Some(answer) = ask().await {
@@ -517,6 +636,7 @@ async fn until<T, F: Future<Output = Option<T>>>(mut ask: impl FnMut() -> F) -> 
 /// A store of a test's own.
 enum Store {
     Sqlite(TempDir),
+    Postgres { address: String, _server: Arc<PostgresServer> },
 }
 
 impl Store {
@@ -524,10 +644,19 @@ impl Store {
         Store::Sqlite(TempDir::new().unwrap())
     }
 
+    async fn postgres() -> Store {
+        let server = tokio::task::spawn_blocking(shared_server).await.unwrap();
+        let address = server.make_database().await.unwrap();
+        Store::Postgres { address, _server: server }
+    }
+
     fn settings(&self) -> LedgerSettings {
         match self {
             Store::Sqlite(folder) => {
                 LedgerSettings::Sqlite(SqliteSettings { path: folder.path().join("ledger.db") })
+            }
+            Store::Postgres { address, .. } => {
+                LedgerSettings::Postgres(postgres_settings(address.clone(), PATIENT))
             }
         }
     }
@@ -540,6 +669,36 @@ impl Store {
     async fn replicas(&self) -> Vec<Arc<dyn Ledger>> {
         match self {
             Store::Sqlite(_) => vec![self.open().await],
+            Store::Postgres { .. } => {
+                let (one, other) = tokio::join!(self.open(), self.open());
+                vec![one, other]
+            }
         }
     }
+}
+
+fn postgres_settings(url: String, statement_timeout: Duration) -> PostgresSettings {
+    PostgresSettings {
+        url,
+        password_file: None,
+        pool_size_max: 4,
+        wait: PATIENT,
+        statement_timeout,
+    }
+}
+
+async fn open_postgres(url: String, statement_timeout: Duration) -> Arc<dyn Ledger> {
+    let settings = LedgerSettings::Postgres(postgres_settings(url, statement_timeout));
+    gateway::ledger::open(&settings).await.unwrap()
+}
+
+/// One server for the tests that run at the time; the last of them to end stops it.
+fn shared_server() -> Arc<PostgresServer> {
+    static SERVER: Mutex<Weak<PostgresServer>> = Mutex::new(Weak::new());
+    let mut shared = SERVER.lock().unwrap_or_else(PoisonError::into_inner);
+    shared.upgrade().unwrap_or_else(|| {
+        let server = Arc::new(PostgresServer::start().unwrap());
+        *shared = Arc::downgrade(&server);
+        server
+    })
 }

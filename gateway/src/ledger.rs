@@ -34,8 +34,8 @@ pub enum LedgerSettings {
 pub async fn open(settings: &LedgerSettings) -> Result<Arc<dyn Ledger>, LedgerError> {
     Ok(match settings {
         LedgerSettings::Sqlite(settings) => Arc::new(sqlite::SqliteLedger::open(settings)?),
-        LedgerSettings::Postgres(_) => {
-            return Err(LedgerError::unavailable("Postgres is not supported yet"));
+        LedgerSettings::Postgres(settings) => {
+            Arc::new(postgres::PostgresLedger::open(settings).await?)
         }
     })
 }

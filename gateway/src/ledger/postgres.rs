@@ -1,19 +1,466 @@
-//! The ledger in Postgres: for several replicas that share the work.
+//! The ledger in Postgres: for several replicas that share the work, with no leader among them.
+//!
+//! Each verb is one statement that stands by itself; none holds a transaction open while anything
+//! else happens. Every time is the server's. Source: postgresql.org, "INSERT", "SELECT" (locking
+//! clause) and "Transaction Isolation".
 
-use std::{path::PathBuf, time::Duration};
+use std::{fmt, fs, io, net::IpAddr, path::PathBuf, time::Duration};
+
+use async_trait::async_trait;
+use deadpool_postgres::{
+    Client, ClientWrapper, Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime,
+};
+use prost::Message;
+use proto::v1::Outcome;
+use tokio::time::timeout;
+use tokio_postgres::{
+    Config, NoTls, Row, SimpleQueryMessage,
+    config::{Host, TargetSessionAttrs},
+    error::SqlState,
+    types::{FromSql, ToSql},
+};
+
+use super::{
+    Admission, CLAIM_TRIES, Claim, Entry, Ledger, LedgerError, RETRY_AFTER_MIN, Record, Standing,
+    State, case_id, milliseconds, read_outcome, taken,
+};
 
 /// Which server, and how long to wait for it.
 #[derive(Debug, Clone)]
 pub struct PostgresSettings {
     /// `postgresql://user@host:port/database`, or `host=… user=… dbname=…`; without the password.
     /// The host must be a loopback address or a socket's folder: the connection is not encrypted.
+    /// Of several hosts the first that can be written to is used.
     pub url: String,
     /// File that holds the password, and at most a line break after it. `None`: none is sent.
     pub password_file: Option<PathBuf>,
     /// Connections at most.
     pub pool_size_max: usize,
-    /// How long to wait for a free or new connection.
+    /// How long to wait for a free connection, and as long again for a new one.
     pub wait: Duration,
     /// How long one statement may take.
     pub statement_timeout: Duration,
+}
+
+/// The ledger in Postgres.
+pub(super) struct PostgresLedger {
+    pool: Pool,
+    /// How long a statement may go unanswered before the connection is taken for dead; longer than
+    /// the server itself allows it.
+    silence_max: Duration,
+}
+
+impl PostgresLedger {
+    /// Connects, and brings the tables up to date; of several replicas that do so at once, one does
+    /// and the others wait for it.
+    pub(super) async fn open(settings: &PostgresSettings) -> Result<PostgresLedger, LedgerError> {
+        let ledger = PostgresLedger {
+            pool: pool(settings)?,
+            silence_max: settings.statement_timeout.saturating_add(Duration::from_secs(1)),
+        };
+        ledger.migrate().await?;
+        Ok(ledger)
+    }
+
+    async fn migrate(&self) -> Result<(), LedgerError> {
+        let client = self.pool.get().await.map_err(LedgerError::unavailable)?;
+        // Out of the pool: closing the connection, however this ends, gives the lock back.
+        let mut client = Client::take(client);
+        let migrated = timeout(MIGRATION_TIME_MAX, async {
+            // Waiting for the others, and changing a large table, may take longer than a statement.
+            client.batch_execute("SET statement_timeout = 0; SET lock_timeout = 0").await?;
+            client.execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await?;
+            // An older replica may start, or start again, when a newer one has migrated already.
+            let runner = embedded::migrations::runner().set_abort_missing(false);
+            Ok(runner.run_async(&mut *client).await)
+        });
+        match migrated.await {
+            Ok(Ok(Ok(_report))) => Ok(()),
+            Ok(Ok(Err(cause))) => Err(LedgerError::unavailable(cause)),
+            Ok(Err(cause)) => Err(fault(cause)),
+            Err(_elapsed) => Err(LedgerError::unavailable(Fault::Silent(MIGRATION_TIME_MAX))),
+        }
+    }
+
+    /// Runs one statement, as a transaction of its own.
+    async fn query(
+        &self,
+        statement: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, LedgerError> {
+        let client = self.pool.get().await.map_err(LedgerError::unavailable)?;
+        let mut client = Lent { client: Some(client), sound: false };
+        match timeout(self.silence_max, client.query(statement, parameters)).await {
+            Ok(Ok(rows)) => {
+                client.sound = true;
+                Ok(rows)
+            }
+            Ok(Err(cause)) => {
+                client.sound = leaves_sound(&cause);
+                if cause.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION) {
+                    // The server was demoted; idle connections lead to the same one.
+                    self.pool.retain(|_, _| false);
+                }
+                Err(fault(cause))
+            }
+            Err(_elapsed) => Err(LedgerError::unavailable(Fault::Silent(self.silence_max))),
+        }
+    }
+
+    /// The filing that `statement` finds, with its digests and lease.
+    async fn standing(
+        &self,
+        statement: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Option<Standing>, LedgerError> {
+        self.query(statement, parameters).await?.first().map(standing).transpose()
+    }
+}
+
+impl fmt::Debug for PostgresLedger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the pool: it would print the configuration.
+        f.debug_struct("PostgresLedger")
+            .field("status", &self.pool.status())
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Ledger for PostgresLedger {
+    async fn admit(&self, claim: &Claim) -> Result<Admission, LedgerError> {
+        for _ in 0..CLAIM_TRIES {
+            let rows = self
+                .query(
+                    ADMIT,
+                    &[
+                        &claim.institution,
+                        &claim.key,
+                        &claim.fingerprint.digest.as_slice(),
+                        &claim.fingerprint.leaves,
+                        &claim.matter,
+                        &claim.registry,
+                        &claim.office,
+                        &milliseconds(claim.lease),
+                    ],
+                )
+                .await?;
+            if let Some(row) = rows.first() {
+                return taken(State::from_number(column(row, "state")?)?, entry(row)?);
+            }
+            let standing = self.standing(FIND, &[&claim.institution, &claim.key]).await?;
+            if let Some(standing) = standing
+                && let Some(admission) = standing.admission(claim)?
+            {
+                return Ok(admission);
+            }
+        }
+        Ok(Admission::InFlight { retry_after: RETRY_AFTER_MIN })
+    }
+
+    async fn settle(&self, entry: &Entry, outcome: &Outcome) -> Result<(), LedgerError> {
+        let bytes = outcome.encode_to_vec();
+        let changed = self
+            .query(SETTLE, &[&entry.institution, &entry.key, &case_id(outcome), &bytes])
+            .await?;
+        if changed.is_empty() && self.find(&entry.institution, &entry.key).await?.is_none() {
+            return Err(LedgerError::corrupt("an answered filing was never claimed"));
+        }
+        Ok(())
+    }
+
+    async fn mark_unknown(&self, entry: &Entry) -> Result<(), LedgerError> {
+        self.defer(entry, Duration::ZERO).await
+    }
+
+    async fn release(&self, entry: &Entry) -> Result<(), LedgerError> {
+        self.query(RELEASE, &[&entry.institution, &entry.key, &entry.attempt]).await.map(drop)
+    }
+
+    async fn update(
+        &self,
+        institution: &str,
+        key: &str,
+        outcome: &Outcome,
+    ) -> Result<(), LedgerError> {
+        let bytes = outcome.encode_to_vec();
+        self.query(UPDATE, &[&institution, &key, &case_id(outcome), &bytes]).await.map(drop)
+    }
+
+    async fn find(&self, institution: &str, key: &str) -> Result<Option<Record>, LedgerError> {
+        Ok(self.standing(FIND, &[&institution, &key]).await?.map(|standing| standing.record))
+    }
+
+    async fn find_case(
+        &self,
+        institution: &str,
+        case_id: &str,
+    ) -> Result<Option<Record>, LedgerError> {
+        let standing = self.standing(FIND_CASE, &[&institution, &case_id]).await?;
+        Ok(standing.map(|standing| standing.record))
+    }
+
+    async fn claim_due(
+        &self,
+        registry: &str,
+        limit: u32,
+        lease: Duration,
+    ) -> Result<Vec<Entry>, LedgerError> {
+        let rows =
+            self.query(CLAIM_DUE, &[&registry, &i64::from(limit), &milliseconds(lease)]).await?;
+        rows.iter().map(entry).collect()
+    }
+
+    async fn defer(&self, entry: &Entry, delay: Duration) -> Result<(), LedgerError> {
+        let delay = milliseconds(delay);
+        self.query(DEFER, &[&entry.institution, &entry.key, &entry.attempt, &delay]).await.map(drop)
+    }
+
+    async fn ping(&self) -> Result<(), LedgerError> {
+        self.query(BEAT, &[]).await.map(drop)
+    }
+}
+
+fn entry(row: &Row) -> Result<Entry, LedgerError> {
+    Ok(Entry {
+        institution: column(row, "institution")?,
+        key: column(row, "key")?,
+        registry: column(row, "registry")?,
+        office: column(row, "office")?,
+        attempt: column(row, "attempt")?,
+    })
+}
+
+fn standing(row: &Row) -> Result<Standing, LedgerError> {
+    Ok(Standing {
+        digest: column(row, "digest")?,
+        leaves: column(row, "leaves")?,
+        lease_left_ms: column(row, "lease_left")?,
+        record: Record {
+            institution: column(row, "institution")?,
+            key: column(row, "key")?,
+            matter: column(row, "matter")?,
+            registry: column(row, "registry")?,
+            office: column(row, "office")?,
+            state: State::from_number(column(row, "state")?)?,
+            outcome: read_outcome(column(row, "outcome")?)?,
+        },
+    })
+}
+
+fn column<'a, T: FromSql<'a>>(row: &'a Row, name: &str) -> Result<T, LedgerError> {
+    row.try_get(name).map_err(LedgerError::corrupt)
+}
+
+// `now()` is when the statement reached the server. One that then waits for a row knows the time a
+// little too early: a lease seems to run on, and is never taken too soon. States are numbered as
+// `State::number` says. Columns are named one by one: under `*`, a prepared statement would fail
+// once a newer replica has added a column.
+
+/// Takes the key if it may be taken, and then returns the right to it. Nothing was sent under a
+/// released key, so it goes where the claim says; one taken over goes on where it was begun.
+const ADMIT: &str = "
+    INSERT INTO filing (institution, key, digest, leaves, matter, registry, office, state, attempt,
+        lease_until, due_at, admitted_at, changed_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, 1, 1,
+        now() + $8::bigint * interval '1 millisecond',
+        now() + $8::bigint * interval '1 millisecond', now(), now())
+    ON CONFLICT (institution, key) DO UPDATE SET
+        registry = CASE filing.state WHEN 4 THEN excluded.registry ELSE filing.registry END,
+        office = CASE filing.state WHEN 4 THEN excluded.office ELSE filing.office END,
+        state = CASE filing.state WHEN 4 THEN 1 ELSE 2 END,
+        attempt = filing.attempt + 1,
+        lease_until = excluded.lease_until,
+        due_at = excluded.due_at,
+        changed_at = excluded.changed_at
+    WHERE filing.digest = excluded.digest AND (filing.state = 4
+        OR filing.state IN (1, 2) AND filing.lease_until <= excluded.changed_at)
+    RETURNING institution, key, registry, office, attempt, state";
+
+const SETTLE: &str = "
+    UPDATE filing SET state = 3, case_id = $3, outcome = $4, changed_at = now()
+    WHERE institution = $1 AND key = $2 AND state <> 3
+    RETURNING key";
+
+const RELEASE: &str = "
+    UPDATE filing SET state = 4, lease_until = now(), due_at = now(), changed_at = now()
+    WHERE institution = $1 AND key = $2 AND attempt = $3 AND state IN (1, 2)";
+
+const DEFER: &str = "
+    UPDATE filing SET state = 2, lease_until = now(),
+        due_at = now() + $4::bigint * interval '1 millisecond', changed_at = now()
+    WHERE institution = $1 AND key = $2 AND attempt = $3 AND state IN (1, 2)";
+
+const UPDATE: &str = "
+    UPDATE filing SET case_id = $3, outcome = $4, changed_at = now()
+    WHERE institution = $1 AND key = $2 AND state = 3";
+
+const FIND: &str = "
+    SELECT institution, key, digest, leaves, matter, registry, office, state, outcome,
+        (extract(epoch FROM lease_until - now()) * 1000)::bigint AS lease_left
+    FROM filing WHERE institution = $1 AND key = $2";
+
+const FIND_CASE: &str = "
+    SELECT institution, key, digest, leaves, matter, registry, office, state, outcome,
+        0::bigint AS lease_left
+    FROM filing WHERE institution = $1 AND case_id = $2
+    ORDER BY changed_at DESC LIMIT 1";
+
+/// Rows that another is just taking are skipped, not waited for.
+const CLAIM_DUE: &str = "
+    WITH due AS MATERIALIZED (
+        SELECT institution, key FROM filing
+        WHERE registry = $1 AND state IN (1, 2) AND due_at <= now()
+        ORDER BY due_at LIMIT $2
+        FOR UPDATE SKIP LOCKED)
+    UPDATE filing SET state = 2, attempt = filing.attempt + 1,
+        lease_until = now() + $3::bigint * interval '1 millisecond',
+        due_at = now() + $3::bigint * interval '1 millisecond', changed_at = now()
+    FROM due WHERE filing.institution = due.institution AND filing.key = due.key
+    RETURNING filing.institution, filing.key, filing.registry, filing.office, filing.attempt";
+
+const BEAT: &str = "UPDATE heartbeat SET written_at = now() WHERE id = 1";
+
+/// Any number will do, as long as every release uses the same and nobody else in the database does.
+const MIGRATION_LOCK: i64 = 0x6469_7265_6374_6c6b;
+
+/// How long a replica waits for another's migration and its own, together.
+const MIGRATION_TIME_MAX: Duration = Duration::from_secs(600);
+
+/// A connection out of the pool. It goes back only if it is known to be sound: not while an answer
+/// is outstanding, be it that nobody waits for it any more.
+struct Lent {
+    /// `None` only while it is being dropped.
+    client: Option<Client>,
+    sound: bool,
+}
+
+impl Lent {
+    async fn query(
+        &self,
+        statement: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, tokio_postgres::Error> {
+        let Some(client) = &self.client else { return Ok(Vec::new()) };
+        let statement = client.prepare_cached(statement).await?;
+        client.query(&statement, parameters).await
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(client) = self.client.take()
+            && !self.sound
+        {
+            drop(Client::take(client));
+        }
+    }
+}
+
+/// Whether the server refused one statement only, and the connection is as good as before.
+fn leaves_sound(cause: &tokio_postgres::Error) -> bool {
+    const OF_THE_STATEMENT: &[SqlState] = &[
+        SqlState::QUERY_CANCELED,
+        SqlState::LOCK_NOT_AVAILABLE,
+        SqlState::T_R_SERIALIZATION_FAILURE,
+        SqlState::T_R_DEADLOCK_DETECTED,
+        SqlState::DISK_FULL,
+    ];
+    cause.code().is_some_and(|code| OF_THE_STATEMENT.contains(code))
+}
+
+fn pool(settings: &PostgresSettings) -> Result<Pool, LedgerError> {
+    let manager = Manager::from_config(
+        config(settings)?,
+        NoTls,
+        ManagerConfig { recycling_method: RecyclingMethod::Fast },
+    );
+    Pool::builder(manager)
+        .max_size(settings.pool_size_max)
+        .wait_timeout(Some(settings.wait))
+        .create_timeout(Some(settings.wait))
+        .recycle_timeout(Some(settings.wait))
+        .runtime(Runtime::Tokio1)
+        .pre_recycle(Hook::async_fn(|client, metrics| {
+            Box::pin(verify(client, metrics.last_used()))
+        }))
+        .build()
+        .map_err(LedgerError::unavailable)
+}
+
+/// Asks a connection that was idle for a while whether it still leads to a server that takes writes.
+/// One that has just been used showed that; asking each time would double the round trips.
+async fn verify(client: &mut ClientWrapper, idle: Duration) -> Result<(), HookError> {
+    if idle < IDLE_UNVERIFIED_MAX {
+        return Ok(());
+    }
+    let answer = client.simple_query("SHOW transaction_read_only").await;
+    let writable = answer.map_err(HookError::Backend)?.iter().any(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0) == Some("off"),
+        _ => false,
+    });
+    if writable { Ok(()) } else { Err(HookError::message("the server has become read-only")) }
+}
+
+const IDLE_UNVERIFIED_MAX: Duration = Duration::from_secs(1);
+
+fn config(settings: &PostgresSettings) -> Result<Config, LedgerError> {
+    let mut config: Config = settings.url.parse().map_err(LedgerError::unavailable)?;
+    if let Some(far) = far_host(&config) {
+        return Err(LedgerError::unavailable(Fault::Unencrypted(far)));
+    }
+    if let Some(file) = &settings.password_file {
+        let password = fs::read_to_string(file).map_err(|cause| {
+            LedgerError::unavailable(Fault::PasswordUnreadable(file.clone(), cause))
+        })?;
+        config.password(password.trim_end_matches(['\r', '\n']));
+    }
+    let mut options = config.get_options().unwrap_or_default().to_owned();
+    // Whatever the server's defaults are: what is committed is on its disk, and each statement sees
+    // what was committed before it.
+    options.push_str(" -c synchronous_commit=on -c default_transaction_isolation=read\\ committed");
+    options.push_str(&format!(
+        " -c statement_timeout={}",
+        milliseconds(settings.statement_timeout).max(1) // 0 would be no limit.
+    ));
+    config
+        .options(options)
+        .application_name("directlink")
+        .connect_timeout(settings.wait)
+        .target_session_attrs(TargetSessionAttrs::ReadWrite);
+    Ok(config)
+}
+
+/// A host that is reached over a network, if there is one.
+fn far_host(config: &Config) -> Option<String> {
+    let near = |address: &IpAddr| address.is_loopback();
+    let far_address = config.get_hostaddrs().iter().find(|address| !near(address));
+    let far_name = config.get_hosts().iter().find_map(|host| match host {
+        Host::Tcp(name) if name == "localhost" => None,
+        Host::Tcp(name) => (!name.parse().is_ok_and(|address| near(&address))).then_some(name),
+        Host::Unix(_) => None,
+    });
+    far_address.map(IpAddr::to_string).or_else(|| far_name.cloned())
+}
+
+/// What can go wrong besides Postgres.
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error("the ledger's server {0} is on a network; only a local one can be used, unencrypted")]
+    Unencrypted(String),
+    #[error("the ledger's password file {} cannot be read", .0.display())]
+    PasswordUnreadable(PathBuf, #[source] io::Error),
+    #[error("the ledger's server did not answer within {0:?}")]
+    Silent(Duration),
+}
+
+fn fault(cause: tokio_postgres::Error) -> LedgerError {
+    match cause.code() {
+        Some(&SqlState::DATA_CORRUPTED | &SqlState::INDEX_CORRUPTED) => LedgerError::corrupt(cause),
+        _ => LedgerError::unavailable(cause),
+    }
+}
+
+mod embedded {
+    refinery::embed_migrations!("migrations/postgres");
 }

@@ -1,0 +1,208 @@
+//! A throw-away Postgres: a real server in a folder of its own, gone when it is dropped or when the
+//! process that started it ends, however it ends.
+//!
+//! It never touches a server that is already there: it listens on a socket in its folder, not on
+//! TCP. It installs nothing: without Postgres' server programs on the machine it cannot start.
+
+use std::{
+    env, fs,
+    io::{BufRead, BufReader, Read},
+    os::unix::{fs::MetadataExt, process::CommandExt},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use tempfile::TempDir;
+use tokio_postgres::NoTls;
+
+/// A server with no data but what is put there.
+#[derive(Debug)]
+pub struct PostgresServer {
+    folder: TempDir,
+    supervisor: Child,
+    databases: AtomicU32,
+}
+
+impl PostgresServer {
+    /// Makes and starts one, in about a second, and returns when it takes connections. Blocks.
+    ///
+    /// Run as root, it works as the user `postgres` (or else `nobody`), since Postgres refuses to be
+    /// run by root. Nothing is synced to disk: what it holds outlives its processes, not the machine.
+    ///
+    /// # Errors
+    /// Postgres' server programs are missing, or it does not start; with what it said.
+    pub fn start() -> Result<PostgresServer> {
+        let programs = programs()?;
+        let folder = TempDir::with_prefix("postgres-")?;
+        let user = User::for_owner_of(folder.path())?;
+        if let User::Other { uid, gid } = user {
+            std::os::unix::fs::chown(folder.path(), Some(uid), Some(gid))?;
+        }
+        make_data(&programs, &user, folder.path())?;
+        let supervisor = serve(&programs, &user, folder.path())?;
+        Ok(PostgresServer { folder, supervisor, databases: AtomicU32::new(0) })
+    }
+
+    /// Makes a new, empty database and returns how to connect to it, as `[ledger] postgres` takes it.
+    ///
+    /// # Errors
+    /// The server refused; it may have been stopped.
+    pub async fn make_database(&self) -> Result<String> {
+        let name = format!("d{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        self.administrate(&format!("CREATE DATABASE {name}")).await?;
+        Ok(self.address(&name))
+    }
+
+    /// Runs a statement that concerns the whole server, as its administrator.
+    ///
+    /// # Errors
+    /// The server refused.
+    pub async fn administrate(&self, statement: &str) -> Result<()> {
+        let (client, connection) = tokio_postgres::connect(&self.address("postgres"), NoTls)
+            .await
+            .context("connecting")?;
+        let connection = tokio::spawn(connection);
+        client.batch_execute(statement).await?;
+        drop(client);
+        connection.await?.context("closing")
+    }
+
+    fn address(&self, database: &str) -> String {
+        format!("host={} user=postgres dbname={database}", self.folder.path().display())
+    }
+}
+
+impl Drop for PostgresServer {
+    fn drop(&mut self) {
+        drop(self.supervisor.stdin.take()); // The sign to stop.
+        let _gone = self.supervisor.wait();
+    }
+}
+
+/// Makes the data folder `data` in `folder`, with one administrator, `postgres`, without a password.
+fn make_data(programs: &Path, user: &User, folder: &Path) -> Result<()> {
+    let made = user
+        .command(&programs.join("initdb"), folder)
+        .args(["--auth=trust", "--username=postgres", "--encoding=UTF8"])
+        .args(["--no-locale", "--no-sync", "--no-instructions", "--pgdata=data"])
+        .stdin(Stdio::null())
+        .output()
+        .context("running initdb")?;
+    let said = String::from_utf8_lossy(&made.stderr);
+    ensure!(made.status.success(), "initdb failed ({}): {said}", made.status);
+    Ok(())
+}
+
+/// Starts the server on the data in `folder`, and returns its supervisor once it takes connections.
+fn serve(programs: &Path, user: &User, folder: &Path) -> Result<Child> {
+    // The shell reads until our end of the pipe is closed: by drop, or by the kernel if this process
+    // is killed. SIGINT is Postgres' fast, orderly stop.
+    const SUPERVISE: &str =
+        r#""$0" "$@" & server=$!; read -r _; kill -INT "$server"; wait "$server""#;
+    let socket = folder.to_str().ok_or_else(|| anyhow!("the temporary folder is not UTF-8"))?;
+    let mut supervisor = user
+        .command(Path::new("sh"), folder)
+        .args(["-c", SUPERVISE])
+        .arg(programs.join("postgres"))
+        .args(["-D", "data", "-c", "listen_addresses=", "-c"])
+        .arg(format!("unix_socket_directories={socket}"))
+        .args(["-c", "fsync=off", "-c", "shared_buffers=32MB", "-c", "max_connections=200"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("starting postgres")?;
+    let log = supervisor.stderr.take().context("a pipe that was asked for")?;
+    let mut log = BufReader::new(log);
+    match wait_until_ready(&mut log) {
+        Ok(()) => {
+            // Read on, or the server would stand still once the pipe is full.
+            std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+            Ok(supervisor)
+        }
+        Err(cause) => {
+            drop(supervisor.stdin.take());
+            supervisor.wait()?;
+            Err(cause)
+        }
+    }
+}
+
+fn wait_until_ready(log: &mut impl BufRead) -> Result<()> {
+    let mut said = String::new();
+    // A log of more than this before it is ready is no good sign either.
+    for line in log.take(64 * 1024).lines() {
+        let line = line?;
+        if line.contains("database system is ready to accept connections") {
+            return Ok(());
+        }
+        let over = line.contains("database system is shut down") || line.contains("FATAL");
+        said.push_str(&line);
+        said.push('\n');
+        if over {
+            break;
+        }
+    }
+    bail!("Postgres did not start: {said}")
+}
+
+/// As whom the server runs.
+enum User {
+    Myself,
+    Other { uid: u32, gid: u32 },
+}
+
+impl User {
+    /// Another than root, if it is root who owns (and thus just made) `folder`.
+    fn for_owner_of(folder: &Path) -> Result<User> {
+        if fs::metadata(folder)?.uid() != 0 {
+            return Ok(User::Myself);
+        }
+        let users = fs::read_to_string("/etc/passwd").context("looking for another user")?;
+        ["postgres", "nobody"].iter().find_map(|name| User::named(name, &users)).context(
+            "Postgres refuses to be run by root, and there is neither a user postgres nor nobody",
+        )
+    }
+
+    fn named(name: &str, users: &str) -> Option<User> {
+        users.lines().find_map(|line| {
+            let mut columns = line.split(':');
+            let found = columns.next()? == name;
+            let (uid, gid) = (columns.nth(1)?.parse().ok()?, columns.next()?.parse().ok()?);
+            found.then_some(User::Other { uid, gid })
+        })
+    }
+
+    fn command(&self, program: &Path, folder: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(folder).env("LC_ALL", "C");
+        if let User::Other { uid, gid } = *self {
+            command.uid(uid).gid(gid);
+        }
+        command
+    }
+}
+
+/// The folder that holds `initdb` and `postgres`: on the path, or where distributions put them, the
+/// newest version first.
+fn programs() -> Result<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let mut folders: Vec<PathBuf> = env::split_paths(&path).collect();
+    let mut versions: Vec<(u32, PathBuf)> = fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path())))
+        .collect();
+    versions.sort();
+    folders.extend(versions.into_iter().rev().map(|(_, folder)| folder.join("bin")));
+    folders
+        .into_iter()
+        .find(|folder| folder.join("initdb").exists() && folder.join("postgres").exists())
+        .context(
+            "Postgres' server programs (initdb, postgres) are not installed; on Debian: \
+             apt-get install postgresql",
+        )
+}
