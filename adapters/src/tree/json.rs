@@ -1,8 +1,9 @@
 //! JSON text to a tree: RFC 8259 and nothing beyond it.
 //!
-//! A tokenizer of our own rather than one of the known ones: serde_json keeps the last of two equal keys, and jiter
-//! gives neither the place of a key's quote nor that of a lone surrogate's backslash, which is where faults are told.
-//! Numbers are kept as they are written; nothing here ever makes a float.
+//! A tokenizer of our own rather than one of the known ones: serde_json keeps the last of two equal
+//! keys, and jiter gives neither the place of a key's quote nor that of a lone surrogate's
+//! backslash, which is where faults are told. Numbers are kept as they are written; nothing here
+//! ever makes a float.
 
 #![deny(clippy::indexing_slicing, clippy::string_slice, clippy::arithmetic_side_effects)]
 
@@ -15,8 +16,9 @@ use crate::fault::FaultCode;
 /// Reads one JSON document. A byte order mark before it is passed over (RFC 8259, section 8.1).
 ///
 /// # Errors
-/// JSON_SYNTAX where reading had to stop (an unusable escape at its backslash, the end of an unfinished document);
-/// KEY_DUPLICATE at the second key's opening quote; TOO_DEEP at the bracket that opens level 33.
+/// JSON_SYNTAX where reading had to stop (an unusable escape at its backslash, the end of an
+/// unfinished document); KEY_DUPLICATE at the second key's opening quote; TOO_DEEP at the bracket
+/// that opens level 33.
 pub fn parse(text: &str) -> Result<Tree<'_>, SyntaxFault> {
     let mut reading = Reading {
         text,
@@ -28,7 +30,8 @@ pub fn parse(text: &str) -> Result<Tree<'_>, SyntaxFault> {
     Ok(Tree { source: text, nodes: reading.arena.nodes })
 }
 
-/// Every member has a colon and every item but the last a comma: exact for flat documents, never far off.
+/// Every member has a colon and every item but the last a comma: exact for flat documents, never
+/// far off.
 fn nodes_likely(text: &str) -> usize {
     text.bytes().filter(|byte| matches!(byte, b',' | b'[')).count().saturating_add(2)
 }
@@ -66,7 +69,8 @@ impl<'t> Keys<'t> {
 }
 
 impl<'t> Reading<'t> {
-    /// Reads values until the root is closed; a loop with a stack of its own, so that depth costs no call stack.
+    /// Reads values until the root is closed; a loop with a stack of its own, so that depth costs
+    /// no call stack.
     fn document(&mut self) -> Result<(), SyntaxFault> {
         self.skip_blanks();
         let at = self.at;
@@ -374,7 +378,8 @@ fn code_unit(rest: &str, from: usize) -> Result<u16, Escape> {
     u16::from_str_radix(digits, 16).ok().ok_or(Escape::Unusable)
 }
 
-/// Where a byte of a string's unescaped text stands in the source; `quote` is the place of its opening quote.
+/// Where a byte of a string's unescaped text stands in the source; `quote` is the place of its
+/// opening quote.
 pub(super) fn string_offset(source: &str, quote: usize, text_offset: usize) -> usize {
     let mut at = quote.saturating_add(1);
     let mut told = 0_usize;
@@ -396,7 +401,8 @@ pub(super) fn string_offset(source: &str, quote: usize, text_offset: usize) -> u
     }
 }
 
-/// Writes a text as a JSON string, quotes included: UTF-8 as it is, save `"`, `\` and control characters.
+/// Writes a text as a JSON string, quotes included: UTF-8 as it is, save `"`, `\` and control
+/// characters.
 pub fn quote(text: &str, out: &mut String) {
     out.push('"');
     for character in text.chars() {
@@ -417,4 +423,86 @@ pub fn quote(text: &str, out: &mut String) {
         }
     }
     out.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Kind, name, text, place and place of the value of every node.
+    fn read(text: &str) -> Vec<(Kind, String, String, usize, usize)> {
+        let tree = parse(text).unwrap();
+        let nodes = tree.nodes.iter();
+        nodes.map(|n| (n.kind, n.name.to_string(), n.text.to_string(), n.at, n.value_at)).collect()
+    }
+
+    fn node(
+        kind: Kind,
+        name: &str,
+        text: &str,
+        at: usize,
+        value_at: usize,
+    ) -> (Kind, String, String, usize, usize) {
+        (kind, name.into(), text.into(), at, value_at)
+    }
+
+    #[test]
+    fn values_are_kept_as_they_are_written() {
+        let text = r#" {"额": 0.10, "b" : [ -1E+02, "x\"\u4e2d\ud842\udfb7", true, null, {} ]} "#;
+        assert_eq!(
+            read(text),
+            [
+                node(Kind::Object, "", "", 1, 1),
+                node(Kind::Number, "额", "0.10", 2, 9),
+                node(Kind::Array, "b", "", 15, 21),
+                node(Kind::Number, "", "-1E+02", 23, 23),
+                node(Kind::String, "", "x\"中𠮷", 31, 31),
+                node(Kind::Bool, "", "true", 56, 56),
+                node(Kind::Null, "", "", 62, 62),
+                node(Kind::Object, "", "", 68, 68),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_scalar_is_a_document_and_a_mark_before_it_is_passed_over() {
+        assert_eq!(read("\u{feff}\"\""), [node(Kind::String, "", "", 3, 3)]);
+    }
+
+    #[test]
+    fn nothing_is_copied_that_was_not_escaped() {
+        let tree = parse(r#"{"键":"值","a\n":"b\n"}"#).unwrap();
+        let borrowed: Vec<_> = tree
+            .nodes
+            .iter()
+            .map(|n| (matches!(n.name, Cow::Borrowed(_)), matches!(n.text, Cow::Borrowed(_))))
+            .collect();
+        assert_eq!(borrowed, [(true, true), (true, true), (false, false)]);
+    }
+
+    #[test]
+    fn the_same_key_in_two_objects_is_no_duplicate() {
+        assert_eq!(read(r#"{"a":{"a":1},"b":[{"a":1},{"a":1}]}"#).len(), 8);
+    }
+
+    #[test]
+    fn a_string_s_bytes_are_found_through_escapes() {
+        let text = r#"{"a":"甲\n\ud842\udfb7z"}"#;
+        let tree = parse(text).unwrap();
+        let member = NodeId(1);
+        let places: Vec<_> = [0, 3, 4, 8, 9, 99].map(|at| tree.source_offset(member, at)).into();
+        assert_eq!(places, [6, 9, 11, 23, 24, 24]);
+        assert_eq!(tree.source_offset(member, 6), 11, "inside a character: its beginning");
+    }
+
+    #[test]
+    fn quoting_escapes_what_must_be_and_nothing_else() {
+        let mut out = String::new();
+        quote("a\"\\/\n\r\t\u{8}\u{c}\u{1}\u{1f}\u{7f}é中𠮷", &mut out);
+        assert_eq!(out, "\"a\\\"\\\\/\\n\\r\\t\\b\\f\\u0001\\u001f\u{7f}é中𠮷\"");
+        assert_eq!(
+            parse(&out).unwrap().nodes[0].text,
+            "a\"\\/\n\r\t\u{8}\u{c}\u{1}\u{1f}\u{7f}é中𠮷"
+        );
+    }
 }

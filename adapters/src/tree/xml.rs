@@ -1,8 +1,9 @@
 //! XML text to a tree: XML 1.0 (fifth edition) with namespaces, and no DOCTYPE.
 //!
-//! quick-xml finds where tags, text and comments begin and end. What it does not refuse is refused here: names and
-//! characters, end tags, attributes, references, declarations, namespaces, one root. Nothing outside the text is ever
-//! read, and what the XML declaration says of the charset is not believed: the contract decides.
+//! quick-xml finds where tags, text and comments begin and end. What it does not refuse is refused
+//! here: names and characters, end tags, attributes, references, declarations, namespaces, one
+//! root. Nothing outside the text is ever read, and what the XML declaration says of the charset is
+//! not believed: the contract decides.
 
 #![deny(clippy::indexing_slicing, clippy::string_slice, clippy::arithmetic_side_effects)]
 
@@ -13,7 +14,7 @@ use std::borrow::Cow;
 use quick_xml::Reader;
 use quick_xml::events::Event;
 
-use self::markup::{Cursor, is_blank};
+use self::markup::{CDATA, Cursor, is_blank};
 use super::{Arena, DEPTH_MAX, Kind, Node, NodeId, SyntaxFault, Tree};
 use crate::fault::FaultCode;
 
@@ -25,19 +26,22 @@ pub const XMLNS: &str = "http://www.w3.org/2000/xmlns/";
 /// The namespace of the prefix `xml`, which needs no declaration.
 pub const XML: &str = "http://www.w3.org/XML/1998/namespace";
 
-/// Attributes of one element; no known dialect has more than a dozen. Comparing each with each stays cheap.
+/// Attributes of one element; no known dialect has more than a dozen. Comparing each with each
+/// stays cheap.
 pub const ATTRIBUTES_MAX: usize = 256;
 
 /// Reads one XML document. A byte order mark before it is passed over.
 ///
 /// # Errors
-/// XML_SYNTAX where reading had to stop: a wrong end tag at its `<`, an attribute at its name, a reference at its `&`,
-/// an unfinished document at its end. DOCTYPE_REFUSED at its `<`. TOO_DEEP at the `<` of an element on level 33.
+/// XML_SYNTAX where reading had to stop: a wrong end tag at its `<`, an attribute at its name, a
+/// reference at its `&`, an unfinished document at its end. DOCTYPE_REFUSED at its `<`. TOO_DEEP at
+/// the `<` of an element on level 33.
 pub fn parse(text: &str) -> Result<Tree<'_>, SyntaxFault> {
     parse_with_prefixes(text, &[])
 }
 
-/// Reads one XML document in which some prefixes need no declaration: templates use the language's own (`c:each`).
+/// Reads one XML document in which some prefixes need no declaration: templates use the language's
+/// own (`c:each`).
 ///
 /// # Errors
 /// As [`parse`].
@@ -56,14 +60,20 @@ pub fn parse_with_prefixes<'t>(
     }
 }
 
+/// The byte order mark.
+const MARK: char = '\u{feff}';
+
 fn syntax(at: usize) -> SyntaxFault {
     SyntaxFault::new(FaultCode::XmlSyntax, at)
 }
 
 struct Reading<'t> {
     text: &'t str,
+    /// Length of the byte order mark.
+    base: usize,
     arena: Arena<'t>,
-    /// Prefix (empty: the default namespace) and what it is bound to (empty: nothing), innermost last.
+    /// Prefix (empty: the default namespace) and what it is bound to (empty: nothing), innermost
+    /// last.
     bindings: Vec<(Cow<'t, str>, Cow<'t, str>)>,
     /// For each open element, how many bindings there were before it.
     bindings_before: Vec<usize>,
@@ -86,6 +96,7 @@ impl<'t> Reading<'t> {
             prefixes.iter().map(|(prefix, uri)| (Cow::Borrowed(*prefix), Cow::Borrowed(*uri)));
         Self {
             text,
+            base: if text.starts_with(MARK) { MARK.len_utf8() } else { 0 },
             arena: Arena::with_capacity(nodes_likely(text)),
             bindings: bound.collect(),
             bindings_before: Vec::with_capacity(DEPTH_MAX),
@@ -93,11 +104,9 @@ impl<'t> Reading<'t> {
     }
 
     fn document(mut self) -> Result<Tree<'t>, SyntaxFault> {
-        let (base, body) = match self.text.strip_prefix('\u{feff}') {
-            Some(body) => (self.text.len().saturating_sub(body.len()), body),
-            None => (0, self.text),
-        };
-        if body.starts_with('\u{feff}') {
+        let base = self.base;
+        let body = self.text.get(base..).unwrap_or_default();
+        if body.starts_with(MARK) {
             return Err(syntax(base)); // quick-xml would pass over a second mark.
         }
         let mut reader = Reader::from_str(body);
@@ -135,25 +144,29 @@ impl<'t> Reading<'t> {
     /// Where exactly markup is broken that quick-xml found no end of.
     fn broken(mut self, at: usize) -> SyntaxFault {
         let rest = self.text.get(at..).unwrap_or_default();
-        let unfinished = syntax(self.text.len());
-        let begun = |markup: &str| markup.starts_with(rest);
+        let length = self.text.len();
+        let outside = self.arena.open.is_empty();
+        let may_become = |markup: &str| markup.starts_with(rest) && !(outside && markup == CDATA);
         let found = match rest.as_bytes() {
-            [b'<', b'!', ..] if markup::is_doctype(rest) => {
-                Err(SyntaxFault::new(FaultCode::DoctypeRefused, at))
-            }
+            _ if markup::is_doctype(rest) => Err(SyntaxFault::new(FaultCode::DoctypeRefused, at)),
             [b'<', b'!', b'-', b'-', ..] => markup::comment(self.text, at),
-            [b'<', b'!', ..] => {
-                let known = rest.starts_with("<![CDATA[");
-                let may_become = begun("<!--") || begun("<![CDATA[") || begun("<!DOCTYPE");
-                if known || may_become { Ok(()) } else { Err(syntax(at)) }
+            [b'<', b'!', ..] if rest.starts_with(CDATA) && !outside => Ok(()),
+            [b'<', b'!', ..] if ["<!--", CDATA, "<!DOCTYPE"].iter().any(|m| may_become(m)) => {
+                Ok(())
+            }
+            [b'<', b'!', ..] => Err(syntax(at)),
+            [b'<', b'?', ..] if at == self.base && rest.starts_with("<?xml") => {
+                markup::unfinished_declaration(self.text, at)
             }
             [b'<', b'?', ..] => markup::instruction(self.text, at),
-            [b'<', b'/', ..] => markup::end_name(self.text, at).map(|_| ()),
-            [b'<', ..] => self.start(at, self.text.len(), Ending::Unfinished),
-            [b'&', ..] => self.reference(at),
-            _ => Ok(()),
+            [b'<', b'/', ..] => self.end(at, length),
+            [b'<', ..] => self.start(at, length, Ending::Unfinished),
+            [b'&', ..] if !outside => self.reference(at),
+            _ => Err(syntax(at)),
         };
-        found.err().unwrap_or(unfinished)
+        // A slash at the very end may have been going to close an empty tag.
+        let unfinished = |at: usize| self.text.get(at..) == Some("/");
+        found.err().filter(|fault| !unfinished(fault.at)).unwrap_or(syntax(length))
     }
 
     /// A start or empty tag, from its `<` to behind its `>`.
@@ -207,12 +220,12 @@ impl<'t> Reading<'t> {
                 return Err(syntax(at));
             }
             let name = tag.name()?;
+            tag.skip_blanks();
+            tag.expect(b'=')?; // Only now the name is known to be whole.
             let earlier = self.arena.nodes.get(from..).unwrap_or_default();
             if earlier.len() >= ATTRIBUTES_MAX || earlier.iter().any(|node| node.name == name) {
                 return Err(syntax(at));
             }
-            tag.skip_blanks();
-            tag.expect(b'=')?;
             tag.skip_blanks();
             let (value_at, raw) = tag.quoted()?;
             let text = markup::attribute_text(raw, value_at)?;
@@ -230,8 +243,8 @@ impl<'t> Reading<'t> {
         }
     }
 
-    /// Binds a prefix if the attribute is a namespace declaration, and gives the namespace of such attributes.
-    /// Source: Namespaces in XML 1.0, sections 2.2, 3 and 6.1.
+    /// Binds a prefix if the attribute is a namespace declaration, and gives the namespace of such
+    /// attributes. Source: Namespaces in XML 1.0, sections 2.2, 3 and 6.1.
     fn declare(
         &mut self,
         name: &'t str,
@@ -296,17 +309,23 @@ impl<'t> Reading<'t> {
         self.bindings.iter().rev().find(|(bound, _)| bound == prefix).map(|(_, uri)| uri.clone())
     }
 
-    /// An end tag, from its `<` to behind its `>`.
+    /// An end tag, from its `<` to behind its `>`, or to the text's end if it is unfinished.
     fn end(&mut self, at: usize, end: usize) -> Result<(), SyntaxFault> {
-        let (name, mut after) = markup::end_name(self.text, at)?;
+        let tag = self.text.get(at..end).unwrap_or_default();
         let open = self.arena.open.last().and_then(|open| self.arena.node(open.node));
-        if open.is_none_or(|node| node.name != name) {
+        let name = open.map(|node| node.name.as_ref()).ok_or_else(|| syntax(at))?;
+        let rest = tag.strip_prefix("</").unwrap_or_default();
+        if !tag.ends_with('>') && name.starts_with(rest) {
+            return Err(syntax(end));
+        }
+        let after = rest.strip_prefix(name).ok_or_else(|| syntax(at))?;
+        if after.starts_with(markup::continues_name) || after.starts_with(':') {
             return Err(syntax(at));
         }
-        after.end = end.saturating_sub(1);
-        after.skip_blanks();
-        if !after.is_at_end() {
-            return Err(syntax(after.at));
+        // Blanks, then the end.
+        let close = after.trim_start_matches([' ', '\t', '\r', '\n']);
+        if close != ">" {
+            return Err(syntax(end.saturating_sub(close.len())));
         }
         self.close();
         Ok(())
@@ -341,7 +360,7 @@ impl<'t> Reading<'t> {
         if self.arena.open.is_empty() {
             return Err(syntax(at));
         }
-        let from = at.saturating_add(markup::CDATA.len());
+        let from = at.saturating_add(CDATA.len());
         let raw = self.text.get(from..end.saturating_sub("]]>".len())).unwrap_or_default();
         self.append(from, markup::line_ends(raw));
         Ok(())
@@ -390,17 +409,18 @@ fn nodes_likely(text: &str) -> usize {
     marks.checked_div(2).unwrap_or_default().saturating_add(2)
 }
 
-/// Where a byte of an element's text stands; `value_at` as in [`Node`]. The source is known to be well formed.
-pub(super) fn element_offset(source: &str, value_at: usize, text_offset: usize) -> usize {
+/// Where a byte of an element's text stands; the text begins at `value_at` and is not empty.
+/// `had_elements`: whether a child element stands before it. The source is known to be well formed.
+pub(super) fn element_offset(
+    source: &str,
+    value_at: usize,
+    mut had_elements: bool,
+    text_offset: usize,
+) -> usize {
     let mut place = Place { at: value_at, left: text_offset };
-    let before = source.get(..value_at).unwrap_or_default();
-    if before.ends_with("/>") {
-        return value_at; // An empty tag: what follows is not inside.
-    }
     let mut rest = source.get(value_at..).unwrap_or_default();
     let mut depth = 0_usize;
-    let mut had_elements = false;
-    if before.ends_with(markup::CDATA) {
+    if source.get(..value_at).unwrap_or_default().ends_with(CDATA) {
         let (raw, after) = rest.split_once("]]>").unwrap_or((rest, ""));
         if place.pass_raw(source, raw) {
             return place.at;
@@ -416,7 +436,7 @@ pub(super) fn element_offset(source: &str, value_at: usize, text_offset: usize) 
         if piece.starts_with("<!--") || piece.starts_with("<?") {
             continue;
         }
-        if let Some(inside) = piece.strip_prefix(markup::CDATA) {
+        if let Some(inside) = piece.strip_prefix(CDATA) {
             let raw = inside.strip_suffix("]]>").unwrap_or(inside);
             if depth == 0 && place.pass_raw(source, raw) {
                 return place.at;
@@ -474,7 +494,8 @@ struct Place {
 }
 
 impl Place {
-    /// Passes a piece of the source that reads as `length` bytes; true if the byte looked for is among them.
+    /// Passes a piece of the source that reads as `length` bytes; true if the byte looked for is
+    /// among them.
     fn pass(&mut self, source: &str, piece: &str, length: usize) -> bool {
         // Pieces are parts of the source, so the distance of their beginnings is an offset.
         let at = piece.as_ptr().addr().saturating_sub(source.as_ptr().addr());
@@ -501,5 +522,176 @@ impl Place {
             rest = after;
         }
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text_of(document: &str) -> String {
+        parse(document).unwrap().nodes[0].text.to_string()
+    }
+
+    #[test]
+    fn places_are_those_of_brackets_names_and_values() {
+        let tree =
+            parse("<?xml version='1.0'?>\n<甲 乙='x'>\n <c>1</c><d><![CDATA[2]]></d><e/></甲>")
+                .unwrap();
+        let places: Vec<_> =
+            tree.nodes.iter().map(|n| (n.name.as_ref(), n.text.trim(), n.at, n.value_at)).collect();
+        assert_eq!(
+            places,
+            [
+                ("甲", "", 22, 35),
+                ("乙", "x", 27, 32),
+                ("c", "1", 37, 40),
+                ("d", "2", 45, 57),
+                ("e", "", 65, 69)
+            ]
+        );
+    }
+
+    #[test]
+    fn text_is_joined_from_its_pieces() {
+        assert_eq!(
+            text_of("<a>x &amp; <!-- no -->y<![CDATA[<b>&amp;]]>&#x4E2D;&#20013;<?p no?></a>"),
+            "x & y<b>&amp;中中"
+        );
+    }
+
+    #[test]
+    fn indentation_between_children_is_nobody_s_text() {
+        assert_eq!(text_of("<a>\n  <b/>\n  <b/>\n</a>"), "\n  ");
+        assert_eq!(text_of("<a>1\n  <b/>\n  2</a>"), "1\n  \n  2");
+    }
+
+    #[test]
+    fn line_ends_are_one_line_feed() {
+        assert_eq!(text_of("<a>1\r\n2\r3\n<![CDATA[\r\n]]>&#13;</a>"), "1\n2\n3\n\n\r");
+    }
+
+    #[test]
+    fn blanks_in_attributes_become_spaces_unless_referred_to() {
+        let tree = parse("<a b='1\r\n2\t3&#10;4&#x9;&apos;' c=\"'\"/>").unwrap();
+        assert_eq!(tree.nodes[1].text, "1 2 3\n4\t'");
+        assert_eq!(tree.nodes[2].text, "'");
+    }
+
+    #[test]
+    fn odd_documents_are_documents() {
+        for document in [
+            "\u{feff}<a/>",
+            "<?xml version=\"1.1\" encoding='GB2312' standalone='no' ?><a></a  >",
+            "<!-- x --><?p?>\n<a ></a >\n<!----><?p ?>\n",
+            "<a><!--->--></a>",
+            "<a>]] > ]]&gt;</a>",
+            "<a b = 'c'\n\td=\"]]>\"/>",
+            "<字段·1 名称-2='值'/>",
+            "<a xml:lang='zh' xml:space='preserve'/>",
+            "<a xmlns:p='u'><p:b xmlns:p='v' p:c='' c=''/></a>",
+            "<a xmlns='u'><b xmlns=''/></a>",
+            "<a>\u{7f}\u{85}\u{2028}\u{fffd}𠮷</a>",
+            "<a><![CDATA[]]]]><![CDATA[>]]></a>",
+            "<a><![CDATA[<!DOCTYPE a>]]></a>",
+        ] {
+            assert_eq!(parse(document).err(), None, "{document:?}");
+        }
+    }
+
+    #[test]
+    fn namespaces_are_those_of_the_nearest_declaration() {
+        let document = concat!(
+            "<p:a xmlns:p='1' xmlns='2' p:x='' x=''>",
+            "<b/><c xmlns='' xmlns:p='3'><p:d/></c><p:e/></p:a>",
+        );
+        let tree = parse(document).unwrap();
+        let bound: Vec<_> = tree
+            .nodes
+            .iter()
+            .filter(|node| node.namespace.as_deref() != Some(XMLNS))
+            .map(|node| (node.name.as_ref(), node.namespace.as_deref()))
+            .collect();
+        assert_eq!(
+            bound,
+            [
+                ("p:a", Some("1")),
+                ("p:x", Some("1")),
+                ("x", None),
+                ("b", Some("2")),
+                ("c", None),
+                ("p:d", Some("3")),
+                ("p:e", Some("1"))
+            ]
+        );
+    }
+
+    #[test]
+    fn a_prefix_may_be_bound_from_outside() {
+        let template = "<a c:each='x'><c:b/></a>";
+        assert!(parse(template).is_err());
+        let tree = parse_with_prefixes(template, &[("c", "urn:c")]).unwrap();
+        assert_eq!(tree.nodes[1].namespace.as_deref(), Some("urn:c"));
+    }
+
+    #[test]
+    fn attributes_are_capped() {
+        let with = |count: usize| {
+            let attributes: String = (0..count).map(|n| format!(" a{n}=''")).collect();
+            format!("<a{attributes}/>")
+        };
+        assert!(parse(&with(ATTRIBUTES_MAX)).is_ok());
+        let one_more = with(ATTRIBUTES_MAX + 1);
+        let fault = parse(&one_more).unwrap_err();
+        assert_eq!(Some(fault.at), one_more.rfind(" a").map(|at| at + 1));
+    }
+
+    #[test]
+    fn nothing_is_copied_that_was_not_escaped() {
+        let tree = parse("<a b='c'>\n <d>e</d>\n <f><![CDATA[g]]></f>\n</a>").unwrap();
+        assert!(tree.nodes.iter().all(|node| matches!(node.text, Cow::Borrowed(_))));
+    }
+
+    #[test]
+    fn an_element_s_bytes_are_found_through_everything() {
+        let document = "<a>甲&amp;<b k='>'>x</b> <!-- y -->z\r\n<![CDATA[<]]></a>";
+        let tree = parse(document).unwrap();
+        assert_eq!(tree.nodes[0].text, "甲&z\n<");
+        let found: Vec<_> = [0, 3, 4, 5, 6]
+            .map(|at| {
+                document.split_at(tree.source_offset(NodeId(0), at)).1.chars().next().unwrap()
+            })
+            .into();
+        assert_eq!(found, ['甲', '&', 'z', '\r', '<']);
+        assert_eq!(document.split_at(tree.source_offset(NodeId(0), 7)).1, "]]></a>");
+        let tree = parse("<a b='1&lt;\r\n2'/>").unwrap();
+        assert_eq!([0, 1, 2, 3, 9].map(|at| tree.source_offset(NodeId(1), at)), [6, 7, 11, 13, 14]);
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let text = "<a> & ]]> \"quoted\" 'text'\r\n\ttab 𠮷 ]]>";
+        let mut document = String::from("<a b=\"");
+        escape_attribute(text, &mut document).unwrap();
+        document.push_str("\"><c>");
+        escape_text(text, &mut document).unwrap();
+        document.push_str("</c><d>");
+        cdata(text, &mut document).unwrap();
+        document.push_str("</d></a>");
+        let tree = parse(&document).unwrap();
+        for node in &tree.nodes[1..] {
+            assert_eq!(node.text, text, "{document}");
+        }
+    }
+
+    #[test]
+    fn what_xml_cannot_hold_is_not_written() {
+        for write in [escape_text, escape_attribute, cdata] {
+            let mut out = String::new();
+            let refused = write("a\u{1}", &mut out);
+            assert_eq!(refused, Err(NotXml { character: '\u{1}', at: 1 }));
+            assert_eq!(write("\u{ffff}", &mut out).map_err(|not| not.at), Err(0));
+            assert!(out.is_empty());
+        }
     }
 }

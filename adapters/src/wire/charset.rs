@@ -1,9 +1,9 @@
 //! What bytes mean: UTF-8 or GB18030, decoded strictly and written without replacements.
 //!
-//! Decoding ignores what a document claims about itself: the contract decides. The mapping is the WHATWG one
-//! (encoding_rs), save that the byte 0x80, which WHATWG reads as a euro sign, is refused: it is no GB18030. A character
-//! that cannot be written is an error, never `?` and never a character reference. Source: GB 18030-2022; WHATWG
-//! Encoding Standard, section 10.2.
+//! Decoding ignores what a document claims about itself: the contract decides. The mapping is the
+//! WHATWG one (encoding_rs), save that the byte 0x80, which WHATWG reads as a euro sign, is
+//! refused: it is no GB18030. A character that cannot be written is an error, never `?` and never a
+//! character reference. Source: GB 18030-2022; WHATWG Encoding Standard, section 10.2.
 
 #![deny(clippy::indexing_slicing, clippy::string_slice, clippy::arithmetic_side_effects)]
 
@@ -61,7 +61,8 @@ impl Charset {
                 let text = GB18030
                     .decode_without_bom_handling_and_without_replacement(bytes)
                     .ok_or_else(|| BadByte { at: first_bad(bytes).unwrap_or(bytes.len()) })?;
-                // Only a byte 0x80 that was read as a euro sign is a fault; it is a good second byte.
+                // Only a byte 0x80 that was read as a euro sign is a fault; it is a good second
+                // byte.
                 match first_bad_euro(bytes, &text) {
                     Some(at) => Err(BadByte { at }),
                     None => Ok(text),
@@ -87,8 +88,8 @@ impl Charset {
         }
     }
 
-    /// Where a byte of decoded text stood in the bytes it was decoded from; their end for the text's end and beyond.
-    /// Inside a character, that character's first byte.
+    /// Where a byte of decoded text stood in the bytes it was decoded from; their end for the
+    /// text's end and beyond. Inside a character, that character's first byte.
     pub fn byte_offset(self, bytes: &[u8], text_offset: usize) -> usize {
         match self {
             Self::Utf8 => text_offset.min(bytes.len()),
@@ -108,7 +109,8 @@ impl Charset {
     }
 }
 
-/// The characters of GB18030 bytes, each as its one, two or four bytes; whether they mean anything is not looked at.
+/// The characters of GB18030 bytes, each as its one, two or four bytes; whether they mean anything
+/// is not looked at.
 struct Units<'b>(&'b [u8]);
 
 impl<'b> Iterator for Units<'b> {
@@ -157,4 +159,119 @@ fn first_unmappable(text: &str) -> Option<Unmappable> {
     text.char_indices()
         .find(|(_, character)| GB18030.encode(character.encode_utf8(&mut [0; 4])).2)
         .map(|(at, character)| Unmappable { character, at })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(serde::Deserialize)]
+    struct Vectors {
+        cases: Vec<Case>,
+    }
+
+    #[derive(serde::Deserialize)]
+    struct Case {
+        hex: String,
+        text: Option<String>,
+        error: Option<usize>,
+        written: Option<String>,
+        why: String,
+    }
+
+    #[test]
+    fn gb18030_is_read_and_written_as_the_vectors_say() {
+        let vectors = include_str!("../../../contracts/standard/vectors/gb18030.json");
+        let vectors: Vectors = serde_json::from_str(vectors).unwrap();
+        assert!(vectors.cases.len() >= 60, "{}", vectors.cases.len());
+        for case in vectors.cases {
+            let bytes = hex::decode(&case.hex).unwrap();
+            let decoded = Charset::Gb18030.decode(&bytes);
+            match (&case.text, case.error) {
+                (Some(text), None) => {
+                    assert_eq!(decoded.as_deref(), Ok(text.as_str()), "{}: {}", case.why, case.hex);
+                    let written = hex::encode(Charset::Gb18030.encode(text).unwrap());
+                    assert_eq!(written, case.written.unwrap_or(case.hex), "{}", case.why);
+                }
+                (None, Some(at)) => {
+                    assert_eq!(decoded, Err(BadByte { at }), "{}: {}", case.why, case.hex)
+                }
+                odd => panic!("{}: neither text nor error: {odd:?}", case.why),
+            }
+        }
+    }
+
+    #[test]
+    fn a_second_byte_of_80_is_good_even_beside_a_euro_sign() {
+        let bytes = [0xa2, 0xe3, 0x81, 0x80]; // € and 亐
+        let text = Charset::Gb18030.decode(&bytes).unwrap();
+        assert_eq!(text, "€亐");
+        assert_eq!(Charset::Gb18030.decode(&[0x81, 0x80, 0x80]), Err(BadByte { at: 2 }));
+    }
+
+    #[test]
+    fn labels_mean_their_charset_in_any_case() {
+        for label in ["GB18030", "gb-18030", "GBK", "gb2312", "CP936"] {
+            assert_eq!(Charset::named(label), Some(Charset::Gb18030), "{label}");
+        }
+        assert_eq!(Charset::named("utf-8"), Some(Charset::Utf8));
+        for label in ["", "latin1", "big5", "utf-16", "hz-gb-2312"] {
+            assert_eq!(Charset::named(label), None, "{label}");
+        }
+    }
+
+    #[test]
+    fn utf_8_is_strict_and_keeps_its_mark() {
+        assert_eq!(Charset::Utf8.decode(b"\xef\xbb\xbf<a/>").as_deref(), Ok("\u{feff}<a/>"));
+        for (bytes, at) in [
+            (&b"a\xff"[..], 1),
+            (b"\xed\xa0\x80", 0),      // a surrogate
+            (b"ab\xc0\xaf", 2),        // an overlong slash
+            (b"\xe4\xb8", 0),          // cut
+            (b"a\xf4\x90\x80\x80", 1), // beyond the last character
+        ] {
+            assert_eq!(Charset::Utf8.decode(bytes), Err(BadByte { at }));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_refused_not_replaced() {
+        // U+E5E5 is the one character GB18030 has no code for here.
+        let refused = Charset::Gb18030.encode("甲\u{e5e5}");
+        assert_eq!(refused, Err(Unmappable { character: '\u{e5e5}', at: 3 }));
+        let reference = Charset::Gb18030.encode("&#58853;?").unwrap();
+        assert_eq!(reference.as_ref(), b"&#58853;?");
+    }
+
+    proptest! {
+        #[test]
+        fn offsets_lead_back_to_the_character_s_bytes(text in "[ -~中é𠮷䶮€㛃\u{9fb4}\r\n]{0,20}") {
+            let bytes = Charset::Gb18030.encode(&text).unwrap();
+            for (offset, _) in text.char_indices() {
+                let at = Charset::Gb18030.byte_offset(&bytes, offset);
+                let before = Charset::Gb18030.encode(text.split_at(offset).0).unwrap();
+                prop_assert_eq!(at, before.len());
+            }
+            prop_assert_eq!(Charset::Gb18030.byte_offset(&bytes, text.len()), bytes.len());
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused_at_a_character(bytes: Vec<u8>) {
+            for charset in [Charset::Utf8, Charset::Gb18030] {
+                match charset.decode(&bytes) {
+                    Ok(text) => {
+                        prop_assert_eq!(charset.byte_offset(&bytes, text.len()), bytes.len())
+                    }
+                    Err(bad) => {
+                        // What stands before it is good, so it is the first.
+                        let before = charset.decode(&bytes[..bad.at]);
+                        prop_assert!(before.is_ok(), "{:?} at {}", bytes, bad.at);
+                        prop_assert!(bad.at < bytes.len());
+                    }
+                }
+            }
+        }
+    }
 }

@@ -22,8 +22,8 @@ pub struct LengthMismatch;
 pub struct TooLong;
 
 impl Prefix {
-    /// A prefix of 4, 6, 8 or 10 digits; `None` for any other number. `counts_itself`: whether the length told
-    /// includes the prefix's own digits.
+    /// A prefix of 4, 6, 8 or 10 digits; `None` for any other number. `counts_itself`: whether the
+    /// length told includes the prefix's own digits.
     pub fn new(digits: u8, counts_itself: bool) -> Option<Self> {
         matches!(digits, 4 | 6 | 8 | 10).then_some(Self { digits, counts_itself })
     }
@@ -78,5 +78,77 @@ impl Prefix {
         bytes.extend_from_slice(digits.as_bytes());
         bytes.extend_from_slice(body);
         Ok(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn prefix(digits: u8, counts_itself: bool) -> Prefix {
+        Prefix::new(digits, counts_itself).unwrap()
+    }
+
+    #[test]
+    fn a_prefix_has_4_6_8_or_10_digits() {
+        let known: Vec<u8> =
+            (0..=20).filter(|digits| Prefix::new(*digits, false).is_some()).collect();
+        assert_eq!(known, [4, 6, 8, 10]);
+    }
+
+    #[test]
+    fn what_follows_is_as_long_as_told() {
+        assert_eq!(prefix(4, false).strip(b"0003abc"), Ok(&b"abc"[..]));
+        assert_eq!(prefix(4, true).strip(b"0007abc"), Ok(&b"abc"[..]));
+        assert_eq!(prefix(6, true).strip(b"000006"), Ok(&b""[..]));
+    }
+
+    #[test]
+    fn another_length_is_refused() {
+        for (told, bytes) in [
+            (prefix(4, false), &b"0003ab"[..]),
+            (prefix(4, false), b"0003abcd"),
+            (prefix(4, true), b"0003abc"),
+            (prefix(4, true), b"0007abcd"),
+            (prefix(4, true), b"0003"), // counts less than itself
+            (prefix(4, false), b"003"), // shorter than the prefix
+            (prefix(4, false), b""),
+            (prefix(4, false), b"+003abc"), // a sign is no digit
+            (prefix(4, false), b" 003abc"),
+            (prefix(4, false), b"0x03abc"),
+            (prefix(6, false), "00\u{ff11}abc".as_bytes()), // full-width digits
+            (prefix(10, false), b"9999999999"),
+        ] {
+            assert_eq!(told.strip(bytes), Err(LengthMismatch), "{told:?} {bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_stream_is_told_how_much_to_read() {
+        assert_eq!(prefix(8, false).body_length(b"00001055<?xml"), Ok(1055));
+        assert_eq!(prefix(8, true).body_length(b"00001055"), Ok(1047));
+        assert_eq!(prefix(10, false).body_length(b"9999999999"), Ok(9_999_999_999));
+    }
+
+    #[test]
+    fn a_length_the_digits_cannot_tell_is_refused() {
+        assert_eq!(prefix(4, false).put_on(&[0; 9999]).map(|bytes| bytes.len()), Ok(10003));
+        assert_eq!(prefix(4, false).put_on(&[0; 10000]), Err(TooLong));
+        assert_eq!(prefix(4, true).put_on(&[0; 9996]), Err(TooLong));
+        assert_eq!(prefix(4, true).put_on(b"").as_deref(), Ok(&b"0004"[..]));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_put_on_is_stripped(body: Vec<u8>, counts_itself: bool) {
+            for digits in [4, 6, 8, 10] {
+                let prefix = prefix(digits, counts_itself);
+                let bytes = prefix.put_on(&body).unwrap();
+                prop_assert_eq!(prefix.strip(&bytes), Ok(&body[..]));
+                let _any = prefix.strip(&body);
+            }
+        }
     }
 }

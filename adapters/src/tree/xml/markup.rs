@@ -1,7 +1,9 @@
-//! The small grammar of XML: characters, names, references, comments, declarations; and its writing.
+//! The small grammar of XML: characters, names, references, comments, declarations; and its
+//! writing.
 //!
-//! Each reader is told where in the document it stands and answers with the fault's place there. Source: XML 1.0
-//! (fifth edition), productions in brackets; Namespaces in XML 1.0 for names with a colon.
+//! Each reader is told where in the document it stands and answers with the fault's place there.
+//! Source: XML 1.0 (fifth edition), productions in brackets; Namespaces in XML 1.0 for names with a
+//! colon.
 
 use std::borrow::Cow;
 
@@ -17,12 +19,14 @@ pub(super) fn is_blank(byte: u8) -> bool {
 
 /// [2] Char.
 pub(super) fn is_legal(character: char) -> bool {
-    matches!(character, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
+    matches!(character, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}')
+        || character >= '\u{10000}'
 }
 
 /// The place of the first character that XML cannot hold.
 pub(super) fn first_illegal(text: &str) -> Option<usize> {
-    // U+FFFE and U+FFFF begin with EF, as full-width punctuation does; only those are looked at closely.
+    // U+FFFE and U+FFFF begin with EF, as full-width punctuation does; only those are looked at
+    // closely.
     let suspicious = |byte: u8| (byte < b' ' && !is_blank(byte)) || byte == 0xef;
     let bytes = text.as_bytes();
     let mut from = 0_usize;
@@ -39,18 +43,24 @@ pub(super) fn first_illegal(text: &str) -> Option<usize> {
 
 /// [4] NameStartChar, without the colon.
 fn begins_name(character: char) -> bool {
-    matches!(character,
-        'A'..='Z' | 'a'..='z' | '_' | '\u{c0}'..='\u{d6}' | '\u{d8}'..='\u{f6}' | '\u{f8}'..='\u{2ff}'
-        | '\u{370}'..='\u{37d}' | '\u{37f}'..='\u{1fff}' | '\u{200c}' | '\u{200d}'
-        | '\u{2070}'..='\u{218f}' | '\u{2c00}'..='\u{2fef}' | '\u{3001}'..='\u{d7ff}'
-        | '\u{f900}'..='\u{fdcf}' | '\u{fdf0}'..='\u{fffd}' | '\u{10000}'..='\u{effff}')
+    match character {
+        'A'..='Z' | 'a'..='z' | '_' => true,
+        '\u{c0}'..='\u{2ff}' => !matches!(character, '\u{d7}' | '\u{f7}'),
+        '\u{370}'..='\u{1fff}' => character != '\u{37e}',
+        '\u{200c}' | '\u{200d}' | '\u{2070}'..='\u{218f}' | '\u{2c00}'..='\u{2fef}' => true,
+        '\u{3001}'..='\u{d7ff}' | '\u{f900}'..='\u{fdcf}' | '\u{fdf0}'..='\u{fffd}' => true,
+        '\u{10000}'..='\u{effff}' => true,
+        _ => false,
+    }
 }
 
 /// [4a] NameChar, without the colon.
-fn continues_name(character: char) -> bool {
-    begins_name(character)
-        || matches!(character,
-            '-' | '.' | '0'..='9' | '\u{b7}' | '\u{300}'..='\u{36f}' | '\u{203f}'..='\u{2040}')
+pub(super) fn continues_name(character: char) -> bool {
+    match character {
+        '-' | '.' | '0'..='9' | '\u{b7}' => true,
+        '\u{300}'..='\u{36f}' | '\u{203f}' | '\u{2040}' => true,
+        _ => begins_name(character),
+    }
 }
 
 /// A place inside one tag.
@@ -119,20 +129,30 @@ impl<'t> Cursor<'t> {
         let rest = self.text.get(from..self.end).unwrap_or_default();
         let stop = rest.bytes().position(|byte| byte == quote || byte == b'<');
         let length = stop.unwrap_or(rest.len());
+        let value = rest.get(..length).unwrap_or_default();
         self.at = from.saturating_add(length);
-        self.expect(quote)?;
-        Ok((from, rest.get(..length).unwrap_or_default()))
+        if rest.as_bytes().get(length) != Some(&quote) {
+            return Err(self.unclosed(from, value));
+        }
+        self.at = self.at.saturating_add(1);
+        Ok((from, value))
     }
 }
 
-/// [42] The name in the end tag at `at`, and the place behind it.
-pub(super) fn end_name(text: &str, at: usize) -> Result<(&str, Cursor<'_>), SyntaxFault> {
-    let mut cursor = Cursor { text, at: at.saturating_add(2), end: text.len() };
-    let name = cursor.name()?;
-    Ok((name, cursor))
+impl Cursor<'_> {
+    /// The fault of a value whose closing quote is not there: a bad reference in it, or what stands
+    /// instead.
+    fn unclosed(&self, from: usize, value: &str) -> SyntaxFault {
+        let references = value.match_indices('&').filter_map(|(found, _)| {
+            let at = from.saturating_add(found);
+            reference(self.text.get(at..self.end)?, at).err()
+        });
+        references.min_by_key(|fault| fault.at).unwrap_or_else(|| syntax(self.at))
+    }
 }
 
-/// [66] to [68]: the character of the reference at the beginning of `rest`, and its length; `at` is its place.
+/// [66] to [68]: the character of the reference at the beginning of `rest`, and its length; `at` is
+/// its place.
 pub(super) fn reference(rest: &str, at: usize) -> Result<(char, usize), SyntaxFault> {
     let inside = rest.strip_prefix('&').ok_or_else(|| syntax(at))?;
     let stop =
@@ -187,8 +207,8 @@ pub(super) fn instruction(text: &str, at: usize) -> Result<(), SyntaxFault> {
     if rest.is_empty() || rest == "?" {
         return Err(syntax(text.len()));
     }
-    // A declaration that is whole comes here only in other letters than `xml`; an unfinished one may.
-    if target.eq_ignore_ascii_case("xml") && (target != "xml" || at > '\u{feff}'.len_utf8()) {
+    // A declaration that stands elsewhere, or is written in other letters.
+    if target.eq_ignore_ascii_case("xml") {
         return Err(syntax(at));
     }
     if rest.starts_with("?>") || rest.bytes().next().is_some_and(is_blank) {
@@ -214,6 +234,9 @@ pub(super) fn declaration(text: &str, at: usize, end: usize) -> Result<(), Synta
             return Err(syntax(from));
         }
         let name = cursor.local_name()?;
+        if cursor.is_at_end() {
+            return Err(syntax(cursor.at)); // Nothing after it, not even the rest of the word.
+        }
         let in_order = expected.any(|expected| *expected == name);
         if !in_order || !(had_version || name == "version") {
             return Err(syntax(from));
@@ -239,6 +262,13 @@ pub(super) fn declaration(text: &str, at: usize, end: usize) -> Result<(), Synta
         }
         had_version = true;
     }
+}
+
+/// What is wrong with an XML declaration that the text ends in.
+pub(super) fn unfinished_declaration(text: &str, at: usize) -> Result<(), SyntaxFault> {
+    let inside = text.strip_suffix('?').unwrap_or(text);
+    let whole = declaration(text, at, inside.len().saturating_add("?>".len()));
+    whole.and_then(|()| Err(syntax(text.len())))
 }
 
 /// Whether a DOCTYPE stands at the beginning of `rest`, whole or not, in whatever letters.
@@ -276,7 +306,8 @@ pub(super) fn attribute_text(raw: &str, at: usize) -> Result<Cow<'_, str>, Synta
     Ok(Cow::Owned(text))
 }
 
-/// A reference in a value whose closing quote has been seen: it cannot be unfinished, so it is told at its `&`.
+/// A reference in a value whose closing quote has been seen: it cannot be unfinished, so it is told
+/// at its `&`.
 fn attribute_reference(rest: &str, at: usize) -> Result<char, SyntaxFault> {
     match reference(rest, at) {
         Ok((character, _)) => Ok(character),
@@ -284,20 +315,24 @@ fn attribute_reference(rest: &str, at: usize) -> Result<char, SyntaxFault> {
     }
 }
 
-/// The first piece of well-formed content (a tag, a comment, an instruction, a CDATA section, a reference, or text up
-/// to the next of these) and what follows it.
+/// The first piece of well-formed content (a tag, a comment, an instruction, a CDATA section, a
+/// reference, or text up to the next of these) and what follows it.
 pub(super) fn split_piece(rest: &str) -> (&str, &str) {
-    let after = |end: &str| rest.find(end).map(|at| at.saturating_add(end.len()));
+    let after = |begin: &str, end: &str| {
+        // Looked for behind the beginning: `<!--->` is one that goes on.
+        let length = rest.strip_prefix(begin)?.find(end)?;
+        Some(begin.len().saturating_add(length).saturating_add(end.len()))
+    };
     let length = if rest.starts_with("<!--") {
-        after("-->")
+        after("<!--", "-->")
     } else if rest.starts_with(CDATA) {
-        after("]]>")
+        after(CDATA, "]]>")
     } else if rest.starts_with("<?") {
-        after("?>")
+        after("<?", "?>")
     } else if rest.starts_with('<') {
         tag_length(rest)
     } else if rest.starts_with('&') {
-        after(";")
+        after("&", ";")
     } else {
         rest.find(['<', '&'])
     };
@@ -328,7 +363,8 @@ pub struct NotXml {
     pub at: usize,
 }
 
-/// Writes character data: `&`, `<`, `>` and carriage returns as references, everything else as it is.
+/// Writes character data: `&`, `<`, `>` and carriage returns as references, everything else as it
+/// is.
 ///
 /// # Errors
 /// A character XML cannot hold; then nothing is written.
@@ -342,8 +378,8 @@ pub fn escape_text(text: &str, out: &mut String) -> Result<(), NotXml> {
     })
 }
 
-/// Writes what stands between the double quotes of an attribute: besides `&`, `<`, `>` and `"`, blanks other than
-/// spaces become references, because a reader would take them for spaces.
+/// Writes what stands between the double quotes of an attribute: besides `&`, `<`, `>` and `"`,
+/// blanks other than spaces become references, because a reader would take them for spaces.
 ///
 /// # Errors
 /// A character XML cannot hold; then nothing is written.
@@ -376,8 +412,8 @@ fn escape(
     Ok(())
 }
 
-/// Writes a text as CDATA: one section, or several where the text holds `]]>`. A carriage return stands outside, as
-/// a reference.
+/// Writes a text as CDATA: one section, or several where the text holds `]]>`. A carriage return
+/// stands outside, as a reference.
 ///
 /// # Errors
 /// A character XML cannot hold; then nothing is written.
