@@ -118,7 +118,7 @@ fn number_of(of: &EnumDescriptor, name: &str) -> Option<i32> {
 }
 
 fn read_timestamp(message: &MessageDescriptor, text: &str) -> Option<Value> {
-    let moment = OffsetDateTime::parse(text, &Rfc3339).ok()?.to_offset(UtcOffset::UTC);
+    let moment = OffsetDateTime::parse(text, &Rfc3339).ok()?.checked_to_offset(UtcOffset::UTC)?;
     let mut timestamp = DynamicMessage::new(message.clone());
     let nanoseconds = i32::try_from(moment.nanosecond()).ok()?;
     // Unset is zero in proto3: a zero is left out, so that equal moments are equal messages.

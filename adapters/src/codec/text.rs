@@ -50,6 +50,9 @@ pub fn write(text: &str) -> Result<&str, String> {
 /// # Errors
 /// `ValueEmpty`: nothing but blanks; `ValueKind`: a control character.
 pub fn read_id(text: &str) -> Result<String, FaultCode> {
+    if is_plain_id(text) {
+        return Ok(text.to_owned());
+    }
     let id: String = text
         .chars()
         .filter(|character| !character.is_whitespace())
@@ -66,10 +69,19 @@ pub fn read_id(text: &str) -> Result<String, FaultCode> {
 /// # Errors
 /// It is not canonical: it would read as another identifier.
 pub fn write_id(id: &str) -> Result<&str, String> {
+    if is_plain_id(id) {
+        return Ok(id);
+    }
     match read_id(id) {
         Ok(read) if read == id => Ok(id),
         _ => Err("an identifier is half width and upper case, without blanks".to_owned()),
     }
+}
+
+/// Almost every identifier comes as it is kept: then nothing has to be looked at twice.
+fn is_plain_id(id: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_graphic() && !byte.is_ascii_lowercase();
+    !id.is_empty() && id.bytes().all(plain)
 }
 
 /// Reads a yes-or-no word.
