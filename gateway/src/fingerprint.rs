@@ -12,19 +12,12 @@ use prost::{
     encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field},
 };
 use prost_reflect::{Kind, MessageDescriptor};
-use proto::v1::Application;
+use proto::{rules, v1::Application};
 
 use crate::ledger::Fingerprint;
 
 /// Bytes of a leaf's digest that are kept: enough to tell two values apart, too few to be worth guessing from.
 const LEAF_DIGEST_BYTES: usize = 8;
-
-/// What the gateway fills in.
-const BY_GATEWAY: [&str; 3] = [
-    "directlink.v1.Application.institution",
-    "directlink.v1.Application.office",
-    "directlink.v1.Application.submitted_at",
-];
 
 /// One set leaf: its path in field numbers (and positions in lists), and its protobuf bytes.
 struct Leaf<'b> {
@@ -81,7 +74,7 @@ fn walk<'b>(
     while let Ok((number, wire)) = decode_key(&mut bytes) {
         let Some(field) = message.get_field(number) else { return };
         let Some(value) = value_of(&mut bytes, number, wire) else { return };
-        if BY_GATEWAY.contains(&field.full_name()) {
+        if rules::rule_of(&field).by_gateway {
             continue;
         }
         path.push(number);
