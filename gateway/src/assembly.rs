@@ -17,6 +17,7 @@ use crate::{
     registry::Registry,
     route::Route,
     settings::{Problem, Settings, Store},
+    telemetry::Metrics,
     tls,
 };
 
@@ -25,13 +26,14 @@ use crate::{
 pub struct Parts {
     contracts: HashMap<String, Arc<Contract>>,
     registries: HashMap<String, Registry>,
+    metrics: Metrics,
 }
 
 /// Reads every file the settings name and checks it. Opens no port, connects to nobody.
 ///
 /// # Errors
 /// All problems of all files.
-pub fn parts(settings: &Settings) -> Result<Parts, Vec<Problem>> {
+pub fn parts(settings: &Settings, metrics: Metrics) -> Result<Parts, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut contracts = HashMap::new();
     let mut registries = HashMap::new();
@@ -47,14 +49,14 @@ pub fn parts(settings: &Settings) -> Result<Parts, Vec<Problem>> {
         }
     }
     for registry in &settings.registries {
-        match connect_to(registry) {
+        match connect_to(registry, &metrics) {
             Ok(made) => {
                 registries.insert(registry.name.clone(), made);
             }
             Err(problem) => problems.push(problem),
         }
     }
-    if problems.is_empty() { Ok(Parts { contracts, registries }) } else { Err(problems) }
+    if problems.is_empty() { Ok(Parts { contracts, registries, metrics }) } else { Err(problems) }
 }
 
 /// A gateway, its ledger open.
@@ -69,6 +71,7 @@ pub async fn assemble(settings: &Settings, parts: Parts) -> Result<Gateway, ledg
         ledger: ledger::open(&store(&settings.ledger.store)).await?,
         ask_again_after: settings.resolver.ask_again,
         lease: settings.ledger.lease,
+        metrics: parts.metrics,
     })
 }
 
@@ -108,7 +111,10 @@ fn line_at(text: &str, offset: usize) -> usize {
     1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
 }
 
-fn connect_to(registry: &Arc<crate::settings::Registry>) -> Result<Registry, Problem> {
+fn connect_to(
+    registry: &Arc<crate::settings::Registry>,
+    metrics: &Metrics,
+) -> Result<Registry, Problem> {
     let problem = |file: PathBuf, error: &dyn Error| Problem {
         file,
         line: None,
@@ -116,7 +122,7 @@ fn connect_to(registry: &Arc<crate::settings::Registry>) -> Result<Registry, Pro
     };
     let tls = tls::client_config(&registry.ca, &registry.certificate, &registry.key)
         .map_err(|error| problem(error.file().to_owned(), &error))?;
-    Registry::new(Arc::clone(registry), Arc::new(tls))
+    Registry::new(Arc::clone(registry), Arc::new(tls), metrics.clone())
         .map_err(|error| problem(registry.ca.clone(), &error))
 }
 

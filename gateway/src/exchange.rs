@@ -7,7 +7,7 @@
 use std::{
     collections::HashMap,
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use adapters::{Contract, Decoded, Fault, FaultCode, Reply};
@@ -28,6 +28,7 @@ use crate::{
     registry::{CallError, Caller, Registry},
     route::{NoOffice, Route},
     settings::Office,
+    telemetry::{LedgerVerb, Metrics},
 };
 
 /// Everything an exchange needs: loaded once, shared by all.
@@ -45,6 +46,22 @@ pub struct Gateway {
     pub ask_again_after: Duration,
     /// How long one process may work on a filing before another may take it over.
     pub lease: Duration,
+    /// What is counted and timed.
+    pub metrics: Metrics,
+}
+
+impl Gateway {
+    /// Waits for the ledger; what it did, and how long it took, is traced and counted.
+    pub(crate) async fn timed<T>(
+        &self,
+        verb: LedgerVerb,
+        work: impl Future<Output = Result<T, LedgerError>>,
+    ) -> Result<T, LedgerError> {
+        let started = Instant::now();
+        let done = work.instrument(tracing::info_span!("ledger", otel.name = verb.label())).await;
+        self.metrics.ledger(verb, &done, started.elapsed());
+        done
+    }
 }
 
 /// What goes back to the bank.
@@ -161,6 +178,7 @@ struct Told {
 
 impl Hearing<'_> {
     async fn answer(&self) -> Answer {
+        let started = Instant::now();
         let decoded = tracing::info_span!("decode")
             .in_scope(|| self.contract.decode(self.wire, self.bank.mode()));
         let told = match decoded {
@@ -171,16 +189,21 @@ impl Hearing<'_> {
                 what: Err(Refusal::of_faults(undecoded.faults)),
             },
         };
+        let (message, result) = (told.message.as_deref().unwrap_or("unknown"), told.result());
         let span = tracing::Span::current();
-        span.record("directlink.message", told.message.as_deref().unwrap_or("unknown"));
-        span.record("directlink.result", told.result());
+        span.record("directlink.message", message);
+        span.record("directlink.result", result);
+        self.gateway.metrics.exchange(self.bank.id(), message, result, started.elapsed());
         tracing::info_span!("encode").in_scope(|| told.written(self.contract))
     }
 
     async fn hear(&self, decoded: Decoded) -> Told {
         let Decoded { message, envelope, dropped } = decoded;
-        for place in dropped {
+        for place in &dropped {
             tracing::info!(%place, "an item nobody agreed on was dropped");
+        }
+        if let Some(count) = u64::try_from(dropped.len()).ok().filter(|count| *count > 0) {
+            self.gateway.metrics.leaves_dropped(self.bank.id(), count);
         }
         let exchange = envelope.exchange.unwrap_or_default();
         let what = match self.vouch(&exchange) {
@@ -227,7 +250,7 @@ impl Hearing<'_> {
         application.office = Some(office.canonical());
         application.submitted_at = matter::submitted_at(exchange);
 
-        let admission = self.gateway.ledger.admit(&claim).instrument(tracing::info_span!("admit"));
+        let admission = self.gateway.timed(LedgerVerb::Admit, self.gateway.ledger.admit(&claim));
         let entry = match admission.await.map_err(|error| self.ledger_away(&error))? {
             Admission::New(entry) => entry,
             Admission::Settled(record) => return Ok(replayed(self.present(record).await)),
@@ -278,9 +301,13 @@ impl Hearing<'_> {
                     .contract
                     .key_of(&original)
                     .map_err(|fault| Refusal::of_faults(vec![fault]))?;
-                ledger.find(self.bank.id(), &key).await
+                self.gateway.timed(LedgerVerb::Find, ledger.find(self.bank.id(), &key)).await
             }
-            Some(Subject::CaseId(case_id)) => ledger.find_case(self.bank.id(), &case_id).await,
+            Some(Subject::CaseId(case_id)) => {
+                self.gateway
+                    .timed(LedgerVerb::Find, ledger.find_case(self.bank.id(), &case_id))
+                    .await
+            }
             None => return Err(unknown()),
         };
         let record = found.map_err(|error| self.ledger_away(&error))?.ok_or_else(unknown)?;
@@ -308,7 +335,9 @@ impl Hearing<'_> {
             Ok(Some(case)) => {
                 let now = case.outcome.unwrap_or_else(|| known.clone());
                 if now != known {
-                    let updated = self.gateway.ledger.update(&institution, &key, &now).await;
+                    let ledger = &self.gateway.ledger;
+                    let updated = ledger.update(&institution, &key, &now);
+                    let updated = self.gateway.timed(LedgerVerb::Update, updated).await;
                     note(updated, "a case's present status could not be recorded");
                 }
                 now
@@ -344,7 +373,8 @@ impl Hearing<'_> {
     }
 
     async fn still_unknown(&self, entry: &Entry) -> Refusal {
-        let marked = self.gateway.ledger.mark_unknown(entry).await;
+        let ledger = &self.gateway.ledger;
+        let marked = self.gateway.timed(LedgerVerb::MarkUnknown, ledger.mark_unknown(entry)).await;
         note(marked, "an unknown outcome could not be recorded; the lease running out will do");
         Refusal::outcome_unknown(self.gateway.ask_again_after)
     }
@@ -353,12 +383,8 @@ impl Hearing<'_> {
     /// stays claimed and is found by key later.
     async fn settle(&self, entry: &Entry, outcome: Option<Outcome>) -> Outcome {
         let outcome = first_told(outcome.unwrap_or_default());
-        let settled = self
-            .gateway
-            .ledger
-            .settle(entry, &outcome)
-            .instrument(tracing::info_span!("settle"))
-            .await;
+        let ledger = &self.gateway.ledger;
+        let settled = self.gateway.timed(LedgerVerb::Settle, ledger.settle(entry, &outcome)).await;
         note(settled, "an outcome could not be recorded; it will be asked for again");
         outcome
     }
@@ -377,7 +403,8 @@ impl Hearing<'_> {
             },
         };
         // If this fails the entry stays claimed; once its lease has run out the registry is asked by key.
-        let released = self.gateway.ledger.release(entry).await;
+        let ledger = &self.gateway.ledger;
+        let released = self.gateway.timed(LedgerVerb::Release, ledger.release(entry)).await;
         note(released, "a filing that was not sent could not be released");
         refusal
     }

@@ -28,13 +28,18 @@ use tonic::{
 };
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use crate::{retry::Delays, settings::Registry as Settings};
+use crate::{
+    retry::Delays,
+    settings::Registry as Settings,
+    telemetry::{CallEnd, Metrics, RegistryCall},
+};
 
 /// A registry.
 #[derive(Clone)]
 pub struct Registry {
     settings: Arc<Settings>,
     client: RegistryClient<Channel>,
+    metrics: Metrics,
 }
 
 /// Why a call gave no answer.
@@ -82,6 +87,7 @@ impl Registry {
     pub fn new(
         settings: Arc<Settings>,
         tls: Arc<rustls::ClientConfig>,
+        metrics: Metrics,
     ) -> Result<Self, BadAddress> {
         let authority: Arc<str> =
             settings.address.strip_prefix("https://").ok_or(BadAddress::Scheme)?.into();
@@ -100,7 +106,7 @@ impl Registry {
                 connect(Arc::clone(&authority), server_name.clone(), limit, connector.clone())
             }
         }));
-        Ok(Self { settings, client: RegistryClient::new(channel) })
+        Ok(Self { settings, client: RegistryClient::new(channel), metrics })
     }
 
     /// Its name in settings.
@@ -165,9 +171,15 @@ impl Registry {
         let message = SubmitRequest { application: Some(application.clone()) };
         let mut request = self.request(message, caller, deadline);
         insert_ascii(request.metadata_mut(), "idempotency-key", &application.idempotency_key);
-        let answer = self.client.clone().submit(request).await.map_err(CallError::of)?.into_inner();
-        // An answer without a case says nothing about what was done.
-        answer.case.ok_or_else(|| CallError::NoAnswer(Box::new(Status::internal("no case"))))
+        let mut client = self.client.clone();
+        // Boxed: what tonic keeps while it waits is large.
+        self.timed(
+            RegistryCall::Submit,
+            Box::pin(
+                async move { client.submit(request).await?.into_inner().case.ok_or_else(silent) },
+            ),
+        )
+        .await
     }
 
     /// Where the case submitted under a key stands; `None` if the registry knows no such key, which means that nothing
@@ -199,8 +211,13 @@ impl Registry {
         let message =
             GetCaseRequest { institution: Some(caller.institution.clone()), by: Some(by) };
         let request = self.request(message, caller, Instant::now() + self.settings.deadline);
-        let answer = self.client.clone().get_case(request).await.map_err(CallError::of)?;
-        Ok(answer.into_inner().case)
+        let mut client = self.client.clone();
+        // Boxed: what tonic keeps while it waits is large.
+        self.timed(
+            RegistryCall::GetCase,
+            Box::pin(async move { Ok(client.get_case(request).await?.into_inner().case) }),
+        )
+        .await
     }
 
     /// What the register says of properties.
@@ -219,11 +236,34 @@ impl Registry {
             query: Some(query),
         };
         let request = self.request(message, caller, Instant::now() + self.settings.deadline);
-        let answer = self.client.clone().query_title(request).await.map_err(CallError::of)?;
-        answer
-            .into_inner()
-            .answer
-            .ok_or_else(|| CallError::NoAnswer(Box::new(Status::internal("no answer"))))
+        let mut client = self.client.clone();
+        // Boxed: what tonic keeps while it waits is large.
+        self.timed(
+            RegistryCall::QueryTitle,
+            Box::pin(async move {
+                client.query_title(request).await?.into_inner().answer.ok_or_else(silent)
+            }),
+        )
+        .await
+    }
+
+    /// Waits for a call; how it ended, and how long it took, is counted. Calls come boxed: what tonic keeps while it waits
+    /// is large.
+    async fn timed<T>(
+        &self,
+        call: RegistryCall,
+        work: impl Future<Output = Result<T, Status>>,
+    ) -> Result<T, CallError> {
+        let started = Instant::now();
+        let done = work.await.map_err(CallError::of);
+        let end = match &done {
+            Ok(_) => CallEnd::Answered,
+            Err(CallError::NotSent(_)) => CallEnd::NotSent,
+            Err(CallError::Rejected(_)) => CallEnd::Rejected,
+            Err(CallError::NoAnswer(_)) => CallEnd::NoAnswer,
+        };
+        self.metrics.registry_call(self.name(), call, end, started.elapsed());
+        done
     }
 
     /// A request with what every call carries: the time left, the bank's certificate (RFC 9440), the trace.
@@ -274,6 +314,11 @@ impl CallError {
             | Code::DataLoss => Self::NoAnswer(Box::new(status)),
         }
     }
+}
+
+/// An answer without what was asked for says nothing about what was done.
+fn silent() -> Status {
+    Status::internal("the answer holds nothing")
 }
 
 /// Whether the call failed because there was no connection to send it on.

@@ -14,6 +14,7 @@ use crate::{
     ledger::{Entry, LedgerError},
     registry::{CallError, Caller, Registry},
     retry, settings,
+    telemetry::LedgerVerb,
 };
 
 /// Asks one registry until `stop` is cancelled; what is under way then is finished.
@@ -55,11 +56,10 @@ struct Resolver {
 impl Resolver {
     /// Takes what is due and asks about each; tells how many were taken.
     async fn round(&self) -> Result<usize, LedgerError> {
-        let due = self
-            .gateway
-            .ledger
-            .claim_due(self.registry.name(), self.settings.batch_max, self.gateway.lease)
-            .await?;
+        let ledger = &self.gateway.ledger;
+        let due =
+            ledger.claim_due(self.registry.name(), self.settings.batch_max, self.gateway.lease);
+        let due = self.gateway.timed(LedgerVerb::ClaimDue, due).await?;
         for entry in &due {
             self.ask(entry).await?;
         }
@@ -71,11 +71,14 @@ impl Resolver {
         match self.registry.case_by_key(&entry.key, &on_behalf_of(entry)).await {
             Ok(Some(case)) => {
                 tracing::info!(registry = self.registry.name(), "an unknown outcome was found out");
-                ledger.settle(entry, &case.outcome.unwrap_or_default()).await
+                let outcome = case.outcome.unwrap_or_default();
+                self.gateway.timed(LedgerVerb::Settle, ledger.settle(entry, &outcome)).await
             }
             // The registry promises that a key registers once, so the bank may send it again even if an earlier call
             // should still arrive.
-            Ok(None) if self.registry.is_idempotent() => ledger.release(entry).await,
+            Ok(None) if self.registry.is_idempotent() => {
+                self.gateway.timed(LedgerVerb::Release, ledger.release(entry)).await
+            }
             Ok(None) => self.defer(entry).await,
             Err(
                 error @ (CallError::NotSent(_) | CallError::NoAnswer(_) | CallError::Rejected(_)),
@@ -89,7 +92,7 @@ impl Resolver {
     async fn defer(&self, entry: &Entry) -> Result<(), LedgerError> {
         let attempt = u32::try_from(entry.attempt).unwrap_or(u32::MAX);
         let delay = retry::delay_of(attempt, self.settings.first, self.settings.longest);
-        self.gateway.ledger.defer(entry, delay).await
+        self.gateway.timed(LedgerVerb::Defer, self.gateway.ledger.defer(entry, delay)).await
     }
 }
 

@@ -241,7 +241,8 @@ pub enum LedgerVerb {
 }
 
 impl LedgerVerb {
-    fn label(self) -> &'static str {
+    /// As metrics and traces name it.
+    pub fn label(self) -> &'static str {
         match self {
             Self::Admit => "admit",
             Self::Settle => "settle",
