@@ -4,8 +4,8 @@ use std::fmt;
 
 use crate::malformed::Malformed;
 
-/// An area in dm² (0.01 ㎡), above zero: built area (建筑面积) `JZMJ` or land area. Registries and banks give two decimals of
-/// ㎡, so it is exact. Source: canonical model, "Conventions".
+/// An area in dm² (0.01 ㎡), above zero: built area (建筑面积) `JZMJ` or land area. Registries and banks
+/// give two decimals of ㎡, so it is exact. Source: canonical model, "Conventions".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AreaDm2(i64);
 

@@ -2,8 +2,9 @@
 
 use crate::malformed::{Malformed, checked_text, is_name};
 
-/// A registry's acceptance number (受理编号) `YWH`: 1 to 100 characters, stable for the life of the case. Every registry has
-/// its own form, so none is checked. Source: canonical model, `Outcome.case_id`.
+/// A registry's acceptance number (受理编号) `YWH`: 1 to 100 characters, stable for the life of the
+/// case. Every registry has its own form, so none is checked. Source: canonical model,
+/// `Outcome.case_id`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CaseId(String);
 

@@ -1,5 +1,5 @@
-//! Test data of the repository, for the tests of this crate: the vectors of contracts/standard, each file with its own rule,
-//! and the golden files of every contract.
+//! Test data of the repository, for the tests of this crate: the vectors of contracts/standard,
+//! each file with its own rule, and the golden files of every contract.
 
 use std::{
     fs,

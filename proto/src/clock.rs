@@ -2,8 +2,8 @@
 
 use crate::malformed::{Malformed, checked_text};
 
-/// A time of day, `HH:MM:SS`, 00:00:00 to 23:59:59, in Asia/Shanghai. No leap second and no hour 24. Source: canonical model,
-/// `Exchange.time`.
+/// A time of day, `HH:MM:SS`, 00:00:00 to 23:59:59, in Asia/Shanghai. No leap second and no hour
+/// 24. Source: canonical model, `Exchange.time`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Clock(String);
 

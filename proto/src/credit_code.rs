@@ -13,8 +13,8 @@ const MALFORMED: IdentityFault = IdentityFault::Form(Malformed {
 /// The characters of GB 32100, each at its value.
 const ALPHABET: &[u8; 31] = b"0123456789ABCDEFGHJKLMNPQRTUWXY";
 
-/// A unified social credit code (统一社会信用代码), GB 32100: 18 characters of 31, the last a check character MOD 31. It
-/// names an organisation, so `Debug` shows it.
+/// A unified social credit code (统一社会信用代码), GB 32100: 18 characters of 31, the last a check
+/// character MOD 31. It names an organisation, so `Debug` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CreditCode(String);
 

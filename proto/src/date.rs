@@ -8,8 +8,8 @@ use crate::malformed::Malformed;
 
 const MALFORMED: Malformed = Malformed { noun: "a day", expected: "YYYY-MM-DD, a day that exists" };
 
-/// A day that exists, of the years 0001 to 9999, in Asia/Shanghai; written `YYYY-MM-DD`. Source: canonical model,
-/// "Conventions".
+/// A day that exists, of the years 0001 to 9999, in Asia/Shanghai; written `YYYY-MM-DD`. Source:
+/// canonical model, "Conventions".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Date(time::Date);
 

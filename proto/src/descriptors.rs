@@ -15,7 +15,8 @@ pub fn pool() -> &'static DescriptorPool {
     &POOL
 }
 
-/// The descriptor of a message of package `directlink.v1`, by its short name; `None` where there is none.
+/// The descriptor of a message of package `directlink.v1`, by its short name; `None` where there is
+/// none.
 pub fn message(name: &str) -> Option<MessageDescriptor> {
     POOL.get_message_by_name(&format!("directlink.v1.{name}"))
 }

@@ -2,8 +2,8 @@
 
 use crate::malformed::{Malformed, checked_text};
 
-/// An administrative division (行政区划代码), GB/T 2260: 6 digits, not 000000. Whether the division exists, or has been
-/// retired, is for routing to know. Source: canonical model, `Office.division`.
+/// An administrative division (行政区划代码), GB/T 2260: 6 digits, not 000000. Whether the division
+/// exists, or has been retired, is for routing to know. Source: canonical model, `Office.division`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DivisionCode(String);
 
@@ -22,7 +22,8 @@ impl DivisionCode {
 
 checked_text!(DivisionCode);
 
-/// Whether the bytes are 6 digits other than 000000. Unit codes and resident IDs begin with such a code.
+/// Whether the bytes are 6 digits other than 000000. Unit codes and resident IDs begin with such a
+/// code.
 pub(crate) fn is_division(code: &[u8]) -> bool {
     code.len() == 6 && code.iter().all(u8::is_ascii_digit) && code != b"000000"
 }

@@ -4,8 +4,9 @@ use std::fmt;
 
 use crate::malformed::Malformed;
 
-/// An amount of money in fen (分, 0.01 元), above zero. It has no arithmetic that could wrap or round, and knows no other unit:
-/// 元 and 万元 are a matter of writing. Source: canonical model, "Conventions".
+/// An amount of money in fen (分, 0.01 元), above zero. It has no arithmetic that could wrap or
+/// round, and knows no other unit: 元 and 万元 are a matter of writing. Source: canonical model,
+/// "Conventions".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Fen(i64);
 

@@ -1,5 +1,6 @@
-//! The canonical JSON, as golden files hold it (canonical model, first section): proto field names, 64-bit integers as numbers,
-//! enum values without their type's prefix, moments in RFC 3339 with `Z` and 0, 3, 6 or 9 decimals, bytes in Base64, unset fields left out.
+//! The canonical JSON, as golden files hold it (canonical model, first section): proto field names,
+//! 64-bit integers as numbers, enum values without their type's prefix, moments in RFC 3339 with
+//! `Z` and 0, 3, 6 or 9 decimals, bytes in Base64, unset fields left out.
 //!
 //! For tests, evidence and people. Nothing a bank sends is read by it.
 

@@ -20,9 +20,9 @@ pub enum IdentityFault {
     CheckDigit,
 }
 
-/// The number on an identity document (证件号) `ZJH`, half width and upper case, 1 to 50 characters. Resident IDs and unified
-/// social credit codes are checked with their check digits, all others for form only. Personal: `Debug` masks it. Source:
-/// canonical model, `Party.id_number`.
+/// The number on an identity document (证件号) `ZJH`, half width and upper case, 1 to 50 characters.
+/// Resident IDs and unified social credit codes are checked with their check digits, all others for
+/// form only. Personal: `Debug` masks it. Source: canonical model, `Party.id_number`.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct IdentityNumber(String);
 

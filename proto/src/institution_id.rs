@@ -2,8 +2,9 @@
 
 use crate::malformed::{Malformed, checked_text, is_visible_ascii};
 
-/// How the gateway's settings call a bank, court or fund: 1 to 100 visible ASCII characters. It follows from the client
-/// certificate, never from a message. Source: canonical model, `Institution.id`.
+/// How the gateway's settings call a bank, court or fund: 1 to 100 visible ASCII characters. It
+/// follows from the client certificate, never from a message. Source: canonical model,
+/// `Institution.id`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct InstitutionId(String);
 

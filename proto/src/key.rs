@@ -2,8 +2,9 @@
 
 use crate::malformed::{Malformed, checked_text, is_visible_ascii};
 
-/// The key that makes a submission happen once (幂等键): 1 to 128 visible ASCII characters. Its scope is the institution.
-/// It comes from the bank unchanged, also on a retry. Source: canonical model, `Application.idempotency_key`.
+/// The key that makes a submission happen once (幂等键): 1 to 128 visible ASCII characters. Its scope
+/// is the institution. It comes from the bank unchanged, also on a retry. Source: canonical model,
+/// `Application.idempotency_key`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct IdempotencyKey(String);
 

@@ -1,8 +1,9 @@
 //! The canonical model: what a bank's message becomes and what a registry receives.
 //!
-//! Generated messages and the Registry service are in [`v1`]; their descriptors in [`descriptors`], the rules of every
-//! field in [`rules`], the canonical JSON in [`golden`]. Beside them stand the exact types of the domain, one noun a
-//! file. No I/O and no policy. Sources: `directlink/v1/*.proto`, where each field says its own.
+//! Generated messages and the Registry service are in [`v1`]; their descriptors in [`descriptors`],
+//! the rules of every field in [`rules`], the canonical JSON in [`golden`]. Beside them stand the
+//! exact types of the domain, one noun a file. No I/O and no policy. Sources:
+//! `directlink/v1/*.proto`, where each field says its own.
 
 pub mod descriptors;
 pub mod golden;

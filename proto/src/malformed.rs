@@ -1,6 +1,7 @@
 //! The one way in which text fails to be one of this crate's types.
 
-/// A text or number that is not what it should be. Never carries the text itself: it may be personal.
+/// A text or number that is not what it should be. Never carries the text itself: it may be
+/// personal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not {noun}: {expected}")]
 pub struct Malformed {
@@ -10,7 +11,8 @@ pub struct Malformed {
     pub expected: &'static str,
 }
 
-/// What every checked text can do: show itself as a `&str`, be printed and be turned into a `String`.
+/// What every checked text can do: show itself as a `&str`, be printed and be turned into a
+/// `String`.
 macro_rules! checked_text {
     ($name:ident) => {
         impl $name {
@@ -40,7 +42,8 @@ pub(crate) fn is_visible_ascii(text: &str, chars_max: usize) -> bool {
     (1..=chars_max).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// Whether a text is canonical (no white space at its ends, no control characters) and 1 to `chars_max` characters.
+/// Whether a text is canonical (no white space at its ends, no control characters) and 1 to
+/// `chars_max` characters.
 pub(crate) fn is_name(text: &str, chars_max: usize) -> bool {
     !text.is_empty()
         && text.trim().len() == text.len()

@@ -2,8 +2,9 @@
 
 use crate::malformed::{Malformed, checked_text, is_name};
 
-/// A registry's own code of one of its offices (登记机构代码): 1 to 50 characters. Not the same as a division code, even
-/// where a registry uses the same digits. Source: canonical model, `Office.code`.
+/// A registry's own code of one of its offices (登记机构代码): 1 to 50 characters. Not the same as a
+/// division code, even where a registry uses the same digits. Source: canonical model,
+/// `Office.code`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OfficeCode(String);
 

@@ -14,8 +14,9 @@ const MALFORMED: IdentityFault = IdentityFault::Form(Malformed {
     expected: "17 digits with a real birth date, and a digit or X",
 });
 
-/// A resident identity number (公民身份号码), GB 11643: 6 digits division, 8 birth date, 3 sequence, and a check character by ISO
-/// 7064 MOD 11-2. The 15-digit form of before 1999 is no resident ID any more. Personal: `Debug` masks it.
+/// A resident identity number (公民身份号码), GB 11643: 6 digits division, 8 birth date, 3 sequence, and
+/// a check character by ISO 7064 MOD 11-2. The 15-digit form of before 1999 is no resident ID any
+/// more. Personal: `Debug` masks it.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ResidentId(String);
 
@@ -23,7 +24,8 @@ impl ResidentId {
     /// The number in `text`, half width and with a capital X.
     ///
     /// # Errors
-    /// `Form`: other characters, division 000000 or no such birth date; `CheckDigit`: the last character is wrong.
+    /// `Form`: other characters, division 000000 or no such birth date; `CheckDigit`: the last
+    /// character is wrong.
     pub fn parse(text: &str) -> Result<Self, IdentityFault> {
         check(text).map(|()| Self(text.to_owned()))
     }

@@ -1,9 +1,9 @@
-//! The rules of the canonical model, as its fields carry them: what is required, how long, in which form, and what depends
-//! on what.
+//! The rules of the canonical model, as its fields carry them: what is required, how long, in which
+//! form, and what depends on what.
 //!
-//! They stand in the descriptors (`directlink/v1/rules.proto`); no list of fields stands here. They are read once,
-//! into a table per message; checking a message that is right allocates nothing. What the rules are called towards a bank is
-//! not said here.
+//! They stand in the descriptors (`directlink/v1/rules.proto`); no list of fields stands here. They
+//! are read once, into a table per message; checking a message that is right allocates nothing.
+//! What the rules are called towards a bank is not said here.
 
 use std::{collections::HashMap, sync::LazyLock};
 
@@ -21,7 +21,8 @@ use crate::{
 /// One rule that a message breaks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Breach {
-    /// The field, as a path from the message given: `mortgagors[0].id_number`. For `Order` the date that comes too early.
+    /// The field, as a path from the message given: `mortgagors[0].id_number`. For `Order` the date
+    /// that comes too early.
     pub path: String,
     /// Which rule.
     pub kind: BreachKind,
@@ -51,8 +52,9 @@ pub fn rule_of(field: &FieldDescriptor) -> &'static FieldRule {
     RULES.get(field.full_name()).unwrap_or(&NO_RULE)
 }
 
-/// Every rule that `message`, or a message inside it, breaks, in order of field numbers. Fields that the gateway fills in are
-/// left out. What hangs on a sibling is only asked where that sibling is set, so a missing field is told once.
+/// Every rule that `message`, or a message inside it, breaks, in order of field numbers. Fields
+/// that the gateway fills in are left out. What hangs on a sibling is only asked where that sibling
+/// is set, so a missing field is told once.
 pub fn check(message: &DynamicMessage) -> Vec<Breach> {
     let mut breaches = Vec::new();
     let descriptor = message.descriptor();
@@ -72,7 +74,8 @@ pub struct Condition {
 }
 
 impl Condition {
-    /// The condition in a rule's `exactly_when` or `only_when`: `sibling=VALUE|VALUE`; `None` for an empty one.
+    /// The condition in a rule's `exactly_when` or `only_when`: `sibling=VALUE|VALUE`; `None` for
+    /// an empty one.
     pub fn parse(text: &str) -> Option<Self> {
         let (sibling, values) = text.split_once('=')?;
         let values = values.split('|').map(str::to_owned).collect();
@@ -98,7 +101,8 @@ static RULES: LazyLock<HashMap<String, FieldRule>> = LazyLock::new(|| {
 
 static TABLE: LazyLock<Table> = LazyLock::new(Table::compile);
 
-/// The rules of every message, compiled: fields without a rule, and messages without one inside, are not in it.
+/// The rules of every message, compiled: fields without a rule, and messages without one inside,
+/// are not in it.
 struct Table {
     places: HashMap<String, usize>,
     messages: Vec<Vec<Compiled>>,

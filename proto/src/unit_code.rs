@@ -5,10 +5,11 @@ use crate::{
     malformed::{Malformed, checked_text},
 };
 
-/// A real-estate unit code (不动产单元代码): 28 characters without blanks, GB/T 37346. 6 digits division, 3 cadastral area, 3
-/// sub-area, 2 letters for the right (`G` state, `J` collective, `Z` disputed, then one of `ABSXCDEFLNHGWY`), 5 digits
-/// sequence, then the fixture: `F`, `L` or `Q` with 8 digits, or `W00000000`. It has no check digit. Blanks and full-width
-/// forms are a matter of writing, and not of this type. Source: domain, "Unit code".
+/// A real-estate unit code (不动产单元代码): 28 characters without blanks, GB/T 37346. 6 digits division,
+/// 3 cadastral area, 3 sub-area, 2 letters for the right (`G` state, `J` collective, `Z` disputed,
+/// then one of `ABSXCDEFLNHGWY`), 5 digits sequence, then the fixture: `F`, `L` or `Q` with 8
+/// digits, or `W00000000`. It has no check digit. Blanks and full-width forms are a matter of
+/// writing, and not of this type. Source: domain, "Unit code".
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UnitCode(String);
 
@@ -23,7 +24,7 @@ impl UnitCode {
         }
         Err(Malformed {
             noun: "a unit code",
-            expected: "28 characters: 12 digits, 2 letters, 5 digits, F, L or Q and 8 digits, or W00000000",
+            expected: "12 digits, 2 letters, 5 digits, then F, L or Q and 8 digits, or W00000000",
         })
     }
 

@@ -1,4 +1,5 @@
-//! Amounts of money and areas: exact decimals in text, whole smallest units inside. Never a float, never rounded.
+//! Amounts of money and areas: exact decimals in text, whole smallest units inside. Never a float,
+//! never rounded.
 //!
 //! 1 元 = 100 分 and 1 万元 = 1,000,000 分, so every agreed number of decimals is exact; 1 ㎡ = 100 dm².
 
@@ -36,12 +37,12 @@ pub enum Grouping {
 }
 
 impl Unit {
-    /// Reads an amount above zero into whole smallest units. Outer blanks, leading zeros, zeros beyond the last decimal
-    /// and full-width digits are read.
+    /// Reads an amount above zero into whole smallest units. Outer blanks, leading zeros, zeros
+    /// beyond the last decimal and full-width digits are read.
     ///
     /// # Errors
-    /// `AmountInvalid`: no amount, a sign, zero, or more than `i64` holds; `AmountPrecision`: finer than the smallest
-    /// unit.
+    /// `AmountInvalid`: no amount, a sign, zero, or more than `i64` holds; `AmountPrecision`: finer
+    /// than the smallest unit.
     pub fn read(self, text: &str, grouping: Grouping) -> Result<i64, FaultCode> {
         let mut whole = Whole { total: 0, digits: 0, group: 0, grouped: false };
         let mut characters = text.trim().chars();
@@ -89,7 +90,8 @@ impl Unit {
         total.filter(|total| *total > 0).ok_or(FaultCode::AmountInvalid)
     }
 
-    /// Writes whole smallest units, with `decimals` decimals or, if `None`, as few as the amount needs.
+    /// Writes whole smallest units, with `decimals` decimals or, if `None`, as few as the amount
+    /// needs.
     ///
     /// # Errors
     /// Not above zero, or finer than the decimals told.

@@ -12,7 +12,8 @@ use prost::bytes::Bytes;
 
 use crate::FaultCode;
 
-/// Reads Base64 of the standard alphabet, padded. Line breaks and blanks, which mail-style encoders put in, are dropped.
+/// Reads Base64 of the standard alphabet, padded. Line breaks and blanks, which mail-style encoders
+/// put in, are dropped.
 ///
 /// # Errors
 /// `BytesInvalid`.

@@ -1,4 +1,5 @@
-//! Code tables: a bank's code for each value, one to one, with the losses that the contract declares.
+//! Code tables: a bank's code for each value, one to one, with the losses that the contract
+//! declares.
 
 #![cfg_attr(
     not(test),
@@ -12,8 +13,8 @@ use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, Value};
 use super::text::half_width;
 use crate::FaultCode;
 
-/// A table of a contract, `[codes.NAME]`. Values are enum values without their type's prefix, `true` and `false`, or
-/// plain texts.
+/// A table of a contract, `[codes.NAME]`. Values are enum values without their type's prefix,
+/// `true` and `false`, or plain texts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CodeTable {
     name: String,
@@ -23,7 +24,8 @@ pub struct CodeTable {
     written: HashMap<String, String>,
     /// The code of all other values.
     any_other: Option<String>,
-    /// The same with an enum's numbers, for every enum that knows all the values: reading and writing are one look-up.
+    /// The same with an enum's numbers, for every enum that knows all the values: reading and
+    /// writing are one look-up.
     numbered: Vec<Numbered>,
 }
 
@@ -35,8 +37,8 @@ struct Numbered {
 }
 
 impl CodeTable {
-    /// The table in `[codes.NAME]`: `code = VALUE`, with `also_read` (code = VALUE) and `also_written` (VALUE = code; `"*"`
-    /// for all others).
+    /// The table in `[codes.NAME]`: `code = VALUE`, with `also_read` (code = VALUE) and
+    /// `also_written` (VALUE = code; `"*"` for all others).
     ///
     /// # Errors
     /// All that makes it other than one to one, told for the person who writes the contract.
@@ -51,8 +53,8 @@ impl CodeTable {
             let Some(value) = text_of(name, code, value, &mut errors) else { continue };
             if let Some(earlier) = written.insert(value.clone(), code.clone()) {
                 errors.push(format!(
-                    "[codes.{name}]: {value} has two codes, {earlier} and {code}; which is written? Put the other under \
-                     [codes.{name}.also_read]"
+                    "[codes.{name}]: {value} has two codes, {earlier} and {code}; put the one \
+                     that is only read under [codes.{name}.also_read]"
                 ));
             }
             read.insert(code.clone(), value);
@@ -214,7 +216,8 @@ impl Numbered {
     }
 }
 
-/// The number of an enum value written without its type's prefix; zero, which is never sent, has none.
+/// The number of an enum value written without its type's prefix; zero, which is never sent, has
+/// none.
 fn number_of(of: &EnumDescriptor, value: &str) -> Option<i32> {
     of.values()
         .find(|known| known.number() != 0 && bare_name(of, known.name()) == value)

@@ -1,7 +1,7 @@
 //! Days, moments and times of day in text, by the contract's format.
 //!
-//! Without a zone a time is Asia/Shanghai, which here is UTC+8 always: the canonical model knows no daylight saving, not
-//! even for 1986 to 1991. No clock: nothing is "today".
+//! Without a zone a time is Asia/Shanghai, which here is UTC+8 always: the canonical model knows no
+//! daylight saving, not even for 1986 to 1991. No clock: nothing is "today".
 
 #![cfg_attr(
     not(test),
@@ -52,8 +52,8 @@ const BEIJING_SECONDS: i32 = 28_800;
 const OFFSET_SECONDS_MAX: i32 = 50_400;
 
 impl Format {
-    /// A format of a day: `%Y`, `%m`, `%d` once each, other characters for themselves; or `epoch_ms`, `epoch_s` for the
-    /// midnight, Beijing time, with which the day begins.
+    /// A format of a day: `%Y`, `%m`, `%d` once each, other characters for themselves; or
+    /// `epoch_ms`, `epoch_s` for the midnight, Beijing time, with which the day begins.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -72,7 +72,8 @@ impl Format {
         }
     }
 
-    /// A format of a moment. One that lacks a piece of day or clock is a part ([`Format::is_partial`]).
+    /// A format of a moment. One that lacks a piece of day or clock is a part
+    /// ([`Format::is_partial`]).
     ///
     /// # Errors
     /// What is wrong with it.
@@ -132,7 +133,8 @@ impl Format {
     /// Reads a day, `YYYY-MM-DD`.
     ///
     /// # Errors
-    /// `DateInvalid`: another form, a day that does not exist, year 0000, an epoch that is no midnight in Beijing.
+    /// `DateInvalid`: another form, a day that does not exist, year 0000, an epoch that is no
+    /// midnight in Beijing.
     pub fn read_date(&self, text: &str) -> Result<String, FaultCode> {
         self.day(text.trim()).ok_or(FaultCode::DateInvalid)
     }
@@ -140,7 +142,8 @@ impl Format {
     /// Reads a moment into the message type of `kind`, `google.protobuf.Timestamp`.
     ///
     /// # Errors
-    /// `TimeInvalid`: another form, a moment that does not exist (hour 24 and leap seconds neither), a part only.
+    /// `TimeInvalid`: another form, a moment that does not exist (hour 24 and leap seconds
+    /// neither), a part only.
     pub fn read_time(&self, text: &str, kind: &Kind) -> Result<Value, FaultCode> {
         let (seconds, nanoseconds) = self.moment(text.trim()).ok_or(FaultCode::TimeInvalid)?;
         let message = kind.as_message().ok_or(FaultCode::TimeInvalid)?;
@@ -223,18 +226,21 @@ impl Format {
         }
     }
 
-    /// Whether the format lacks a piece of the day or of the clock, so that a moment cannot be read from it.
+    /// Whether the format lacks a piece of the day or of the clock, so that a moment cannot be read
+    /// from it.
     pub fn is_partial(&self) -> bool {
         let whole = self.has(&DAY_PIECES) && self.has(&CLOCK_PIECES);
         matches!(self.0, Shape::Pieces(_)) && !whole
     }
 
     fn has(&self, wanted: &[Piece]) -> bool {
-        matches!(&self.0, Shape::Pieces(pieces) if wanted.iter().all(|piece| pieces.contains(piece)))
+        let Shape::Pieces(pieces) = &self.0 else { return false };
+        wanted.iter().all(|piece| pieces.contains(piece))
     }
 
     fn has_any(&self, wanted: &[Piece]) -> bool {
-        matches!(&self.0, Shape::Pieces(pieces) if wanted.iter().any(|piece| pieces.contains(piece)))
+        let Shape::Pieces(pieces) = &self.0 else { return false };
+        wanted.iter().any(|piece| pieces.contains(piece))
     }
 
     fn day(&self, text: &str) -> Option<String> {
@@ -572,12 +578,14 @@ mod tests {
     proptest! {
         #[test]
         fn days_written_read_the_same(days in -719_162..=2_932_896_i64) {
-            let date = time::Date::from_julian_day(i32::try_from(days + 2_440_588).unwrap()).unwrap();
+            let julian_day = i32::try_from(days + 2_440_588).unwrap();
+            let date = time::Date::from_julian_day(julian_day).unwrap();
             let year = u16::try_from(date.year()).unwrap();
             let date = String::from(Date::new(year, date.month().into(), date.day()).unwrap());
             for format in ["%Y%m%d", "%Y年%m月%d日", "%d.%m.%Y"] {
                 let format = Format::date(format).unwrap();
-                prop_assert_eq!(format.read_date(&format.write_date(&date).unwrap()), Ok(date.clone()));
+                let text = format.write_date(&date).unwrap();
+                prop_assert_eq!(format.read_date(&text), Ok(date.clone()));
             }
             // The first day of year 1 begins in Beijing before a Timestamp can.
             if days > -719_162 {
@@ -611,10 +619,12 @@ mod tests {
 
         #[test]
         fn times_of_day_written_read_the_same(seconds in 0..86_400_u32) {
-            let clock = format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+            let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+            let clock = format!("{hours:02}:{minutes:02}:{:02}", seconds % 60);
             for format in ["%H%M%S", "%H:%M:%S", "%S %M %H"] {
                 let format = Format::clock(format).unwrap();
-                prop_assert_eq!(format.read_clock(&format.write_clock(&clock).unwrap()), Ok(clock.clone()));
+                let text = format.write_clock(&clock).unwrap();
+                prop_assert_eq!(format.read_clock(&text), Ok(clock.clone()));
             }
         }
     }

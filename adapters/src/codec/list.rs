@@ -10,7 +10,8 @@ use prost_reflect::{FieldDescriptor, Value};
 use super::Codec;
 use crate::FaultCode;
 
-/// What `words` say of a list: the item's words and the separator (`space` is a blank). `None` if they say nothing.
+/// What `words` say of a list: the item's words and the separator (`space` is a blank). `None` if
+/// they say nothing.
 pub(super) fn split_words(words: &str) -> Option<(&str, String)> {
     let (before, separator) = words.rsplit_once(' ')?;
     let item = match before.trim_end() {

@@ -11,7 +11,8 @@ use prost_reflect::{Kind, Value};
 
 use crate::FaultCode;
 
-/// Reads a whole number of the field's kind. Outer blanks, leading zeros and full-width digits are read, and a minus.
+/// Reads a whole number of the field's kind. Outer blanks, leading zeros and full-width digits are
+/// read, and a minus.
 ///
 /// # Errors
 /// `NumberInvalid`: no whole number, or out of the kind's range.
@@ -58,7 +59,8 @@ pub fn write(value: &Value) -> Result<String, String> {
     }
 }
 
-/// The value of a decimal digit, ASCII or full width (U+FF10 to U+FF19), which Chinese input methods make.
+/// The value of a decimal digit, ASCII or full width (U+FF10 to U+FF19), which Chinese input
+/// methods make.
 pub(super) fn digit(character: char) -> Option<u8> {
     let half = match character {
         '０'..='９' => char::from_u32(u32::from(character).saturating_sub(FULL_WIDTH))?,

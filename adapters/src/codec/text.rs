@@ -1,7 +1,7 @@
 //! Texts, identifiers and yes-or-no words.
 //!
-//! Canonical texts have no white space at their ends and no control characters but line feed and tab (canonical model,
-//! "Conventions").
+//! Canonical texts have no white space at their ends and no control characters but line feed and
+//! tab (canonical model, "Conventions").
 
 #![cfg_attr(
     not(test),
@@ -11,7 +11,8 @@
 use super::number::FULL_WIDTH;
 use crate::FaultCode;
 
-/// Reads a text: outer white space, U+3000 too, is dropped; a carriage return is the line feed it means.
+/// Reads a text: outer white space, U+3000 too, is dropped; a carriage return is the line feed it
+/// means.
 ///
 /// # Errors
 /// `ValueEmpty`: nothing but white space; `ValueKind`: a control character, which no text has.
@@ -45,7 +46,8 @@ pub fn write(text: &str) -> Result<&str, String> {
     Ok(text)
 }
 
-/// Reads an identifier: full-width forms become half width, small ASCII letters capitals, blanks are dropped.
+/// Reads an identifier: full-width forms become half width, small ASCII letters capitals, blanks
+/// are dropped.
 ///
 /// # Errors
 /// `ValueEmpty`: nothing but blanks; `ValueKind`: a control character.

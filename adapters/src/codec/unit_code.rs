@@ -1,4 +1,5 @@
-//! Unit codes in text: blanks and full-width forms are a matter of writing, the code itself is `proto::UnitCode`.
+//! Unit codes in text: blanks and full-width forms are a matter of writing, the code itself is
+//! `proto::UnitCode`.
 
 #![cfg_attr(
     not(test),
@@ -21,8 +22,8 @@ pub enum Spacing {
     Groups,
 }
 
-/// Reads a unit code: blanks anywhere (space, tab, U+3000) are dropped, full-width forms folded; small letters are not
-/// raised, for no registry writes them.
+/// Reads a unit code: blanks anywhere (space, tab, U+3000) are dropped, full-width forms folded;
+/// small letters are not raised, for no registry writes them.
 ///
 /// # Errors
 /// `UnitCodeInvalid`.
