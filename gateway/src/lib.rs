@@ -1,5 +1,6 @@
 //! The gateway between banks' core systems and land registries: ports, identity, routing, ledger, registry client.
 
+pub mod admin_port;
 pub mod assembly;
 pub mod bank_port;
 pub mod exchange;

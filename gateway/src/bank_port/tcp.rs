@@ -38,12 +38,10 @@ pub(super) async fn serve<D: Desk>(
         return port.metrics.turned_away(Protocol::Tcp, TurnedAway::WrongPort);
     };
     let mut line = Line { stream, came: BytesMut::new() };
-    let end = converse(&port, &mut line, &bank, prefix).await;
-    if let Err(error) = end {
-        tracing::debug!(institution = bank.id(), %error, "a connection broke");
-        return;
+    match converse(&port, &mut line, &bank, prefix).await {
+        Ok(left) => line.hang_up(left, &port.limits).await,
+        Err(error) => tracing::debug!(institution = bank.id(), %error, "a connection broke"),
     }
-    line.hang_up(&port.limits).await;
 }
 
 /// Hears and answers messages until the bank hangs up, one cannot be read, or the port is told to stop.
@@ -55,15 +53,15 @@ async fn converse<D: Desk>(
     line: &mut Line,
     bank: &VerifiedBank,
     prefix: Prefix,
-) -> io::Result<()> {
+) -> io::Result<Left> {
     loop {
         let begun = tokio::select! {
             biased;
             begun = line.begin(port.limits.idle_max) => begun?,
-            () = port.stopping.cancelled() => return Ok(()),
+            () = port.stopping.cancelled() => return Ok(Left::Nothing),
         };
         if !begun {
-            return Ok(());
+            return Ok(Left::Nothing);
         }
         let (answer, more) = match line.message(prefix, &port.limits).await? {
             // Nothing that TCP carries says which trace it belongs to.
@@ -85,13 +83,22 @@ async fn converse<D: Desk>(
                     institution = bank.id(),
                     "a connection was closed: no answer could be written"
                 );
-                return Ok(());
+                return Ok(Left::Nothing);
             }
         }
         if !more {
-            return Ok(());
+            return Ok(Left::Unread);
         }
     }
+}
+
+/// What a conversation leaves behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Left {
+    /// Nothing the bank has sent, as far as is known.
+    Nothing,
+    /// The rest of a message that was not read to its end.
+    Unread,
 }
 
 /// A connection and what has come on it that is not read yet.
@@ -179,18 +186,19 @@ impl Line {
             .map_err(|late| io::Error::new(io::ErrorKind::TimedOut, late))?
     }
 
-    /// Says goodbye, then reads on for a while without keeping anything: closing on what is still being sent would take
-    /// the last answer with it.
-    async fn hang_up(mut self, limits: &Limits) {
-        let mut left = limits.body_bytes_max.saturating_mul(4);
+    /// Says goodbye. Where something is left unread it is read on for a while, keeping nothing: closing on what is still
+    /// being sent would take the last answer with it.
+    async fn hang_up(mut self, left: Left, limits: &Limits) {
+        let mut bytes_left =
+            if left == Left::Unread { limits.body_bytes_max.saturating_mul(4) } else { 0 };
         let parting = async {
             self.stream.shutdown().await?;
-            while left > 0 {
+            while bytes_left > 0 {
                 self.came.clear();
                 self.came.reserve(MESSAGE_BYTES_USUAL);
                 match self.stream.read_buf(&mut self.came).await? {
                     0 => break,
-                    bytes => left = left.saturating_sub(bytes),
+                    bytes => bytes_left = bytes_left.saturating_sub(bytes),
                 }
             }
             Ok::<_, io::Error>(())

@@ -1,0 +1,523 @@
+//! The bank ports over real sockets and real mutual TLS: who is let in, what is refused before anything is read, and
+//! that nothing in flight is lost. A double stands behind the ports, so that a test can hold an exchange.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+use std::{
+    collections::HashMap,
+    io,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use adapters::wire::{Charset, HttpRoute, Media, Prefix, Wire};
+use bytes::Bytes;
+use gateway::{
+    bank_port::{BankPort, Desk},
+    exchange::{Answer, AnswerKind, TransportFault},
+    identity::{Identities, VerifiedBank},
+    limits::Limits,
+    settings::{Institution, InstitutionKind, InstitutionMode},
+    telemetry::Metrics,
+    tls::{self, Protocol},
+};
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    SanType,
+};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName},
+};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::{Notify, Semaphore},
+    time::timeout,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+/// How long anything may take before a test counts as hanging.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Answers `answer to MESSAGE`; a message that says `hold` only once a test allows it.
+struct Double {
+    wires: HashMap<&'static str, Wire>,
+    begun: Notify,
+    allowed: Semaphore,
+    finished: AtomicUsize,
+}
+
+impl Double {
+    fn framed(&self, bank: &VerifiedBank, text: &str) -> Vec<u8> {
+        let prefix = self.wires.get(bank.id()).and_then(|wire| wire.prefix);
+        prefix.map_or_else(
+            || text.as_bytes().to_vec(),
+            |prefix| prefix.put_on(text.as_bytes()).unwrap(),
+        )
+    }
+}
+
+impl Desk for Double {
+    fn wire(&self, bank: &VerifiedBank) -> Option<&Wire> {
+        self.wires.get(bank.id())
+    }
+
+    async fn exchange(
+        self: Arc<Self>,
+        bank: VerifiedBank,
+        message: Bytes,
+        parent: opentelemetry::Context,
+    ) -> Answer {
+        use opentelemetry::trace::TraceContextExt;
+        let message = String::from_utf8(message.to_vec()).unwrap();
+        assert!(!message.contains("break"), "told to break");
+        self.begun.notify_one();
+        if message.contains("hold") {
+            self.allowed.acquire().await.unwrap().forget();
+        }
+        self.finished.fetch_add(1, Ordering::SeqCst);
+        let trace = parent.span().span_context().trace_id();
+        Answer {
+            bytes: self.framed(&bank, &format!("answer to {message} in {trace}")),
+            kind: AnswerKind::Outcome,
+        }
+    }
+
+    fn refuse(&self, bank: &VerifiedBank, fault: TransportFault) -> Answer {
+        Answer { bytes: self.framed(bank, &format!("{fault:?}")), kind: AnswerKind::Refusal }
+    }
+}
+
+/// A gateway's ports on this machine, and the authority for certificates that they trust.
+struct House {
+    folder: TempDir,
+    authority: Issuer<'static, KeyPair>,
+    authority_der: CertificateDer<'static>,
+    desk: Arc<Double>,
+    port: Arc<BankPort<Double>>,
+    metrics: Metrics,
+    https: SocketAddr,
+    tcp: SocketAddr,
+}
+
+impl House {
+    async fn open(limits: Limits) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, "Authority");
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        let (pem, authority_der) = (certificate.pem(), certificate.der().clone());
+        let authority = Issuer::new(params, key);
+        let (own, own_key) = leaf(&authority, "localhost", ExtendedKeyUsagePurpose::ServerAuth);
+        let file = |name: &str, text: String| -> PathBuf {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let (ca, own) = (file("ca.pem", pem), file("own.pem", own.pem()));
+        let key = file("own.key", own_key.serialize_pem());
+
+        let institution = |id: &str| {
+            Arc::new(Institution {
+                id: id.to_owned(),
+                name: id.to_owned(),
+                kind: InstitutionKind::Bank,
+                contract: id.to_owned(),
+                mode: InstitutionMode::Production,
+                certificate_issuer: "CN=Authority".to_owned(),
+                certificate_san: format!("{id}.example"),
+                codes: Vec::new(),
+            })
+        };
+        let wire = |prefix, http| Wire {
+            media: Media::Json,
+            charset: Charset::named("UTF-8").unwrap(),
+            prefix,
+            http,
+            declaration: None,
+        };
+        let route = HttpRoute {
+            path: "/file".to_owned(),
+            content_type: "application/json;charset=UTF-8".to_owned(),
+        };
+        let desk = Arc::new(Double {
+            wires: HashMap::from([
+                ("web", wire(None, Some(route))),
+                ("line", wire(Prefix::new(4, false), None)),
+            ]),
+            begun: Notify::new(),
+            allowed: Semaphore::new(0),
+            finished: AtomicUsize::new(0),
+        });
+        let identities = Identities::new(&[institution("web"), institution("line")]);
+        let metrics = Metrics::new().unwrap();
+        let port = BankPort::new(Arc::clone(&desk), identities, limits, metrics.clone());
+        let mut addresses = Vec::new();
+        for protocol in [Protocol::Https, Protocol::Tcp] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            addresses.push(listener.local_addr().unwrap());
+            let tls = tls::server_config(&own, &key, &ca, protocol).unwrap();
+            tokio::spawn(Arc::clone(&port).serve(listener, tls, protocol));
+        }
+        let (https, tcp) = (addresses[0], addresses[1]);
+        Self { folder, authority, authority_der, desk, port, metrics, https, tcp }
+    }
+
+    /// Connects with a certificate for `name`, or with none.
+    async fn connect(
+        &self,
+        to: SocketAddr,
+        name: Option<&str>,
+        alpn: &[&str],
+    ) -> io::Result<TlsStream<TcpStream>> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.authority_der.clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots);
+        let mut config = match name {
+            Some(name) => {
+                let (certificate, key) =
+                    leaf(&self.authority, name, ExtendedKeyUsagePurpose::ClientAuth);
+                let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+                builder.with_client_auth_cert(vec![certificate.der().clone()], key).unwrap()
+            }
+            None => builder.with_no_client_auth(),
+        };
+        config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let tcp = TcpStream::connect(to).await?;
+        let name = ServerName::try_from("localhost").unwrap();
+        within(TlsConnector::from(Arc::new(config)).connect(name, tcp)).await
+    }
+
+    /// A connection of the bank that speaks HTTPS.
+    async fn web(&self) -> TlsStream<TcpStream> {
+        self.connect(self.https, Some("web.example"), &["http/1.1"]).await.unwrap()
+    }
+
+    /// A connection of the bank that speaks length-prefixed TCP.
+    async fn line(&self) -> TlsStream<TcpStream> {
+        self.connect(self.tcp, Some("line.example"), &[]).await.unwrap()
+    }
+}
+
+fn leaf(
+    authority: &Issuer<'_, KeyPair>,
+    name: &str,
+    usage: ExtendedKeyUsagePurpose,
+) -> (rcgen::Certificate, KeyPair) {
+    let mut params = CertificateParams::default();
+    params.subject_alt_names = vec![SanType::DnsName(name.try_into().unwrap())];
+    params.extended_key_usages = vec![usage];
+    let key = KeyPair::generate().unwrap();
+    (params.signed_by(&key, authority).unwrap(), key)
+}
+
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, future).await.expect("took too long")
+}
+
+/// Reads until the far side closes; whether it says goodbye means nothing here.
+async fn to_end(stream: &mut TlsStream<TcpStream>) -> String {
+    let mut bytes = Vec::new();
+    let _end = within(stream.read_to_end(&mut bytes)).await;
+    String::from_utf8(bytes).unwrap()
+}
+
+/// Sends one HTTP/1.1 request as it stands and reads all that comes.
+async fn said(stream: &mut TlsStream<TcpStream>, request: &str) -> String {
+    stream.write_all(request.as_bytes()).await.unwrap();
+    to_end(stream).await
+}
+
+fn post(path: &str, more: &str, body: &str) -> String {
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{more}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+fn assert_problem(response: &str, status: u16, code: &str) {
+    assert!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{response}");
+    assert!(response.contains("content-type: application/problem+json\r\n"), "{response}");
+    let body = response.split_once("\r\n\r\n").unwrap().1;
+    let problem: serde_json::Value = serde_json::from_str(body).unwrap();
+    assert_eq!(
+        (&problem["status"], &problem["code"]),
+        (&status.into(), &code.into()),
+        "{response}"
+    );
+    assert_eq!(problem["sent"], if code == "ANSWER_LOST" { "UNKNOWN" } else { "NO" });
+}
+
+async fn frame(stream: &mut TlsStream<TcpStream>) -> String {
+    let mut head = [0; 4];
+    within(stream.read_exact(&mut head)).await.unwrap();
+    let length: usize = std::str::from_utf8(&head).unwrap().parse().unwrap();
+    let mut body = vec![0; length];
+    within(stream.read_exact(&mut body)).await.unwrap();
+    String::from_utf8(body).unwrap()
+}
+
+const NO_TRACE: &str = "00000000000000000000000000000000";
+
+#[tokio::test]
+async fn without_a_client_certificate_the_handshake_fails() {
+    let house = House::open(Limits::default()).await;
+    for address in [house.https, house.tcp] {
+        // In TLS 1.3 the client believes the handshake done before the server has looked: reading tells it.
+        let refused = match house.connect(address, None, &[]).await {
+            Ok(mut stream) => within(stream.read_u8()).await.unwrap_err(),
+            Err(error) => error,
+        };
+        assert!(refused.to_string().contains("CertificateRequired"), "{refused}");
+    }
+    let text = String::from_utf8(house.metrics.text().unwrap()).unwrap();
+    assert!(text.contains(r#"turned_away_total{port="https",why="handshake_failed"} 1"#), "{text}");
+}
+
+#[tokio::test]
+async fn a_certificate_nobody_registered_is_told_so_over_https_and_closed_on_over_tcp() {
+    let house = House::open(Limits::default()).await;
+    let mut stream = house.connect(house.https, Some("stranger.example"), &[]).await.unwrap();
+    assert_problem(&said(&mut stream, &post("/file", "", "x")).await, 403, "IDENTITY_UNKNOWN");
+    let mut stream = house.connect(house.tcp, Some("stranger.example"), &[]).await.unwrap();
+    assert_eq!(to_end(&mut stream).await, "");
+    assert_eq!(house.desk.finished.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_message_is_answered_over_http1_on_a_connection_that_stands() {
+    let house = House::open(Limits::default()).await;
+    let mut stream = house.web().await;
+    let first = "POST /file?x=1 HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+        traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\nContent-Length: 3\r\n\r\none";
+    stream.write_all(first.as_bytes()).await.unwrap();
+    let response = said(&mut stream, &post("/file", "", "two")).await;
+    assert!(response.contains("content-type: application/json;charset=UTF-8\r\n"), "{response}");
+    assert!(response.contains("answer to one in 0af7651916cd43dd8448eb211c80319c"), "{response}");
+    assert!(response.ends_with(&format!("answer to two in {NO_TRACE}")), "{response}");
+}
+
+#[tokio::test]
+async fn messages_are_answered_side_by_side_over_http2() {
+    let house = House::open(Limits::default()).await;
+    let stream =
+        house.connect(house.https, Some("web.example"), &["h2", "http/1.1"]).await.unwrap();
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let io = TokioIo::new(stream);
+    let (sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    let driver = tokio::spawn(connection);
+    let send = |path: &str, body: &'static str| {
+        let request = http::Request::post(format!("https://localhost{path}"))
+            .body(Full::new(Bytes::from_static(body.as_bytes())))
+            .unwrap();
+        let mut sender = sender.clone();
+        async move {
+            let response = within(sender.send_request(request)).await.unwrap();
+            let status = response.status().as_u16();
+            let body = within(response.into_body().collect()).await.unwrap().to_bytes();
+            (status, String::from_utf8(body.to_vec()).unwrap())
+        }
+    };
+    let held = tokio::spawn(send("/file", "hold"));
+    within(house.desk.begun.notified()).await;
+    assert_eq!(send("/file", "free").await, (200, format!("answer to free in {NO_TRACE}")));
+    assert_eq!(send("/other", "lost").await.0, 404);
+    house.desk.allowed.add_permits(1);
+    assert_eq!(held.await.unwrap().0, 200);
+    drop(sender);
+    within(driver).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_request_is_told_as_a_problem() {
+    let house = House::open(Limits { body_bytes_max: 8, ..Limits::default() }).await;
+    let get = "GET /file HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let chunked = "POST /file HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n\
+        5\r\naaaaa\r\n5\r\nbbbbb\r\n0\r\n\r\n";
+    for (request, status, code) in [
+        (post("/other", "", "x"), 404, "PATH_UNKNOWN"),
+        (get.to_owned(), 405, "METHOD_NOT_ALLOWED"),
+        (post("/file", "Content-Type: text/plain\r\n", "x"), 415, "MEDIA_TYPE_UNSUPPORTED"),
+        (post("/file", "Content-Encoding: gzip\r\n", "x"), 415, "MEDIA_TYPE_UNSUPPORTED"),
+        (post("/file", "", "123456789"), 413, "MESSAGE_TOO_LARGE"),
+        (chunked.to_owned(), 413, "MESSAGE_TOO_LARGE"),
+    ] {
+        assert_problem(&said(&mut house.web().await, &request).await, status, code);
+    }
+    let mut stream = house.connect(house.https, Some("line.example"), &[]).await.unwrap();
+    assert_problem(&said(&mut stream, &post("/file", "", "x")).await, 404, "PORT_UNUSED");
+    assert_eq!(house.desk.finished.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn an_exchange_that_breaks_is_told_as_lost_and_the_port_goes_on() {
+    let house = House::open(Limits::default()).await;
+    assert_problem(
+        &said(&mut house.web().await, &post("/file", "", "break")).await,
+        500,
+        "ANSWER_LOST",
+    );
+    assert!(said(&mut house.web().await, &post("/file", "", "on")).await.contains("answer to on"));
+    let mut stream = house.line().await;
+    stream.write_all(b"0005break").await.unwrap();
+    assert_eq!(to_end(&mut stream).await, "");
+}
+
+#[tokio::test]
+async fn slow_callers_are_not_waited_for() {
+    let short = Duration::from_millis(100);
+    let limits =
+        Limits { header_max: short, body_max: short, handshake_max: short, ..Limits::default() };
+    let house = House::open(limits).await;
+    // Half a head: closed without a word.
+    assert_eq!(said(&mut house.web().await, "POST /file HTTP/1.1\r\nHost: loc").await, "");
+    // Half a body.
+    let half = post("/file", "", "12345").replace("12345", "12");
+    assert_problem(&said(&mut house.web().await, &half).await, 408, "MESSAGE_TOO_SLOW");
+    // Half a prefix, and half a message.
+    for half in ["00", "0005ab"] {
+        let mut stream = house.line().await;
+        stream.write_all(half.as_bytes()).await.unwrap();
+        assert_eq!(to_end(&mut stream).await, "0007TooSlow");
+    }
+    // No handshake at all.
+    let mut silent = TcpStream::connect(house.tcp).await.unwrap();
+    assert_eq!(within(silent.read(&mut [0; 8])).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_connection_on_which_nothing_is_asked_is_closed_but_not_while_an_answer_is_due() {
+    let limits = Limits {
+        idle_max: Duration::from_millis(200),
+        header_max: Duration::from_millis(50),
+        ..Limits::default()
+    };
+    let house = House::open(limits).await;
+    assert_eq!(to_end(&mut house.web().await).await, "");
+    assert_eq!(to_end(&mut house.line().await).await, "");
+    let mut waiting = house.web().await;
+    waiting
+        .write_all(post("/file", "", "hold").replace("Connection: close\r\n", "").as_bytes())
+        .await
+        .unwrap();
+    within(house.desk.begun.notified()).await;
+    // Other connections' whole idle times pass meanwhile.
+    assert_eq!(to_end(&mut house.line().await).await, "");
+    assert_eq!(to_end(&mut house.line().await).await, "");
+    house.desk.allowed.add_permits(1);
+    assert!(to_end(&mut waiting).await.contains("answer to hold"));
+}
+
+#[tokio::test]
+async fn length_prefixed_messages_are_answered_one_by_one() {
+    let house = House::open(Limits { body_bytes_max: 100, ..Limits::default() }).await;
+    let mut stream = house.line().await;
+    stream.write_all(b"0003one0003two").await.unwrap();
+    assert_eq!(frame(&mut stream).await, format!("answer to 0003one in {NO_TRACE}"));
+    assert_eq!(frame(&mut stream).await, format!("answer to 0003two in {NO_TRACE}"));
+    stream.shutdown().await.unwrap();
+    assert_eq!(to_end(&mut stream).await, "");
+}
+
+#[tokio::test]
+async fn a_broken_frame_is_answered_and_then_closed_on() {
+    let house = House::open(Limits { body_bytes_max: 100, ..Limits::default() }).await;
+    for (sent, expected) in [
+        // The exchange is given what there is, and answers in the bank's envelope.
+        ("12x4 one", format!("answer to 12x4 one in {NO_TRACE}")),
+        ("0009short", format!("answer to 0009short in {NO_TRACE}")),
+        ("00", format!("answer to 00 in {NO_TRACE}")),
+        ("0101", "TooLarge { limit: 100 }".to_owned()),
+    ] {
+        let mut stream = house.line().await;
+        stream.write_all(sent.as_bytes()).await.unwrap();
+        stream.shutdown().await.unwrap();
+        assert_eq!(frame(&mut stream).await, expected);
+        assert_eq!(to_end(&mut stream).await, "");
+    }
+    // The answer is heard although far more was sent than is read.
+    let mut stream = house.line().await;
+    stream.write_all(format!("9999{}", "x".repeat(9999)).as_bytes()).await.unwrap();
+    assert_eq!(frame(&mut stream).await, "TooLarge { limit: 100 }");
+    // And a bank whose contract is for HTTPS is not served here.
+    let mut stream = house.connect(house.tcp, Some("web.example"), &[]).await.unwrap();
+    assert_eq!(to_end(&mut stream).await, "");
+}
+
+#[tokio::test]
+async fn only_so_many_connections_stand() {
+    let house = House::open(Limits { connections_max: 1, ..Limits::default() }).await;
+    let mut first = house.line().await;
+    first.write_all(b"0003one").await.unwrap();
+    frame(&mut first).await;
+    assert_eq!(to_end(&mut house.line().await).await, "");
+    let text = String::from_utf8(house.metrics.text().unwrap()).unwrap();
+    assert!(text.contains(r#"turned_away_total{port="tcp",why="full"} 1"#), "{text}");
+    assert!(text.contains(r#"directlink_connections{port="tcp"} 1"#), "{text}");
+}
+
+#[tokio::test]
+async fn a_bank_that_hangs_up_does_not_cut_its_exchange_short() {
+    let house = House::open(Limits::default()).await;
+    let mut stream = house.line().await;
+    stream.write_all(b"0004hold").await.unwrap();
+    within(house.desk.begun.notified()).await;
+    drop(stream);
+    let mut stream = house.web().await;
+    stream.write_all(post("/file", "", "hold").as_bytes()).await.unwrap();
+    within(house.desk.begun.notified()).await;
+    drop(stream);
+    house.desk.allowed.add_permits(2);
+    house.port.stop();
+    assert_eq!(within(house.port.finished()).await, 0);
+    assert_eq!(house.desk.finished.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_stop_finishes_what_is_in_flight_and_lets_nobody_in() {
+    let house = House::open(Limits::default()).await;
+    let (mut web, mut line, mut idle) = (house.web().await, house.line().await, house.web().await);
+    web.write_all(post("/file", "", "hold").replace("Connection: close\r\n", "").as_bytes())
+        .await
+        .unwrap();
+    within(house.desk.begun.notified()).await;
+    line.write_all(b"0004hold").await.unwrap();
+    within(house.desk.begun.notified()).await;
+    house.port.stop();
+    assert_eq!(to_end(&mut idle).await, "");
+    house.desk.allowed.add_permits(2);
+    assert!(to_end(&mut web).await.contains("answer to hold"));
+    assert_eq!(frame(&mut line).await, format!("answer to 0004hold in {NO_TRACE}"));
+    assert_eq!(to_end(&mut line).await, "");
+    assert_eq!(within(house.port.finished()).await, 0);
+    assert!(house.connect(house.tcp, Some("line.example"), &[]).await.is_err());
+    assert!(house.folder.path().exists());
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_ever() {
+    let house =
+        House::open(Limits { shutdown_max: Duration::from_millis(50), ..Limits::default() }).await;
+    let mut line = house.line().await;
+    line.write_all(b"0004hold").await.unwrap();
+    within(house.desk.begun.notified()).await;
+    house.port.stop();
+    assert_eq!(within(house.port.finished()).await, 2, "the connection and its exchange");
+}
