@@ -1,14 +1,55 @@
 //! A compiled contract: the one thing the rest of the system sees of a bank's dialect.
 
-use std::collections::BTreeMap;
+mod compile;
+mod entrance;
+mod file;
 
-use proto::v1::{Envelope, Exchange, OriginalFiling};
+use std::{collections::BTreeMap, sync::Arc};
 
-use crate::fault::Fault;
+use prost::Message as _;
+use prost_reflect::{DynamicMessage, FieldDescriptor, ReflectMessage, Value};
+use proto::{
+    rules::BreachKind,
+    v1::{Envelope, Exchange, Form, OriginalFiling},
+};
+
+use self::entrance::Entrance;
+use crate::{
+    fault::{Fault, FaultCode},
+    fill,
+    template::{Leaf, Template},
+    unify::{
+        Filled, Reader, Record,
+        document::{self, Document},
+    },
+    wire::{Opened, Wire},
+};
 
 /// A contract, checked and compiled. Cheap to share; decoding and encoding take `&self`.
 #[derive(Debug)]
-pub struct Contract {}
+pub struct Contract {
+    bank: String,
+    version: String,
+    in_force: (String, Option<String>),
+    wire: Wire,
+    /// The leaf that the idempotency key is written as, in a template that has nothing else.
+    key: Option<(Template, Leaf)>,
+    retry_may_change: Vec<String>,
+    messages: Vec<Kind>,
+    entrance: Entrance,
+}
+
+/// One kind of message: what is sent about it, each way.
+#[derive(Debug)]
+struct Kind {
+    name: String,
+    subject: Option<String>,
+    request: Option<Arc<Template>>,
+    reply: Option<Arc<Template>>,
+    refusal: Option<Arc<Template>>,
+    notice: Option<Arc<Template>>,
+    ack: Option<Arc<Template>>,
+}
 
 /// Whether a bank is trying things out or doing business.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +93,8 @@ pub enum Reply {
     Refusal,
     /// A notice of an event.
     Notice,
+    /// The bank's answer to a notice (fake banks).
+    Ack,
 }
 
 /// Why a contract was not accepted: one complaint, placed in its file.
@@ -76,13 +119,12 @@ pub struct CannotWrite {
 
 impl Contract {
     /// Compiles a contract from its files (name relative to its folder → text): `contract.toml` and the templates it
-    /// names.
+    /// names. Files it does not name are left alone.
     ///
     /// # Errors
     /// Everything `contract check` refuses, all at once.
     pub fn compile(files: &BTreeMap<String, String>) -> Result<Self, Vec<Complaint>> {
-        let _ = files;
-        Ok(Self {})
+        compile::compile(files)
     }
 
     /// Reads one message as sent, framing included.
@@ -90,38 +132,307 @@ impl Contract {
     /// # Errors
     /// All faults of the message at once.
     pub fn decode(&self, bytes: &[u8], mode: Mode) -> Result<Decoded, Box<Undecoded>> {
-        let _ = (bytes, mode);
-        Err(Box::new(Undecoded { faults: Vec::new(), message: None, exchange: Exchange::default() }))
+        let opened = self.wire.open(bytes).map_err(|fault| undecoded(fault.code, "", fault.at))?;
+        let tree = document::parse(self.wire.media, &opened.text)
+            .map_err(|fault| undecoded(fault.code, &fault.place, opened.sent_offset(fault.at)))?;
+        let document = Document::outermost(&tree);
+        let Some((kind, template)) = self.entrance.choose(&document) else {
+            return Err(Box::new(self.unknown(&document, &opened)));
+        };
+        let name = self.messages.get(kind).map_or("", |kind| kind.name.as_str());
+        if let Ok(reader) = Reader::read(template, mode, &document, None) {
+            let dropped = reader.dropped;
+            if let Some(envelope) = self.finish(template, reader.filled) {
+                return Ok(Decoded { message: name.to_owned(), envelope, dropped });
+            }
+        }
+        Err(Box::new(self.explain(name, template, mode, &document, &opened)))
     }
 
     /// Writes one message, framing included. `message` names the message answered; `None` where its kind was not
     /// recognised (then the contract's first refusal file is used).
     ///
     /// # Errors
-    /// A set field that nothing writes, or a value that a codec or the charset cannot hold.
+    /// A set field that nothing writes (in a request), a mandatory one that is unset, or a value that a codec or the
+    /// charset cannot hold.
     pub fn encode(
         &self,
         message: Option<&str>,
         reply: Reply,
         envelope: &Envelope,
     ) -> Result<Vec<u8>, CannotWrite> {
-        let _ = (message, reply, envelope);
-        Ok(Vec::new())
+        let Some(template) = self.template(message, reply) else {
+            let reason = format!(
+                "the contract has no {reply:?} for {}",
+                message.unwrap_or("unknown messages")
+            );
+            return Err(CannotWrite { field: String::new(), reason });
+        };
+        let envelope = dynamic(envelope)?;
+        let document = match reply {
+            Reply::Request | Reply::Ack => fill::write_request(template, &envelope)?,
+            Reply::Outcome | Reply::Refusal | Reply::Notice => fill::write(template, &envelope)?,
+        };
+        let text = match &self.wire.declaration {
+            Some(declaration) => format!("{declaration}{document}"),
+            None => document,
+        };
+        let cannot = |reason: String| CannotWrite { field: String::new(), reason };
+        self.wire.close(&text).map_err(|error| cannot(error.to_string()))
     }
 
-    /// Where canonical fields stand in a message that decodes: place and byte offset of each, as faults give them.
-    /// A field that stands nowhere is told at what should hold it.
+    /// Where canonical fields stand in a message: place and byte offset of each, as faults give them. A field that stands
+    /// nowhere is told at what should hold it; `("", 0)` where not even that is known.
     pub fn locate(&self, bytes: &[u8], mode: Mode, fields: &[String]) -> Vec<(String, usize)> {
-        let _ = (bytes, mode);
-        fields.iter().map(|_| (String::new(), 0)).collect()
+        let nowhere = || vec![(String::new(), 0); fields.len()];
+        let Ok(opened) = self.wire.open(bytes) else { return nowhere() };
+        let Ok(tree) = document::parse(self.wire.media, &opened.text) else { return nowhere() };
+        let document = Document::outermost(&tree);
+        let Some((_, template)) = self.entrance.choose(&document) else { return nowhere() };
+        let Some((_, record)) = recorded(template, mode, &document) else { return nowhere() };
+        let place = |field: &String| {
+            record
+                .find(field)
+                .map(|stands| (stands.place.clone(), opened.sent_offset(stands.offset)))
+        };
+        fields.iter().map(|field| place(field).unwrap_or_default()).collect()
     }
 
     /// The idempotency key an earlier filing was sent under.
     ///
     /// # Errors
-    /// A fault if no key can be built from what is given.
+    /// KEY_INVALID if no key can be built from what is given; its place is empty.
     pub fn key_of(&self, original: &OriginalFiling) -> Result<String, Fault> {
-        let _ = original;
-        Ok(String::new())
+        let OriginalFiling { serial, date, system_id } = original.clone();
+        let exchange = Exchange { serial, date, system_id, ..Exchange::default() };
+        let envelope = Envelope { exchange: Some(exchange), ..Envelope::default() };
+        let key = dynamic(&envelope).and_then(|envelope| self.key(&envelope));
+        key.map_err(|error| fault(FaultCode::KeyInvalid, "", 0, Some(error.field)))
+    }
+
+    /// How messages travel.
+    pub fn wire(&self) -> &Wire {
+        &self.wire
+    }
+
+    /// The bank's name, as the contract gives it.
+    pub fn bank(&self) -> &str {
+        &self.bank
+    }
+
+    /// The contract's version.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// First day in force and, where it has ended or will, the last; `YYYY-MM-DD`, Asia/Shanghai.
+    pub fn in_force(&self) -> (&str, Option<&str>) {
+        (&self.in_force.0, self.in_force.1.as_deref())
+    }
+
+    /// Fields (`exchange.time`) in which a retry may differ from the first message.
+    pub fn retry_may_change(&self) -> &[String] {
+        &self.retry_may_change
+    }
+
+    /// Names of the messages, each with what it is about (`application.mortgage_registration`), if anything.
+    pub fn messages(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        self.messages.iter().map(|kind| (kind.name.as_str(), kind.subject.as_deref()))
+    }
+
+    /// Whether the contract has a file for this message and direction.
+    pub fn can_write(&self, message: Option<&str>, reply: Reply) -> bool {
+        self.template(message, reply).is_some()
+    }
+
+    fn template(&self, message: Option<&str>, reply: Reply) -> Option<&Template> {
+        let mut kinds =
+            self.messages.iter().filter(|kind| message.is_none_or(|name| kind.name == name));
+        kinds.find_map(|kind| kind.template(reply))
+    }
+
+    /// What the fast pass read, as the model has it; `None` if a rule is broken or no key can be built.
+    fn finish(&self, template: &Template, filled: Filled) -> Option<Envelope> {
+        let mut envelope = template.homes.assemble(filled);
+        self.add_key(&mut envelope).ok()?;
+        if !proto::rules::check(&envelope).is_empty() {
+            return None;
+        }
+        envelope.transcode_to::<Envelope>().ok()
+    }
+
+    fn key(&self, envelope: &DynamicMessage) -> Result<String, CannotWrite> {
+        match &self.key {
+            Some((template, leaf)) => fill::write_leaf(template, leaf, envelope),
+            None => Err(CannotWrite {
+                field: String::new(),
+                reason: "the contract builds no key".to_owned(),
+            }),
+        }
+    }
+
+    fn add_key(&self, envelope: &mut DynamicMessage) -> Result<(), CannotWrite> {
+        let Some(field) = envelope.descriptor().get_field_by_name("application") else {
+            return Ok(());
+        };
+        if !envelope.has_field(&field) {
+            return Ok(());
+        }
+        let key = self.key(envelope)?;
+        if let Some(application) = envelope.get_field_mut(&field).as_message_mut() {
+            application.set_field_by_name("idempotency_key", Value::String(key));
+        }
+        Ok(())
+    }
+
+    /// The second, recording pass.
+    fn explain(
+        &self,
+        name: &str,
+        template: &Template,
+        mode: Mode,
+        document: &Document<'_>,
+        opened: &Opened<'_>,
+    ) -> Undecoded {
+        let Some((filled, mut record)) = recorded(template, mode, document) else {
+            return *undecoded(FaultCode::MessageUnknown, "", opened.sent_offset(0));
+        };
+        let exchange = exchange_of(&filled);
+        let mut envelope = template.homes.assemble(filled);
+        self.explain_key(&mut envelope, &mut record);
+        for breach in proto::rules::check(&envelope) {
+            let told = template.homes.told(&breach.path);
+            if record.is_spoken_for(&told) {
+                continue;
+            }
+            let field = field_at(&envelope, &breach.path);
+            let code = field.map_or(FaultCode::FieldRequired, |field| code_of(breach.kind, &field));
+            record.tell(code, told);
+        }
+        let mut faults = record.faults;
+        for fault in &mut faults {
+            fault.offset = opened.sent_offset(fault.offset);
+        }
+        faults.sort_by_key(|fault| fault.offset);
+        if faults.is_empty() {
+            // The passes disagree, which is a mistake of ours: refused, as nothing was understood.
+            faults.push(fault(FaultCode::MessageUnknown, "", opened.sent_offset(0), None));
+        }
+        Undecoded { faults, message: Some(name.to_owned()), exchange }
+    }
+
+    fn explain_key(&self, envelope: &mut DynamicMessage, record: &mut Record) {
+        let first = self.key.as_ref().and_then(|(_, leaf)| leaf.holes().next());
+        let first = first.map(|hole| hole.path.text.clone()).unwrap_or_default();
+        match self.add_key(envelope) {
+            Err(error) => {
+                let field = if error.field.is_empty() { first } else { error.field };
+                if !record.is_spoken_for(&field) {
+                    record.tell(FaultCode::KeyInvalid, field);
+                }
+                record.tainted.push(KEY.to_owned());
+            }
+            Ok(()) => {
+                let broken =
+                    proto::rules::check(envelope).iter().any(|breach| breach.path.ends_with(KEY));
+                if broken {
+                    record.tell(FaultCode::KeyInvalid, first);
+                    record.tainted.push(KEY.to_owned());
+                }
+            }
+        }
+    }
+
+    /// A message of no known kind. What it says of its exchange is read as any message of the contract would say it.
+    fn unknown(&self, document: &Document<'_>, opened: &Opened<'_>) -> Undecoded {
+        let (place, offset, said) = self.entrance.stranger(document);
+        let mut exchange = Exchange::default();
+        if let Some(template) = self.entrance.first()
+            && let Some((filled, _)) = recorded(template, Mode::Production, document)
+        {
+            exchange = exchange_of(&filled);
+        }
+        if let Some(code) = said {
+            exchange.transaction_code = code;
+        }
+        let fault = fault(FaultCode::MessageUnknown, &place, opened.sent_offset(offset), None);
+        Undecoded { faults: vec![fault], message: None, exchange }
+    }
+}
+
+/// What a rule calls the key, as contracts would write it.
+const KEY: &str = "idempotency_key";
+
+impl Kind {
+    fn template(&self, reply: Reply) -> Option<&Template> {
+        let template = match reply {
+            Reply::Request => &self.request,
+            Reply::Outcome => &self.reply,
+            Reply::Refusal => &self.refusal,
+            Reply::Notice => &self.notice,
+            Reply::Ack => &self.ack,
+        };
+        template.as_deref()
+    }
+}
+
+fn recorded(template: &Template, mode: Mode, document: &Document<'_>) -> Option<(Filled, Record)> {
+    let reader = Reader::read(template, mode, document, Some(Record::default)).ok()?;
+    Some((reader.filled, reader.record?))
+}
+
+fn exchange_of(filled: &Filled) -> Exchange {
+    let exchange = filled.first().and_then(Option::as_ref);
+    exchange.and_then(|exchange| exchange.transcode_to().ok()).unwrap_or_default()
+}
+
+fn dynamic(envelope: &Envelope) -> Result<DynamicMessage, CannotWrite> {
+    let cannot = |reason: String| CannotWrite { field: String::new(), reason };
+    let message = proto::descriptors::message("Envelope")
+        .ok_or_else(|| cannot("the canonical model has no Envelope".to_owned()))?;
+    DynamicMessage::decode(message, envelope.encode_to_vec().as_slice())
+        .map_err(|error| cannot(error.to_string()))
+}
+
+fn undecoded(code: FaultCode, place: &str, offset: usize) -> Box<Undecoded> {
+    let faults = vec![fault(code, place, offset, None)];
+    Box::new(Undecoded { faults, message: None, exchange: Exchange::default() })
+}
+
+fn fault(code: FaultCode, place: &str, offset: usize, field: Option<String>) -> Fault {
+    Fault { code, place: place.to_owned(), offset, field, found: None, expected: None }
+}
+
+/// The field at the end of a path from the envelope (`application.mortgage_registration.mortgagors[0].name`).
+fn field_at(envelope: &DynamicMessage, path: &str) -> Option<FieldDescriptor> {
+    let mut message = Some(envelope.descriptor());
+    let mut found = None;
+    for word in path.split('.') {
+        let name = word.split('[').next().unwrap_or(word);
+        let field = message?.get_field_by_name(name)?;
+        message = field.kind().as_message().cloned();
+        found = Some(field);
+    }
+    found
+}
+
+/// What a broken rule is called towards a bank.
+fn code_of(kind: BreachKind, field: &FieldDescriptor) -> FaultCode {
+    match kind {
+        BreachKind::Required => FaultCode::FieldRequired,
+        BreachKind::Forbidden => FaultCode::FieldForbidden,
+        BreachKind::Order => FaultCode::OrderInvalid,
+        BreachKind::CheckDigit => FaultCode::CheckDigit,
+        BreachKind::TooLong => FaultCode::ValueTooLong,
+        BreachKind::NotPositive if field.name().ends_with("_fen") => FaultCode::AmountInvalid,
+        BreachKind::NotPositive => FaultCode::NumberInvalid,
+        BreachKind::Form => match proto::rules::rule_of(field).form() {
+            Form::Date => FaultCode::DateInvalid,
+            Form::Clock => FaultCode::TimeInvalid,
+            Form::UnitCode => FaultCode::UnitCodeInvalid,
+            Form::Key => FaultCode::KeyInvalid,
+            Form::IdentityNumber => FaultCode::CheckDigit,
+            Form::Unspecified | Form::Division => FaultCode::NumberInvalid,
+        },
     }
 }

@@ -3,11 +3,21 @@
 //! Bytes in, bytes out. Nothing here knows a clock, a socket, a file after loading, or the name of any bank or
 //! registry. The language is described in docs/contract-language.md.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::string_slice, clippy::arithmetic_side_effects)
+)]
+
+mod checker;
 pub mod codec;
 pub mod contract;
 pub mod fault;
+mod fill;
+mod path;
+mod template;
 pub mod tree;
+mod unify;
 pub mod wire;
 
-pub use contract::{Contract, Decoded, Mode, Reply, Undecoded};
+pub use contract::{CannotWrite, Complaint, Contract, Decoded, Mode, Reply, Undecoded};
 pub use fault::{Fault, FaultCode};

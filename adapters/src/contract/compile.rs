@@ -1,0 +1,225 @@
+//! From a contract's files to a contract. All complaints are gathered; only what a complaint makes impossible is left out.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use proto::Date;
+
+use super::{
+    Complaint, Contract, Kind,
+    entrance::Entrance,
+    file::{File, KeyTable, Message, NAME},
+};
+use crate::{
+    checker,
+    codec::CodeTable,
+    path::{Homes, Scope},
+    template::{self, Leaf, Source, Template},
+    wire::Wire,
+};
+
+pub(super) fn compile(files: &BTreeMap<String, String>) -> Result<Contract, Vec<Complaint>> {
+    let Some(text) = files.get(NAME) else {
+        return Err(vec![complaint(0..0, format!("{NAME} is missing"))]);
+    };
+    let file = File::read(text).map_err(|complaint| vec![complaint])?;
+    let mut complaints = Vec::new();
+    let in_force = in_force(&file, &mut complaints);
+    let tables = or_complain(file.tables(), &mut complaints);
+    let wire = or_complain(file.wire(), &mut complaints);
+    let (Some(tables), Some(wire)) = (tables, wire) else { return Err(complaints) };
+    let mut compiler =
+        Compiler { files, wire: &wire, tables: &tables, compiled: BTreeMap::new(), complaints };
+    let key = file.key.as_ref().and_then(|key| compiler.key(key));
+    let messages: Vec<Kind> = file
+        .messages
+        .iter()
+        .map(|(name, message)| compiler.kind(name, message.get_ref(), message.span()))
+        .collect();
+    let mut complaints = compiler.complaints;
+    let entrance = entrance(&messages, &mut complaints);
+    checker::check_messages(
+        &messages.iter().map(checked).collect::<Vec<_>>(),
+        key.as_ref().map(|(_, leaf)| leaf),
+        &mut complaints,
+    );
+    let retry_may_change = retry_may_change(file.key.as_ref(), &mut complaints);
+    if !complaints.is_empty() {
+        complaints.sort_by(|one, other| {
+            (&one.file, one.span.start).cmp(&(&other.file, other.span.start))
+        });
+        complaints.dedup();
+        return Err(complaints);
+    }
+    Ok(Contract {
+        bank: file.bank,
+        version: file.version,
+        in_force,
+        wire,
+        key,
+        retry_may_change,
+        messages,
+        entrance,
+    })
+}
+
+struct Compiler<'c> {
+    files: &'c BTreeMap<String, String>,
+    wire: &'c Wire,
+    tables: &'c BTreeMap<String, Arc<CodeTable>>,
+    /// One file may serve many messages, with one or more subjects.
+    compiled: BTreeMap<(String, Option<String>), Option<Arc<Template>>>,
+    complaints: Vec<Complaint>,
+}
+
+impl Compiler<'_> {
+    fn kind(&mut self, name: &str, message: &Message, span: std::ops::Range<usize>) -> Kind {
+        let subject = message.subject.as_deref();
+        if message.request.is_some() != message.subject.is_some() {
+            let told =
+                format!("message `{name}`: a request has a `subject`, and a subject a `request`");
+            self.complaints.push(complaint(span.clone(), told));
+        }
+        let mut template = |file: &Option<String>, subject| {
+            file.as_deref().and_then(|file| self.template(file, subject, span.clone()))
+        };
+        Kind {
+            name: name.to_owned(),
+            subject: message.subject.clone(),
+            request: template(&message.request, subject),
+            reply: template(&message.reply, subject),
+            refusal: template(&message.refusal, subject),
+            notice: template(&message.notice, None),
+            ack: template(&message.ack, None),
+        }
+    }
+
+    fn template(
+        &mut self,
+        file: &str,
+        subject: Option<&str>,
+        span: std::ops::Range<usize>,
+    ) -> Option<Arc<Template>> {
+        let known = (file.to_owned(), subject.map(str::to_owned));
+        if let Some(template) = self.compiled.get(&known) {
+            return template.clone();
+        }
+        let template = self.compile(file, subject, span).map(Arc::new);
+        self.compiled.insert(known, template.clone());
+        template
+    }
+
+    fn compile(
+        &mut self,
+        file: &str,
+        subject: Option<&str>,
+        span: std::ops::Range<usize>,
+    ) -> Option<Template> {
+        let Some(text) = self.files.get(file) else {
+            self.complaints.push(complaint(span, format!("the file `{file}` is not there")));
+            return None;
+        };
+        let media = self.wire.media;
+        match template::compile(Source { file, text, media, subject, tables: self.tables }) {
+            Ok(template) => Some(template),
+            Err(told) => {
+                self.complaints.extend(told);
+                None
+            }
+        }
+    }
+
+    fn key(&mut self, key: &KeyTable) -> Option<(Template, Leaf)> {
+        let span = key.build.span();
+        let told = |at: std::ops::Range<usize>, message: String| complaint(at, message);
+        let homes = match Homes::new(None) {
+            Ok(homes) => homes,
+            Err(message) => {
+                self.complaints.push(told(span, message));
+                return None;
+            }
+        };
+        let words = template::Words { homes: &homes, scope: &Scope::Root, tables: self.tables };
+        // The span begins at the opening quote.
+        match template::parse_leaf(key.build.get_ref(), false, span.start.saturating_add(1), words)
+        {
+            Ok(leaf) => Some((Template::of_key(NAME, homes), leaf)),
+            Err((at, message)) => {
+                self.complaints.push(told(at, message));
+                None
+            }
+        }
+    }
+}
+
+fn checked(kind: &Kind) -> checker::Message<'_> {
+    checker::Message {
+        subject: kind.subject.as_deref(),
+        reads: [&kind.request, &kind.ack]
+            .into_iter()
+            .flatten()
+            .map(|template| &**template)
+            .collect(),
+        writes: [&kind.reply, &kind.refusal, &kind.notice]
+            .into_iter()
+            .flatten()
+            .map(|template| &**template)
+            .collect(),
+    }
+}
+
+fn entrance(messages: &[Kind], complaints: &mut Vec<Complaint>) -> Entrance {
+    let coming = messages.iter().enumerate().flat_map(|(number, kind)| {
+        [&kind.request, &kind.ack]
+            .into_iter()
+            .flatten()
+            .map(move |template| (number, Arc::clone(template)))
+    });
+    let (entrance, confused) = Entrance::new(coming.collect());
+    for (one, other) in confused {
+        let (Some(one), Some(other)) = (messages.get(one), messages.get(other)) else { continue };
+        let Some(template) = other.request.as_ref().or(other.ack.as_ref()) else { continue };
+        let told = format!(
+            "an input could be message `{}` or message `{}`: let a literal differ",
+            one.name, other.name
+        );
+        complaints.push(Complaint {
+            file: template.file.clone(),
+            span: template.root.span.clone(),
+            message: told,
+        });
+    }
+    entrance
+}
+
+fn in_force(file: &File, complaints: &mut Vec<Complaint>) -> (String, Option<String>) {
+    let days = file.in_force.get_ref();
+    let told = "in_force is [FROM] or [FROM, TO], days as YYYY-MM-DD";
+    let are_days = days.iter().all(|day| Date::parse(day).is_ok());
+    match days.as_slice() {
+        [from] if are_days => (from.clone(), None),
+        [from, to] if are_days && from <= to => (from.clone(), Some(to.clone())),
+        _ => {
+            complaints.push(complaint(file.in_force.span(), told.to_owned()));
+            (String::new(), None)
+        }
+    }
+}
+
+fn retry_may_change(key: Option<&KeyTable>, complaints: &mut Vec<Complaint>) -> Vec<String> {
+    let Some(key) = key else { return Vec::new() };
+    let Ok(homes) = Homes::new(None) else { return Vec::new() };
+    for path in &key.retry_may_change {
+        if let Err(told) = homes.resolve(path.get_ref(), &Scope::Root) {
+            complaints.push(complaint(path.span(), told));
+        }
+    }
+    key.retry_may_change.iter().map(|path| path.get_ref().clone()).collect()
+}
+
+fn or_complain<T>(result: Result<T, Vec<Complaint>>, complaints: &mut Vec<Complaint>) -> Option<T> {
+    result.map_err(|told| complaints.extend(told)).ok()
+}
+
+fn complaint(span: std::ops::Range<usize>, message: String) -> Complaint {
+    Complaint { file: NAME.to_owned(), span, message }
+}

@@ -1,0 +1,153 @@
+//! Which of a contract's messages a document is: by its root, then by the literals in which the messages differ, worked out
+//! when the contract was compiled.
+
+use std::sync::Arc;
+
+use crate::{
+    template::{
+        Form, Template,
+        rivals::{Alike, Mark, Step, follow, shared, tell_apart, text_of},
+    },
+    tree::Kind,
+    unify::document::{Document, Spot, Where},
+};
+
+/// The messages that can come in.
+#[derive(Debug, Default)]
+pub(super) struct Entrance {
+    groups: Vec<Group>,
+}
+
+/// Messages with the same root.
+#[derive(Debug)]
+struct Group {
+    doors: Vec<Door>,
+    /// The way to the one leaf that tells them all apart, if there is one.
+    shared: Option<Vec<Step>>,
+}
+
+#[derive(Debug)]
+struct Door {
+    kind: usize,
+    template: Arc<Template>,
+    marks: Vec<Mark>,
+}
+
+/// Two messages that one input could be, by their kinds' numbers.
+pub(super) type Confused = (usize, usize);
+
+impl Entrance {
+    /// Works out how to tell the messages apart: each the number of its kind, and its template.
+    pub(super) fn new(messages: Vec<(usize, Arc<Template>)>) -> (Self, Vec<Confused>) {
+        let mut groups: Vec<Vec<(usize, Arc<Template>)>> = Vec::new();
+        for message in messages {
+            let same = |group: &&mut Vec<(usize, Arc<Template>)>| {
+                group.first().is_some_and(|(_, first)| {
+                    let (first, root) = (&first.root, &message.1.root);
+                    first.name == root.name && first.form == root.form
+                })
+            };
+            match groups.iter_mut().find(same) {
+                Some(group) => group.push(message),
+                None => groups.push(vec![message]),
+            }
+        }
+        let mut confused = Vec::new();
+        let groups = groups.into_iter().map(|group| Group::new(group, &mut confused)).collect();
+        (Self { groups }, confused)
+    }
+
+    /// The kind and template of a document; `None` if it is no message of the contract.
+    pub(super) fn choose(&self, document: &Document<'_>) -> Option<(usize, &Template)> {
+        let spot = document.root();
+        let group = self.group(spot)?;
+        let door = match (group.doors.as_slice(), &group.shared) {
+            ([only], _) => only,
+            (doors, Some(way)) => follow(spot, way, &mut |leaf| {
+                let text = text_of(leaf)?;
+                doors.iter().find(|door| door.marks.first().is_some_and(|mark| mark.text == text))
+            })??,
+            (doors, None) => {
+                doors.iter().find(|door| door.marks.iter().all(|mark| mark.shows(spot)))?
+            }
+        };
+        Some((door.kind, &door.template))
+    }
+
+    /// Where a document shows that it is no message of the contract, and what stands there: the literal that tells messages
+    /// apart, or else the root. The offset is in the document's text.
+    pub(super) fn stranger(&self, document: &Document<'_>) -> (String, usize, Option<String>) {
+        let spot = document.root();
+        let door = self.group(spot).and_then(|group| group.doors.first());
+        let mark = door.and_then(|door| Some((door, door.marks.first()?)));
+        let told = mark.and_then(|(door, mark)| {
+            follow(spot, &mark.way, &mut |leaf| {
+                let at = Where::Value(leaf);
+                let told_by = &door.template.told_by;
+                (
+                    at.place(told_by),
+                    at.offset(),
+                    binds_code(door, mark).then(|| code(leaf)).flatten(),
+                )
+            })
+        });
+        told.unwrap_or_else(|| (Where::Start(spot).place(&[]), Where::Start(spot).offset(), None))
+    }
+
+    /// Any template of those that come in.
+    pub(super) fn first(&self) -> Option<&Template> {
+        self.groups.first()?.doors.first().map(|door| &*door.template)
+    }
+
+    fn group(&self, spot: Spot<'_>) -> Option<&Group> {
+        let node = spot.node()?;
+        let is_of = |group: &&Group| {
+            group.doors.first().is_some_and(|door| {
+                let root = &door.template.root;
+                match root.form {
+                    Form::Object => node.kind == Kind::Object,
+                    Form::Array | Form::Row => node.kind == Kind::Array,
+                    _ => root.bears(node),
+                }
+            })
+        };
+        self.groups.iter().find(is_of)
+    }
+}
+
+impl Group {
+    fn new(messages: Vec<(usize, Arc<Template>)>, confused: &mut Vec<Confused>) -> Self {
+        let roots: Vec<_> = messages.iter().map(|(_, template)| &template.root).collect();
+        let (marks, alike) =
+            if roots.len() > 1 { tell_apart(&roots) } else { (vec![Vec::new()], Vec::new()) };
+        let kind = |at: usize| messages.get(at).map(|(kind, _)| *kind);
+        let pair = |(one, other): &Alike| kind(*one).zip(kind(*other));
+        confused.extend(alike.iter().filter_map(pair).filter(|(one, other)| one < other));
+        let shared = shared(&marks);
+        let doors = messages.into_iter().zip(marks);
+        let doors = doors.map(|((kind, template), marks)| Door { kind, template, marks }).collect();
+        Self { doors, shared }
+    }
+}
+
+/// Whether the literal that tells messages apart is bound to the transaction code.
+fn binds_code(door: &Door, mark: &Mark) -> bool {
+    let mut binds = false;
+    door.template.root.visit(&mut |slot| {
+        let leaf = slot.leaf.as_ref().filter(|leaf| leaf.literal() == Some(mark.text.as_str()));
+        binds |= leaf.is_some_and(|leaf| {
+            leaf.holes().any(|hole| hole.path.text == "exchange.transaction_code")
+        });
+    });
+    binds
+}
+
+/// A code that the reply can give back.
+fn code(leaf: Spot<'_>) -> Option<String> {
+    const CODE_CHARS_MAX: usize = 100;
+    let text = text_of(leaf)?;
+    let fits = !text.is_empty()
+        && text.chars().count() <= CODE_CHARS_MAX
+        && !text.chars().any(char::is_control);
+    fits.then(|| text.to_owned())
+}

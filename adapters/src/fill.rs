@@ -1,0 +1,533 @@
+//! Writing: a canonical message into a template's form. The layout of the template (line breaks, indentation) is not
+//! written; its order is.
+//!
+//! What cannot be read back as it was is refused: a value with a separator inside, a text that reads as unset, a
+//! character XML cannot hold, in a request a set field that nothing wrote. Never something near it.
+
+use std::collections::HashSet;
+
+use prost_reflect::{DynamicMessage, Kind as FieldKind, Value};
+
+use crate::{
+    codec::Codec,
+    contract::CannotWrite,
+    path::{self, Path, Scope, Start},
+    template::{Each, Embed, Form, Hole, Leaf, Piece, Slot, Template, Unset, When},
+    tree::{Kind, json},
+    unify::cut,
+    wire::Media,
+};
+
+type Write<T> = Result<T, CannotWrite>;
+
+/// What the paths beginning with a dot are read from.
+#[derive(Debug, Clone, Copy)]
+enum Item<'w> {
+    None,
+    Message(&'w DynamicMessage),
+    Scalar(&'w Value),
+}
+
+/// Where writing stands: the item, how it is told, and which parent of a grouped list it stands under.
+#[derive(Debug, Clone)]
+struct At<'w> {
+    item: Item<'w>,
+    prefix: String,
+    parent: Option<usize>,
+}
+
+/// Writes one document.
+pub(crate) struct Writer<'w> {
+    template: &'w Template,
+    homes: Vec<Option<&'w DynamicMessage>>,
+    /// The fields written, as they are told.
+    written: HashSet<String>,
+}
+
+/// Writes a template's document, without declaration.
+pub(crate) fn write(template: &Template, envelope: &DynamicMessage) -> Write<String> {
+    Writer::new(template, envelope).document()
+}
+
+/// Writes a request: a set field that nothing wrote is refused.
+pub(crate) fn write_request(template: &Template, envelope: &DynamicMessage) -> Write<String> {
+    let mut writer = Writer::new(template, envelope);
+    let text = writer.document()?;
+    match writer.left_behind(envelope, "") {
+        None => Ok(text),
+        Some(field) => Err(CannotWrite {
+            field,
+            reason: "CANNOT_CARRY: the message has no place for it".to_owned(),
+        }),
+    }
+}
+
+/// Writes a leaf that stands in no document, as the idempotency key does.
+pub(crate) fn write_leaf(
+    template: &Template,
+    leaf: &Leaf,
+    envelope: &DynamicMessage,
+) -> Write<String> {
+    let mut writer = Writer::new(template, envelope);
+    Ok(writer.leaf(leaf, &At::root())?.text.unwrap_or_default())
+}
+
+/// The text of a leaf, if it stands at all, and whether a field in it is set.
+struct Text {
+    text: Option<String>,
+    set: bool,
+}
+
+impl At<'_> {
+    fn root() -> Self {
+        Self { item: Item::None, prefix: String::new(), parent: None }
+    }
+}
+
+impl<'w> Writer<'w> {
+    fn new(template: &'w Template, envelope: &'w DynamicMessage) -> Self {
+        let home = |chain: &[prost_reflect::FieldDescriptor]| {
+            chain
+                .iter()
+                .try_fold(envelope, |message, field| path::set_value(message, field)?.as_message())
+        };
+        let homes = template.homes.iter().map(|(_, known)| home(&known.chain)).collect();
+        Self { template, homes, written: HashSet::new() }
+    }
+
+    fn document(&mut self) -> Write<String> {
+        let (root, at) = (&self.template.root, At::root());
+        if let Some(condition) = self.broken(&root.when, &at) {
+            let reason = "CANNOT_CARRY: this kind of message says another value".to_owned();
+            return Err(CannotWrite { field: condition.path.text.clone(), reason });
+        }
+        let mut out = String::with_capacity(1024);
+        let mut first = true;
+        self.node(root, &at, &mut out, &mut first)?;
+        Ok(out)
+    }
+
+    /// Writes what a slot stands for, if anything; tells whether something set was written. `first` is whether nothing
+    /// stands before it in its object or array.
+    fn slot(
+        &mut self,
+        slot: &'w Slot,
+        at: &At<'w>,
+        out: &mut String,
+        first: &mut bool,
+    ) -> Write<bool> {
+        if slot.ignored {
+            return Ok(false);
+        }
+        if let Some(each) = &slot.each {
+            return self.items(slot, each, at, out, first);
+        }
+        let mut at = at.clone();
+        if let Some(maybe) = &slot.maybe {
+            let Some(value) = self.value(&maybe.path, &at, 0) else { return Ok(false) };
+            if let (Some(Scope::Message(_)), Value::Message(inner)) = (&maybe.scope, value) {
+                at = At {
+                    prefix: maybe.path.told(&at.prefix, None),
+                    item: Item::Message(inner),
+                    ..at
+                };
+            } else if value.as_list().is_some_and(<[Value]>::is_empty) {
+                return Ok(false);
+            }
+        }
+        if self.broken(&slot.when, &at).is_some() {
+            return Ok(false);
+        }
+        let set = self.node(slot, &at, out, first)?;
+        Ok(set || slot.maybe.is_some() || !slot.when.is_empty())
+    }
+
+    fn items(
+        &mut self,
+        slot: &'w Slot,
+        each: &'w Each,
+        at: &At<'w>,
+        out: &mut String,
+        first: &mut bool,
+    ) -> Write<bool> {
+        let Some(items) = self.value(&each.list, at, 0).and_then(Value::as_list) else {
+            return Ok(false);
+        };
+        let list = each.list.told(&at.prefix, None);
+        for (number, value) in items.iter().enumerate() {
+            if !self.stands_under(each, value, at.parent) {
+                continue;
+            }
+            let item = value.as_message().map_or(Item::Scalar(value), Item::Message);
+            let at = At { item, prefix: format!("{list}[{number}]"), parent: Some(number) };
+            if let Some(by) = &each.by {
+                self.written.insert(format!("{}.{}", at.prefix, by.name()));
+            }
+            if self.broken(&slot.when, &at).is_none() {
+                self.node(slot, &at, out, first)?;
+            }
+        }
+        Ok(!items.is_empty())
+    }
+
+    /// Whether an item grouped under several parents stands under the one at hand.
+    fn stands_under(&self, each: &Each, value: &Value, parent: Option<usize>) -> bool {
+        let (Some(by), Some(parent), Some(message)) = (&each.by, parent, value.as_message()) else {
+            return true;
+        };
+        let own = path::set_value(message, by).and_then(Value::as_list);
+        own.is_none_or(|own| {
+            own.iter().any(|number| {
+                number.as_i32().and_then(|number| usize::try_from(number).ok()) == Some(parent)
+            })
+        })
+    }
+
+    /// The first condition that does not hold; those that hold count as written.
+    fn broken(&mut self, when: &'w [When], at: &At<'w>) -> Option<&'w When> {
+        for condition in when {
+            if self.value(&condition.path, at, 0) != Some(&condition.value) {
+                return Some(condition);
+            }
+            self.written.insert(condition.path.told(&at.prefix, None));
+        }
+        None
+    }
+
+    fn node(
+        &mut self,
+        slot: &'w Slot,
+        at: &At<'w>,
+        out: &mut String,
+        first: &mut bool,
+    ) -> Write<bool> {
+        let (start, was_first) = (out.len(), *first);
+        let wrote = match slot.form {
+            Form::Element => self.element(slot, at, out)?,
+            Form::Attribute => self.attribute(slot, at, out)?,
+            Form::Object | Form::Array | Form::Row | Form::Scalar => {
+                self.json(slot, at, out, first)?
+            }
+        };
+        if !wrote && slot.left_out {
+            out.truncate(start);
+            *first = was_first;
+        }
+        Ok(wrote)
+    }
+
+    fn element(&mut self, slot: &'w Slot, at: &At<'w>, out: &mut String) -> Write<bool> {
+        let (name, mut set, mut first) = (&slot.name.written, false, true);
+        out.push('<');
+        out.push_str(name);
+        for (declared, uri) in &slot.declares {
+            attribute(declared, uri, out);
+        }
+        let (attributes, inside): (Vec<&Slot>, Vec<&Slot>) =
+            slot.children.iter().partition(|child| child.form == Form::Attribute);
+        for child in attributes {
+            set |= self.slot(child, at, out, &mut first)?;
+        }
+        out.push('>');
+        if let Some(leaf) = &slot.leaf {
+            let text = self.leaf(leaf, at)?;
+            set |= text.set;
+            escape(&text.text.unwrap_or_default(), false, out);
+        }
+        if let Some(embed) = &slot.embed {
+            let (text, wrote) = self.embedded(embed, at)?;
+            set |= wrote;
+            match embed.cdata {
+                true => cdata(&text, out),
+                false => escape(&text, false, out),
+            }
+        }
+        for child in inside {
+            set |= self.slot(child, at, out, &mut first)?;
+        }
+        out.push_str("</");
+        out.push_str(name);
+        out.push('>');
+        Ok(set)
+    }
+
+    fn attribute(&mut self, slot: &'w Slot, at: &At<'w>, out: &mut String) -> Write<bool> {
+        let text = match (&slot.leaf, &slot.embed) {
+            (Some(leaf), _) => self.leaf(leaf, at)?,
+            (None, Some(embed)) => {
+                self.embedded(embed, at).map(|(text, set)| Text { text: Some(text), set })?
+            }
+            (None, None) => Text { text: Some(String::new()), set: false },
+        };
+        if let Some(value) = &text.text {
+            attribute(&slot.name.written, value, out);
+        }
+        Ok(text.set)
+    }
+
+    fn json(
+        &mut self,
+        slot: &'w Slot,
+        at: &At<'w>,
+        out: &mut String,
+        first: &mut bool,
+    ) -> Write<bool> {
+        let text = match (&slot.leaf, &slot.embed) {
+            (Some(leaf), _) => Some((self.leaf(leaf, at)?, leaf.bare)),
+            (None, Some(embed)) => {
+                let (text, set) = self.embedded(embed, at)?;
+                Some((Text { text: Some(text), set }, false))
+            }
+            (None, None) => None,
+        };
+        if matches!(&text, Some((Text { text: None, .. }, _))) {
+            return Ok(false);
+        }
+        if !std::mem::replace(first, false) {
+            out.push(',');
+        }
+        if !slot.name.written.is_empty() {
+            json::quote(&slot.name.written, out);
+            out.push(':');
+        }
+        match text {
+            Some((text, bare)) => {
+                let value = text.text.unwrap_or_default();
+                if bare {
+                    out.push_str(&bare_value(value)?)
+                } else {
+                    json::quote(&value, out)
+                }
+                Ok(text.set)
+            }
+            None => self.brackets(slot, at, out),
+        }
+    }
+
+    fn brackets(&mut self, slot: &'w Slot, at: &At<'w>, out: &mut String) -> Write<bool> {
+        let (open, close) = if slot.form == Form::Object { ('{', '}') } else { ('[', ']') };
+        let (mut set, mut first) = (false, true);
+        out.push(open);
+        for child in &slot.children {
+            let before = out.len();
+            set |= self.slot(child, at, out, &mut first)?;
+            if slot.form == Form::Row && out.len() == before {
+                // Scalars of an array go by position: an unset one keeps its place.
+                out.push_str(if first { "null" } else { ",null" });
+                first = false;
+            }
+        }
+        out.push(close);
+        Ok(set)
+    }
+
+    fn embedded(&mut self, embed: &'w Embed, at: &At<'w>) -> Write<(String, bool)> {
+        let mut text = String::new();
+        if embed.declared && embed.media == Media::Xml {
+            text.push_str("<?xml version=\"1.0\" encoding=\"UTF-8\"?>");
+        }
+        let set = self.slot(&embed.root, at, &mut text, &mut true)?;
+        Ok((text, set))
+    }
+
+    fn leaf(&mut self, leaf: &'w Leaf, at: &At<'w>) -> Write<Text> {
+        let (mut text, mut set, alone) = (String::new(), false, leaf.pieces.len() == 1);
+        for piece in &leaf.pieces {
+            let hole = match piece {
+                Piece::Literal(literal) => {
+                    text.push_str(literal);
+                    continue;
+                }
+                Piece::Hole(hole) => hole,
+            };
+            let Some(piece) = self.hole(hole, at)? else {
+                text.push_str(unset(hole, at)?);
+                continue;
+            };
+            if !alone && cut::free(hole) && cut::forbids(leaf, &piece) {
+                return Err(cannot(hole, at, "holds a separator of the leaf it stands in"));
+            }
+            set = true;
+            text.push_str(&piece);
+        }
+        let absent = !set && leaf.is_left_out();
+        Ok(Text { text: (!absent).then_some(text), set })
+    }
+
+    /// The text of a set field; `None` if it is unset.
+    fn hole(&mut self, hole: &'w Hole, at: &At<'w>) -> Write<Option<String>> {
+        let text = match &hole.codec {
+            Codec::List { item, separator } if hole.path.column_list().is_some() => {
+                self.column(hole, item, separator, at)?
+            }
+            Codec::Count => {
+                let items = self
+                    .value(&hole.path, at, 0)
+                    .and_then(Value::as_list)
+                    .map_or(0, <[Value]>::len);
+                return Ok(Some(items.to_string()));
+            }
+            codec => match self.value(&hole.path, at, 0) {
+                None => None,
+                Some(value) => {
+                    let text = codec
+                        .write(value, &hole.path.field)
+                        .map_err(|reason| cannot(hole, at, &reason))?;
+                    self.written.insert(hole.path.told(&at.prefix, None));
+                    Some(text.into_owned())
+                }
+            },
+        };
+        match &text {
+            Some(text) if text.trim().is_empty() || hole.unset == Unset::Text(text.clone()) => {
+                Err(cannot(hole, at, "would be read as unset"))
+            }
+            _ => Ok(text),
+        }
+    }
+
+    fn column(
+        &mut self,
+        hole: &'w Hole,
+        codec: &'w Codec,
+        separator: &str,
+        at: &At<'w>,
+    ) -> Write<Option<String>> {
+        let Some((steps, field)) = hole.path.column_list() else { return Ok(None) };
+        let list = Path {
+            steps: steps.to_vec(),
+            field: field.clone(),
+            pick: path::Pick::Whole,
+            ..hole.path.clone()
+        };
+        let count = self.value(&list, at, 0).and_then(Value::as_list).map_or(0, <[Value]>::len);
+        let mut pieces = Vec::with_capacity(count);
+        for number in 0..count {
+            let Some(value) = self.value(&hole.path, at, number) else {
+                pieces.push(unset(hole, at)?.to_owned());
+                continue;
+            };
+            let piece =
+                codec.write(value, &hole.path.field).map_err(|reason| cannot(hole, at, &reason))?;
+            if piece.contains(separator) {
+                return Err(cannot(hole, at, "holds the separator of the column"));
+            }
+            self.written.insert(hole.path.told(&at.prefix, Some(number)));
+            pieces.push(piece.into_owned());
+        }
+        // A single unset piece is an empty text, which reads back as that piece.
+        if count == 0 || pieces.iter().all(String::is_empty) && count == 1 {
+            return Ok(None);
+        }
+        Ok(Some(pieces.join(separator)))
+    }
+
+    fn value(&self, path: &Path, at: &At<'w>, column: usize) -> Option<&'w Value> {
+        let start = match (path.start, at.item) {
+            (Start::Item, Item::Scalar(value)) => return path.itself.then_some(value),
+            (Start::Item, Item::Message(message)) => message,
+            (Start::Item, Item::None) => return None,
+            (Start::Home(home), _) => (*self.homes.get(home)?)?,
+        };
+        path.value(start, column)
+    }
+
+    /// The first set field that was not written, as contracts write it.
+    fn left_behind(&self, message: &DynamicMessage, before: &str) -> Option<String> {
+        let fields = message.fields().filter(|(field, _)| !proto::rules::rule_of(field).by_gateway);
+        for (field, value) in fields {
+            let path = if before.is_empty() {
+                field.name().to_owned()
+            } else {
+                format!("{before}.{}", field.name())
+            };
+            // The key is built from fields that are carried.
+            if path == "application.idempotency_key" {
+                continue;
+            }
+            let left = match value {
+                Value::List(items) => items.iter().enumerate().find_map(|(number, item)| {
+                    let item_path = format!("{path}[{number}]");
+                    match item {
+                        Value::Message(inner) => self.left_behind(inner, &item_path),
+                        _ => self.missed(&path).and_then(|_| self.missed(&item_path)),
+                    }
+                }),
+                Value::Message(inner) if !is_moment(&field.kind()) => {
+                    self.left_behind(inner, &path)
+                }
+                _ => self.missed(&path),
+            };
+            if left.is_some() {
+                return left;
+            }
+        }
+        None
+    }
+
+    fn missed(&self, path: &str) -> Option<String> {
+        let told = self.template.homes.told(path);
+        (!self.written.contains(&told)).then_some(told)
+    }
+}
+
+fn is_moment(kind: &FieldKind) -> bool {
+    matches!(kind, FieldKind::Message(message) if message.full_name() == "google.protobuf.Timestamp")
+}
+
+/// What stands for a hole's unset field.
+fn unset<'h>(hole: &'h Hole, at: &At<'_>) -> Write<&'h str> {
+    match &hole.unset {
+        Unset::Refused => Err(cannot(hole, at, "must be set here")),
+        Unset::Absent => Ok(""),
+        Unset::Text(text) => Ok(text),
+    }
+}
+
+fn cannot(hole: &Hole, at: &At<'_>, reason: &str) -> CannotWrite {
+    CannotWrite { field: hole.path.told(&at.prefix, None), reason: reason.to_owned() }
+}
+
+/// A JSON value without quotes: nothing but a number, `true`, `false` or `null`.
+fn bare_value(text: String) -> Write<String> {
+    let is_bare = |kind: Kind| matches!(kind, Kind::Number | Kind::Bool | Kind::Null);
+    let tree = json::parse(&text).ok();
+    match tree.as_ref().and_then(|tree| tree.node(tree.root())).map(|node| node.kind) {
+        Some(kind) if is_bare(kind) => Ok(text),
+        _ => Err(CannotWrite {
+            field: String::new(),
+            reason: format!("`{text}` needs quotes in JSON"),
+        }),
+    }
+}
+
+fn attribute(name: &str, value: &str, out: &mut String) {
+    out.push(' ');
+    out.push_str(name);
+    out.push_str("=\"");
+    escape(value, true, out);
+    out.push('"');
+}
+
+/// Escapes what would be read as markup, or be lost: line ends and tabs in attributes, carriage returns everywhere.
+fn escape(text: &str, in_attribute: bool, out: &mut String) {
+    for character in text.chars() {
+        match character {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' if in_attribute => out.push_str("&quot;"),
+            '\t' if in_attribute => out.push_str("&#9;"),
+            '\n' if in_attribute => out.push_str("&#10;"),
+            '\r' => out.push_str("&#13;"),
+            other => out.push(other),
+        }
+    }
+}
+
+/// A CDATA section; one that holds the end of such a section becomes two.
+fn cdata(text: &str, out: &mut String) {
+    out.push_str("<![CDATA[");
+    out.push_str(&text.replace("]]>", "]]]]><![CDATA[>"));
+    out.push_str("]]>");
+}

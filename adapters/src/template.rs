@@ -1,0 +1,309 @@
+//! A sample file with holes, compiled once into slots over the canonical descriptors.
+//!
+//! A slot says what may stand at one place of a bank's message and where its value goes. Everything that can be known
+//! from the contract alone is worked out here: paths, codecs, what is mandatory, which literals tell rivals apart. Reading
+//! (`unify`) and writing (`fill`) only follow slots. Source of the words: docs/contract-language.md.
+
+mod compile;
+mod hole;
+pub(crate) mod rivals;
+
+use std::ops::Range;
+
+use prost_reflect::{FieldDescriptor, Value};
+
+pub(crate) use self::{
+    compile::{Source, compile},
+    hole::{Words, parse_leaf},
+    rivals::Rivals,
+};
+use crate::{
+    codec::Codec,
+    path::{Homes, Path, Scope},
+    tree::{Kind, Node},
+    wire::Media,
+};
+
+/// One file of a contract, compiled.
+#[derive(Debug)]
+pub(crate) struct Template {
+    /// Its name in the contract's folder.
+    pub(crate) file: String,
+    /// Where its paths start.
+    pub(crate) homes: Homes,
+    /// What the document is to hold.
+    pub(crate) root: Slot,
+    /// Elements that the template tells apart by an attribute, which therefore stands in their place (`field[@name='HTH']`).
+    pub(crate) told_by: Vec<ToldBy>,
+}
+
+/// An attribute by whose text like-named elements are told apart.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ToldBy {
+    /// The element, without prefix.
+    pub(crate) element: String,
+    /// The attribute.
+    pub(crate) attribute: String,
+    /// Its text.
+    pub(crate) text: String,
+}
+
+/// What may stand at one place.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    /// What it is called.
+    pub(crate) name: Name,
+    /// What sort of node it is.
+    pub(crate) form: Form,
+    /// Where it stands in its file.
+    pub(crate) span: Range<usize>,
+    /// Whether it repeats, once per item of a list.
+    pub(crate) each: Option<Each>,
+    /// Whether it stands only while a message or list is set.
+    pub(crate) maybe: Option<Maybe>,
+    /// The values that hold exactly while it stands.
+    pub(crate) when: Vec<When>,
+    /// Accepted and read by nobody.
+    pub(crate) ignored: bool,
+    /// Its text.
+    pub(crate) leaf: Option<Leaf>,
+    /// The document that its text is.
+    pub(crate) embed: Option<Embed>,
+    /// What stands inside: attributes, then elements; members; items.
+    pub(crate) children: Vec<Slot>,
+    /// The children by name.
+    pub(crate) rivals: Vec<Rivals>,
+    /// Namespace declarations, written as they are.
+    pub(crate) declares: Vec<(String, String)>,
+    /// Whether a message without it is at fault.
+    pub(crate) required: bool,
+    /// Whether it is left out when nothing in it is set.
+    pub(crate) left_out: bool,
+    /// Lists whose items are numbered in the scope that this slot opens (for the root: in the message).
+    pub(crate) numbered: Vec<Path>,
+    /// The literals by which it is told from its rivals.
+    pub(crate) marks: Vec<rivals::Mark>,
+}
+
+/// A name, as written and as known.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Name {
+    /// With its prefix, as it is written.
+    pub(crate) written: String,
+    /// The namespace, where the template declares one; then prefixes mean nothing.
+    pub(crate) namespace: Option<String>,
+}
+
+/// What sort of node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// An element.
+    Element,
+    /// An attribute.
+    Attribute,
+    /// A JSON object.
+    Object,
+    /// A JSON array whose items are known by what they hold.
+    Array,
+    /// A JSON array of scalars, which go by position.
+    Row,
+    /// A JSON string, number, `true`, `false`.
+    Scalar,
+}
+
+/// `c:each`.
+#[derive(Debug)]
+pub(crate) struct Each {
+    /// The list.
+    pub(crate) list: Path,
+    /// What the paths inside are relative to.
+    pub(crate) scope: Scope,
+    /// The item's field that lists the parents it stands under.
+    pub(crate) by: Option<FieldDescriptor>,
+}
+
+/// `c:maybe`.
+#[derive(Debug)]
+pub(crate) struct Maybe {
+    /// The message or list.
+    pub(crate) path: Path,
+    /// What the paths inside are relative to, if it is a message.
+    pub(crate) scope: Option<Scope>,
+}
+
+/// One `path=VALUE` of `c:when`.
+#[derive(Debug)]
+pub(crate) struct When {
+    /// The field.
+    pub(crate) path: Path,
+    /// Its value.
+    pub(crate) value: Value,
+}
+
+/// The text of an element, attribute or scalar.
+#[derive(Debug)]
+pub(crate) struct Leaf {
+    /// Literals and holes, in order; no two literals beside each other.
+    pub(crate) pieces: Vec<Piece>,
+    /// Written without quotes, in JSON.
+    pub(crate) bare: bool,
+}
+
+/// A part of a leaf.
+#[derive(Debug)]
+pub(crate) enum Piece {
+    /// Fixed text.
+    Literal(String),
+    /// A canonical field.
+    Hole(Box<Hole>),
+}
+
+/// A place where a canonical field stands.
+#[derive(Debug)]
+pub(crate) struct Hole {
+    /// Which field.
+    pub(crate) path: Path,
+    /// How its value stands there.
+    pub(crate) codec: Codec,
+    /// The codec as the contract writes it, for telling what was expected.
+    pub(crate) words: String,
+    /// What stands there while the field is unset.
+    pub(crate) unset: Unset,
+    /// Whether the value tells who somebody is, and so is masked in faults.
+    pub(crate) personal: bool,
+    /// Where it stands in its file.
+    pub(crate) span: Range<usize>,
+}
+
+/// What stands for an unset field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Unset {
+    /// `{path}`: nothing can; the field must be set.
+    Refused,
+    /// `{path?}`: the leaf is absent.
+    Absent,
+    /// `{path?=TEXT}`: this text.
+    Text(String),
+}
+
+/// A document in a leaf.
+#[derive(Debug)]
+pub(crate) struct Embed {
+    /// What it is.
+    pub(crate) media: Media,
+    /// Whether it is written as CDATA.
+    pub(crate) cdata: bool,
+    /// Whether it is written with an XML declaration.
+    pub(crate) declared: bool,
+    /// What it is to hold.
+    pub(crate) root: Box<Slot>,
+}
+
+impl Template {
+    /// A template with nothing but homes: what a contract's key is built in.
+    pub(crate) fn of_key(file: &str, homes: Homes) -> Self {
+        Self { file: file.to_owned(), homes, root: compile::empty_slot(), told_by: Vec::new() }
+    }
+}
+
+impl Leaf {
+    /// The one literal it is, bound or not; `None` if it has a hole for anything else.
+    pub(crate) fn literal(&self) -> Option<&str> {
+        match self.pieces.as_slice() {
+            [] => Some(""),
+            [Piece::Literal(text)] => Some(text),
+            [Piece::Hole(hole)] => match &hole.codec {
+                Codec::Is(text) if hole.unset == Unset::Refused => Some(text),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Its holes.
+    pub(crate) fn holes(&self) -> impl Iterator<Item = &Hole> {
+        self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Hole(hole) => Some(&**hole),
+            Piece::Literal(_) => None,
+        })
+    }
+
+    /// Its literals, which a text between them may not hold.
+    pub(crate) fn separators(&self) -> impl Iterator<Item = &str> {
+        self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Literal(text) => Some(text.as_str()),
+            Piece::Hole(_) => None,
+        })
+    }
+
+    fn any(&self, wanted: impl Fn(&Unset) -> bool) -> bool {
+        self.holes().any(|hole| wanted(&hole.unset))
+    }
+
+    /// Whether a message without it is at fault.
+    pub(crate) fn is_required(&self) -> bool {
+        self.holes().next().is_none() || self.any(|unset| *unset == Unset::Refused)
+    }
+
+    /// Whether it is absent while its fields are unset.
+    pub(crate) fn is_left_out(&self) -> bool {
+        self.holes().next().is_some() && self.holes().all(|hole| hole.unset == Unset::Absent)
+    }
+}
+
+impl Slot {
+    /// Whether a node of the bank's message bears this slot's name and is of its sort.
+    pub(crate) fn bears(&self, node: &Node<'_>) -> bool {
+        (node.kind == Kind::Attribute) == (self.form == Form::Attribute) && self.name.is_of(node)
+    }
+
+    /// The slot that is told as missing for this one: a container's single mandatory leaf, if it has exactly one.
+    /// The slots on the way are given too.
+    pub(crate) fn missing_leaf(&self) -> Vec<&Self> {
+        let mut leaves = Vec::new();
+        self.mandatory_leaves(&mut Vec::new(), &mut leaves);
+        match leaves.pop() {
+            Some(way) if leaves.is_empty() => way,
+            _ => Vec::new(),
+        }
+    }
+
+    fn mandatory_leaves<'s>(&'s self, way: &mut Vec<&'s Self>, leaves: &mut Vec<Vec<&'s Self>>) {
+        let children = self.children.iter().chain(self.embed.iter().map(|embed| &*embed.root));
+        for child in children.filter(|child| child.required && child.each.is_none()) {
+            way.push(child);
+            if child.leaf.as_ref().is_some_and(|leaf| leaf.any(|unset| *unset == Unset::Refused)) {
+                leaves.push(way.clone());
+            }
+            child.mandatory_leaves(way, leaves);
+            way.pop();
+        }
+    }
+
+    /// This slot and all inside it.
+    pub(crate) fn visit<'s>(&'s self, see: &mut dyn FnMut(&'s Self)) {
+        see(self);
+        let inside = self.children.iter().chain(self.embed.iter().map(|embed| &*embed.root));
+        for child in inside {
+            child.visit(see);
+        }
+    }
+}
+
+impl Name {
+    /// Whether a node bears it.
+    pub(crate) fn is_of(&self, node: &Node<'_>) -> bool {
+        match &self.namespace {
+            None => self.written == node.name,
+            Some(_) => {
+                self.namespace.as_deref() == node.namespace.as_deref()
+                    && self.local() == node.local_name()
+            }
+        }
+    }
+
+    /// Without its prefix.
+    pub(crate) fn local(&self) -> &str {
+        self.written.split_once(':').map_or(self.written.as_str(), |(_, local)| local)
+    }
+}

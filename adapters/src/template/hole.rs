@@ -1,0 +1,97 @@
+//! The text of a leaf: literals and holes, `{path: codec}`, `{path?}`, `{path?=TEXT: codec}`.
+
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
+
+use super::{Hole, Leaf, Piece, Unset};
+use crate::{
+    codec::{CodeTable, Codec},
+    path::{Homes, Pick, Scope},
+};
+
+/// What the words of a hole refer to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Words<'c> {
+    /// Where paths start.
+    pub(crate) homes: &'c Homes,
+    /// What paths with a leading dot are relative to.
+    pub(crate) scope: &'c Scope,
+    /// The contract's code tables.
+    pub(crate) tables: &'c BTreeMap<String, Arc<CodeTable>>,
+}
+
+/// A complaint about a part of a text: where in it, and what.
+pub(crate) type Part = (Range<usize>, String);
+
+/// Compiles the text of a leaf. `at` is where the text begins in its file.
+pub(crate) fn parse_leaf(
+    text: &str,
+    bare: bool,
+    at: usize,
+    words: Words<'_>,
+) -> Result<Leaf, Part> {
+    let (mut pieces, mut rest, mut at) = (Vec::new(), text, at);
+    while let Some((before, after)) = rest.split_once('{') {
+        literal(before, &mut pieces);
+        let start = at.saturating_add(before.len());
+        let Some((inside, behind)) = after.split_once('}') else {
+            let told = format!("the hole `{{{after}` lacks its `}}`");
+            return Err((start..start.saturating_add(after.len()), told));
+        };
+        let span = start..start.saturating_add(inside.len()).saturating_add(2);
+        let hole = parse_hole(inside, span.clone(), words).map_err(|told| (span.clone(), told))?;
+        pieces.push(Piece::Hole(Box::new(hole)));
+        (rest, at) = (behind, span.end);
+    }
+    literal(rest, &mut pieces);
+    Ok(Leaf { pieces, bare })
+}
+
+fn literal(text: &str, pieces: &mut Vec<Piece>) {
+    if !text.is_empty() {
+        pieces.push(Piece::Literal(text.to_owned()));
+    }
+}
+
+fn parse_hole(inside: &str, span: Range<usize>, words: Words<'_>) -> Result<Hole, String> {
+    // A path has no colon, and a codec follows one; TEXT may hold colons that no blank follows.
+    let (head, codec_words) = match inside.split_once(": ") {
+        Some((head, codec)) => (head.trim(), codec.trim()),
+        None => (inside.trim().trim_end_matches(':'), ""),
+    };
+    let (path, unset) = match head.split_once('?') {
+        None => (head, Unset::Refused),
+        Some((path, "")) => (path, Unset::Absent),
+        Some((path, rest)) => match rest.strip_prefix('=') {
+            Some(text) => (path, Unset::Text(text.to_owned())),
+            None => {
+                return Err(format!(
+                    "after `{path}?` comes `=TEXT`, a colon or the end, not `{rest}`"
+                ));
+            }
+        },
+    };
+    let path = words.homes.resolve(path, words.scope)?;
+    let codec = Codec::parse(codec_words, words.tables)?;
+    match (path.column_list().is_some(), &codec) {
+        (true, Codec::List { item, .. }) => item.fits(&path.field)?,
+        (true, _) => return Err(format!("`{}` is a column: say `list SEP`", path.text)),
+        (false, _) if path.pick == Pick::Column => {
+            return Err(format!(
+                "`{}`: name a field of the items, or use `list SEP` without `[]`",
+                path.text
+            ));
+        }
+        (false, _) if path.field.is_list() && !path.itself && path.pick == Pick::Whole => {
+            if !matches!(codec, Codec::List { .. } | Codec::Count) {
+                return Err(format!(
+                    "`{}` is a list: say `list SEP`, `count` or use `c:each`",
+                    path.text
+                ));
+            }
+            codec.fits(&path.field)?;
+        }
+        (false, _) => codec.fits(&path.field)?,
+    }
+    let personal = proto::rules::rule_of(&path.field).personal;
+    Ok(Hole { path, codec, words: codec_words.to_owned(), unset, personal, span })
+}

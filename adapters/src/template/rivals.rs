@@ -1,0 +1,200 @@
+//! Which of several like-named slots, or of several messages, a node is meant for: by the literals in which they differ.
+
+use super::{Form, Name, Slot};
+use crate::{
+    tree::NodeId,
+    unify::document::{self, Document, Spot},
+    wire::Media,
+};
+
+/// Slots that bear one name (items of an array bear none), by their numbers among their parent's children.
+#[derive(Debug)]
+pub(crate) struct Rivals {
+    /// The slots.
+    pub(crate) slots: Vec<usize>,
+    /// The way to the one leaf by which all of them are told apart, if there is such a leaf.
+    pub(crate) shared: Option<Vec<Step>>,
+}
+
+/// A literal that a slot has and a rival has not.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Mark {
+    /// The way from the slot to the leaf.
+    pub(crate) way: Vec<Step>,
+    /// What stands there.
+    pub(crate) text: String,
+}
+
+/// One step from a node to a node inside it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Step {
+    /// What is stepped to.
+    pub(crate) to: To,
+    /// Its own marks, where it has like-named siblings.
+    pub(crate) marks: Vec<Mark>,
+}
+
+/// What is stepped to.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum To {
+    /// An attribute.
+    Attribute(Name),
+    /// An element, or the member of an object.
+    Inside(Name),
+    /// The item of an array, by its place.
+    Item(usize),
+    /// The document that the leaf's text is.
+    Embedded(Media),
+}
+
+/// Two slots that nothing tells apart, by their places in what was given.
+pub(crate) type Alike = (usize, usize);
+
+/// Works out by which literals each of the slots is told from the others, and which pairs are alike.
+pub(crate) fn tell_apart(slots: &[&Slot]) -> (Vec<Vec<Mark>>, Vec<Alike>) {
+    let literals: Vec<Vec<Mark>> = slots.iter().map(|slot| literals(slot)).collect();
+    let (mut marks, mut alike) = (Vec::new(), Vec::new());
+    for (number, own) in literals.iter().enumerate() {
+        let others = literals.iter().zip(slots).enumerate().filter(|(other, _)| *other != number);
+        let mut others: Vec<(usize, &Vec<Mark>, &Slot)> =
+            others.map(|(other, (theirs, slot))| (other, theirs, *slot)).collect();
+        let mut chosen: Vec<Mark> = Vec::new();
+        // The literal that tells most of the others apart comes first: usually it tells them all.
+        for tells in [differs, stands_only_here] {
+            loop {
+                let count = |mark: &Mark| {
+                    others.iter().filter(|(_, theirs, slot)| tells(mark, theirs, slot)).count()
+                };
+                let mut best: Option<(&Mark, usize)> = None;
+                for mark in own {
+                    let told = count(mark);
+                    if told > best.map_or(0, |(_, most)| most) {
+                        best = Some((mark, told));
+                    }
+                }
+                let Some((best, _)) = best else { break };
+                others.retain(|(_, theirs, slot)| !tells(best, theirs, slot));
+                chosen.push(best.clone());
+            }
+        }
+        alike.extend(others.iter().map(|(other, ..)| (number, *other)));
+        marks.push(chosen);
+    }
+    (marks, alike)
+}
+
+fn differs(mark: &Mark, theirs: &[Mark], _: &Slot) -> bool {
+    theirs.iter().any(|other| other.way == mark.way && other.text != mark.text)
+}
+
+/// A message that must have this literal is none that has no place for it.
+fn stands_only_here(mark: &Mark, _: &[Mark], other: &Slot) -> bool {
+    !has_place(other, &mark.way)
+}
+
+fn has_place(slot: &Slot, way: &[Step]) -> bool {
+    let Some((step, rest)) = way.split_first() else { return true };
+    match &step.to {
+        To::Embedded(_) => slot.embed.as_ref().is_some_and(|embed| has_place(&embed.root, rest)),
+        To::Item(number) => slot.children.get(*number).is_some_and(|child| has_place(child, rest)),
+        To::Attribute(name) | To::Inside(name) => {
+            slot.children.iter().any(|child| child.name == *name && has_place(child, rest))
+        }
+    }
+}
+
+/// The leaf by which all the marks tell, if each is one literal at the same place.
+pub(crate) fn shared(marks: &[Vec<Mark>]) -> Option<Vec<Step>> {
+    let way = &marks.first()?.first()?.way;
+    marks
+        .iter()
+        .all(|own| matches!(own.as_slice(), [mark] if mark.way == *way))
+        .then(|| way.clone())
+}
+
+/// The literals that always stand in a slot.
+fn literals(slot: &Slot) -> Vec<Mark> {
+    let mut found = Vec::new();
+    if let Some(text) = slot.leaf.as_ref().and_then(super::Leaf::literal) {
+        found.push(Mark { way: Vec::new(), text: text.to_owned() });
+    }
+    for (number, child) in slot.children.iter().enumerate() {
+        if child.required && child.each.is_none() && child.when.is_empty() {
+            let to = match child.form {
+                Form::Attribute => To::Attribute(child.name.clone()),
+                _ if matches!(slot.form, Form::Array | Form::Row) => To::Item(number),
+                _ => To::Inside(child.name.clone()),
+            };
+            add_behind(&Step { to, marks: child.marks.clone() }, literals(child), &mut found);
+        }
+    }
+    if let Some(embed) = &slot.embed {
+        let step = Step { to: To::Embedded(embed.media), marks: Vec::new() };
+        add_behind(&step, literals(&embed.root), &mut found);
+    }
+    found
+}
+
+fn add_behind(step: &Step, inside: Vec<Mark>, found: &mut Vec<Mark>) {
+    for Mark { mut way, text } in inside {
+        way.insert(0, step.clone());
+        found.push(Mark { way, text });
+    }
+}
+
+impl Mark {
+    /// The attribute of the slot itself that it is, with its text.
+    pub(crate) fn attribute(&self) -> Option<(&str, &str)> {
+        match self.way.as_slice() {
+            [Step { to: To::Attribute(name), .. }] => Some((&name.written, &self.text)),
+            _ => None,
+        }
+    }
+
+    /// Whether a node has this literal where the slot has it.
+    pub(crate) fn shows(&self, spot: Spot<'_>) -> bool {
+        follow(spot, &self.way, &mut |leaf| text_of(leaf).is_some_and(|text| text == self.text))
+            .unwrap_or(false)
+    }
+}
+
+/// The text of a leaf as literals are compared with it.
+pub(crate) fn text_of<'d>(leaf: Spot<'d>) -> Option<&'d str> {
+    leaf.node().map(|node| node.text.trim())
+}
+
+/// Goes from a node to a leaf inside it and tells what `see` makes of it; `None` if the way ends before.
+pub(crate) fn follow<R>(
+    spot: Spot<'_>,
+    way: &[Step],
+    see: &mut dyn FnMut(Spot<'_>) -> R,
+) -> Option<R> {
+    let Some((step, rest)) = way.split_first() else { return Some(see(spot)) };
+    if let To::Embedded(media) = step.to {
+        let node = spot.node()?;
+        let tree = document::parse(media, &node.text).ok()?;
+        let document = Document::embedded(&tree, spot);
+        return follow(document.root(), rest, see);
+    }
+    follow(spot.at(step.find(spot)?), rest, see)
+}
+
+impl Step {
+    /// The node stepped to; not for embedded documents.
+    pub(crate) fn find(&self, spot: Spot<'_>) -> Option<NodeId> {
+        let children = spot.children();
+        let shown = |id: NodeId| self.marks.iter().all(|mark| mark.shows(spot.at(id)));
+        match &self.to {
+            To::Embedded(_) => None,
+            To::Item(number) => children.map(|(id, _)| id).nth(*number),
+            To::Attribute(name) | To::Inside(name) => {
+                let attribute = matches!(self.to, To::Attribute(_));
+                let bears = |node: &crate::tree::Node<'_>| {
+                    (node.kind == crate::tree::Kind::Attribute) == attribute && name.is_of(node)
+                };
+                let mut named = children.filter(|(_, node)| bears(node)).map(|(id, _)| id);
+                named.find(|id| shown(*id))
+            }
+        }
+    }
+}
