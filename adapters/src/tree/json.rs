@@ -51,7 +51,8 @@ struct Keys<'t> {
     many: HashSet<Cow<'t, str>>,
 }
 
-const FEW_KEYS: usize = 12;
+/// Up to here comparing is cheaper than hashing, and flat dialects have some dozens of keys.
+const FEW_KEYS: usize = 64;
 
 impl<'t> Keys<'t> {
     /// Whether the key is new.
@@ -483,6 +484,17 @@ mod tests {
     #[test]
     fn the_same_key_in_two_objects_is_no_duplicate() {
         assert_eq!(read(r#"{"a":{"a":1},"b":[{"a":1},{"a":1}]}"#).len(), 8);
+    }
+
+    #[test]
+    fn a_key_twice_is_found_among_many() {
+        for again in [0, FEW_KEYS - 1, FEW_KEYS, 3 * FEW_KEYS - 1] {
+            let keys: String = (0..3 * FEW_KEYS).map(|n| format!("\"k{n}\":0,")).collect();
+            let text = format!("{{{keys}\"k{again}\":1}}");
+            let fault = parse(&text).unwrap_err();
+            let expected = (FaultCode::KeyDuplicate, keys.len() + 1, format!("/k{again}"));
+            assert_eq!((fault.code, fault.at, fault.place), expected);
+        }
     }
 
     #[test]

@@ -114,7 +114,12 @@ impl<'t> Cursor<'t> {
         if !rest.starts_with(begins_name) {
             return Err(syntax(self.at));
         }
-        let length = rest.find(|character| !continues_name(character)).unwrap_or(rest.len());
+        // Most names are ASCII, and found byte by byte; the rest is looked at as characters.
+        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+        let ascii = rest.bytes().take_while(|byte| plain(byte)).count();
+        let after = rest.get(ascii..).unwrap_or_default();
+        let more = after.find(|character| !continues_name(character)).unwrap_or(after.len());
+        let length = ascii.saturating_add(more);
         self.at = self.at.saturating_add(length);
         Ok(rest.get(..length).unwrap_or_default())
     }
@@ -278,7 +283,7 @@ pub(super) fn is_doctype(rest: &str) -> bool {
 
 /// Line ends as section 2.11 has them: one line feed each.
 pub(super) fn line_ends(raw: &str) -> Cow<'_, str> {
-    if !raw.contains('\r') {
+    if !raw.as_bytes().contains(&b'\r') {
         return Cow::Borrowed(raw);
     }
     Cow::Owned(raw.replace("\r\n", "\n").replace('\r', "\n"))
