@@ -530,7 +530,7 @@ impl Told {
         };
         let kind = match reply {
             Reply::Refusal => AnswerKind::Refusal,
-            Reply::Request | Reply::Outcome | Reply::Notice => AnswerKind::Outcome,
+            Reply::Request | Reply::Outcome | Reply::Notice | Reply::Ack => AnswerKind::Outcome,
         };
         match contract.encode(message.as_deref(), reply, &envelope) {
             Ok(bytes) => Answer { bytes, kind },
