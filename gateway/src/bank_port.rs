@@ -18,7 +18,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    exchange::{Answer, TransportFault},
+    exchange::{self, Answer, Gateway, TransportFault},
     identity::{Identities, IdentityRefusal, VerifiedBank},
     limits::Limits,
     telemetry::{Metrics, TurnedAway},
@@ -44,6 +44,25 @@ pub trait Desk: Send + Sync + 'static {
 
     /// Refuses, in the institution's own envelope, a message that could not be read to its end.
     fn refuse(&self, bank: &VerifiedBank, fault: TransportFault) -> Answer;
+}
+
+impl Desk for Gateway {
+    fn wire(&self, bank: &VerifiedBank) -> Option<&Wire> {
+        self.contracts.get(bank.contract()).map(|contract| contract.wire())
+    }
+
+    fn exchange(
+        self: Arc<Self>,
+        bank: VerifiedBank,
+        message: Bytes,
+        parent: opentelemetry::Context,
+    ) -> impl Future<Output = Answer> + Send + 'static {
+        exchange::exchange(self, bank, message, parent)
+    }
+
+    fn refuse(&self, bank: &VerifiedBank, fault: TransportFault) -> Answer {
+        exchange::refuse(self, bank, fault)
+    }
 }
 
 /// The ports for banks, sharing their limits.

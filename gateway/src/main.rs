@@ -1,2 +1,300 @@
-//! The `directlink` program.
-fn main() {}
+//! The `directlink` program: its words on the command line, and the order in which a gateway comes up and goes down.
+//!
+//! Nothing is decided here about messages, banks or registries.
+
+use std::{
+    io::{self, Write},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use gateway::{
+    admin_port::{self, Readiness},
+    assembly::{self, Parts},
+    bank_port::BankPort,
+    exchange::Gateway,
+    identity::Identities,
+    resolver,
+    settings::{Problem, Settings},
+    telemetry::{Metrics, Telemetry},
+    tls::{self, Protocol},
+};
+use rustls::ServerConfig;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+
+/// Carries banks' own messages to provincial land registries and the answers back.
+#[derive(Parser)]
+#[command(name = "directlink", version, arg_required_else_help = true, after_help = AFTER_HELP)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  directlink serve --settings directlink.toml --check   say what is wrong with the settings, or nothing
+  directlink serve --settings directlink.toml           serve until SIGTERM or SIGINT
+  directlink contract check contracts/banks/*           say what is wrong with contracts
+
+Exit codes:
+  0  it was done; for serve: it was told to stop, and everything in flight was finished
+  1  it could not be done; what is wrong is said on standard error
+  2  the command line was not understood";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve banks, as one TOML file says.
+    ///
+    /// Logs are JSON lines on standard error. The first line that says `serving` tells the addresses of the ports. A
+    /// SIGTERM or SIGINT lets nobody in any more and finishes what is in flight; a second one stops at once.
+    Serve {
+        /// The settings file; every key is described in docs/settings.md.
+        #[arg(long, value_name = "FILE")]
+        settings: PathBuf,
+        /// Only load everything the settings name (certificates, keys, contracts) and say all that is wrong. Opens no
+        /// port and no ledger.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Look after contracts.
+    #[command(subcommand)]
+    Contract(ContractCommand),
+}
+
+#[derive(Subcommand)]
+enum ContractCommand {
+    /// Compile contracts and say all that is wrong with them, each with its file and line.
+    Check {
+        /// Folders that hold a contract.toml.
+        #[arg(required = true, value_name = "DIR")]
+        folders: Vec<PathBuf>,
+    },
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Serve { settings, check } => prepare(&settings).and_then(|ready| {
+            if check {
+                say(&format!("{}: nothing is wrong", settings.display()));
+                return Ok(());
+            }
+            serve(ready).map_err(Failure::Broken)
+        }),
+        Command::Contract(ContractCommand::Check { folders }) => check_contracts(&folders),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // Nobody can be told if standard error is gone.
+            let _unsaid = write!(io::stderr(), "{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Why the program ends with 1.
+enum Failure {
+    /// Files are not as they should be.
+    Faulty(Vec<Problem>),
+    /// Something outside is not.
+    Broken(anyhow::Error),
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Faulty(problems) => {
+                problems.iter().try_for_each(|problem| writeln!(out, "{problem}"))
+            }
+            Self::Broken(error) => writeln!(out, "directlink: {error:#}"),
+        }
+    }
+}
+
+/// Says a line to whoever runs the program.
+fn say(line: &str) {
+    // Nobody can be told if standard output is gone.
+    let _unsaid = writeln!(io::stdout(), "{line}");
+}
+
+fn check_contracts(folders: &[PathBuf]) -> Result<(), Failure> {
+    let mut problems = Vec::new();
+    for folder in folders {
+        match assembly::read_contract(folder) {
+            Ok(_) => say(&format!("{}: nothing is wrong", folder.display())),
+            Err(found) => problems.extend(found),
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(Failure::Faulty(problems)) }
+}
+
+/// What a gateway needs that can be had from files alone.
+struct Ready {
+    settings: Settings,
+    metrics: Metrics,
+    parts: Parts,
+    doors: Vec<Door>,
+}
+
+/// A bank port that is to be opened.
+struct Door {
+    address: SocketAddr,
+    protocol: Protocol,
+    tls: Arc<ServerConfig>,
+}
+
+/// Loads everything the settings name; tells all that is wrong with any of it.
+fn prepare(file: &Path) -> Result<Ready, Failure> {
+    let settings = Settings::load(file).map_err(Failure::Faulty)?;
+    let metrics = Metrics::new().map_err(|error| Failure::Broken(error.into()))?;
+    let parts = assembly::parts(&settings, metrics.clone());
+    let doors = doors(&settings);
+    match (parts, doors) {
+        (Ok(parts), Ok(doors)) => Ok(Ready { settings, metrics, parts, doors }),
+        (parts, doors) => {
+            let of_parts = parts.err().unwrap_or_default();
+            Err(Failure::Faulty(of_parts.into_iter().chain(doors.err()).collect()))
+        }
+    }
+}
+
+fn doors(settings: &Settings) -> Result<Vec<Door>, Problem> {
+    let listen = &settings.listen;
+    let ports = [(Protocol::Https, listen.https), (Protocol::Tcp, listen.tcp)];
+    let mut doors = Vec::new();
+    for (protocol, address) in ports {
+        let Some(address) = address else { continue };
+        let tls = tls::server_config(&listen.certificate, &listen.key, &listen.client_ca, protocol)
+            .map_err(|error| Problem {
+                file: error.file().to_owned(),
+                line: None,
+                message: error.to_string(),
+            })?;
+        doors.push(Door { address, protocol, tls });
+    }
+    Ok(doors)
+}
+
+fn serve(ready: Ready) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let telemetry = Telemetry::start(&ready.settings.telemetry)?;
+        let served = serve_until_told(ready).await;
+        if let Err(error) = &served {
+            let error: &(dyn std::error::Error + 'static) = error.as_ref();
+            tracing::error!(error, "not serving");
+        }
+        // Exporting needs this runtime, so waiting for it must not take one of its threads.
+        let stopped = tokio::task::spawn_blocking(|| telemetry.stop()).await?;
+        served.and(stopped.map_err(anyhow::Error::from))
+    })
+}
+
+/// Up: operators first, so that they see why it takes long; then the ledger, the banks' ports, and whatever works on
+/// its own. Down: the other way round.
+async fn serve_until_told(ready: Ready) -> anyhow::Result<()> {
+    let Ready { settings, metrics, parts, doors } = ready;
+    let mut told = Told::listen()?;
+    let readiness = Readiness::default();
+    let mut workers = JoinSet::new();
+
+    let admin = bind(settings.admin.address).await?;
+    let (admin_address, admin_stop) = (admin.local_addr()?, CancellationToken::new());
+    let pages = admin_port::serve(admin, readiness.clone(), metrics.clone(), admin_stop.clone());
+    let pages = tokio::spawn(pages);
+
+    let gateway = Arc::new(
+        assembly::assemble(&settings, parts).await.context("the ledger cannot be opened")?,
+    );
+    let resolving = CancellationToken::new();
+    for registry in gateway.registries.values() {
+        let work = resolver::resolve(
+            Arc::clone(&gateway),
+            registry.clone(),
+            settings.resolver.clone(),
+            resolving.clone(),
+        );
+        workers.spawn(work);
+    }
+
+    let identities = Identities::new(&settings.institutions);
+    let port = BankPort::new(Arc::clone(&gateway), identities, settings.limits, metrics);
+    let mut addresses = [None, None];
+    let mut listeners = Vec::new();
+    for door in doors {
+        let listener = bind(door.address).await?;
+        let [https, tcp] = &mut addresses;
+        *(if door.protocol == Protocol::Https { https } else { tcp }) =
+            Some(listener.local_addr()?);
+        listeners.push((listener, door));
+    }
+    for (listener, Door { protocol, tls, .. }) in listeners {
+        workers.spawn(Arc::clone(&port).serve(listener, tls, protocol));
+    }
+    readiness.serving(Arc::clone(&gateway.ledger));
+    tell_serving(admin_address, addresses);
+
+    told.stop().await;
+    tracing::info!("stopping: nobody is let in any more");
+    readiness.stopping();
+    port.stop();
+    let cut_off = tokio::select! {
+        cut_off = port.finished() => cut_off,
+        () = told.stop() => anyhow::bail!("told to stop at once"),
+    };
+    resolving.cancel();
+    while workers.join_next().await.is_some() {}
+    admin_stop.cancel();
+    pages.await?.context("the port for operators broke")?;
+    drop::<Arc<Gateway>>(gateway);
+    anyhow::ensure!(cut_off == 0, "{cut_off} connections and exchanges were cut off");
+    tracing::info!("stopped: everything in flight was finished");
+    Ok(())
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("{address} cannot be listened on"))
+}
+
+fn tell_serving(admin: SocketAddr, [https, tcp]: [Option<SocketAddr>; 2]) {
+    let told = |address: Option<SocketAddr>| address.map(|address| address.to_string());
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        admin = admin.to_string(),
+        https = told(https),
+        tcp = told(tcp),
+        "serving"
+    );
+}
+
+/// The signals by which a process is told to stop.
+struct Told {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Told {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for the next one.
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
