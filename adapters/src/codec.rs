@@ -253,6 +253,24 @@ impl Codec {
         }
     }
 
+    /// Writes a value as [`Codec::write`] does, but a moment as a clock shows it. For what is told and not read back: a
+    /// registry's moment may be finer than a bank's format, and the answer must be given all the same.
+    ///
+    /// # Errors
+    /// As [`Codec::write`].
+    pub fn write_shown<'v>(
+        &'v self,
+        value: &'v Value,
+        field: &FieldDescriptor,
+    ) -> Result<Cow<'v, str>, String> {
+        match (self, value) {
+            (Self::Time(format), Value::Message(moment)) => {
+                format.write_time_shown(moment).map(Cow::Owned)
+            }
+            _ => self.write(value, field),
+        }
+    }
+
     /// How many characters every written value has, where that is one number: for cutting mixed
     /// leaves.
     pub fn width(&self) -> Option<usize> {

@@ -181,6 +181,21 @@ impl Contract {
         self.wire.close(&text).map_err(|error| cannot(error.to_string()))
     }
 
+    /// Reads an answer as a bank does: which of the message's answers it is, and what it says. `message` names the message
+    /// answered; `None` where its kind was not recognised. `None` if it is no answer of the contract.
+    ///
+    /// Where several canonical values are one in the bank's words, one of them is told.
+    pub fn read_reply(&self, message: Option<&str>, bytes: &[u8]) -> Option<(Reply, Envelope)> {
+        let opened = self.wire.open(bytes).ok()?;
+        let tree = document::parse(self.wire.media, &opened.text).ok()?;
+        let document = Document::outermost(&tree);
+        [Reply::Outcome, Reply::Refusal].into_iter().find_map(|reply| {
+            let template = self.template(message, reply)?;
+            let reader = Reader::read(template, Mode::Test, &document, None).ok()?;
+            Some((reply, template.homes.assemble(reader.filled).transcode_to().ok()?))
+        })
+    }
+
     /// Where canonical fields stand in a message: place and byte offset of each, as faults give them. A field that stands
     /// nowhere is told at what should hold it; `("", 0)` where not even that is known.
     pub fn locate(&self, bytes: &[u8], mode: Mode, fields: &[String]) -> Vec<(String, usize)> {

@@ -71,17 +71,31 @@ impl FaultCode {
     /// The code as banks and documents write it, with its words in Chinese and in English.
     pub fn words(self) -> (&'static str, &'static str, &'static str) {
         match self {
-            Self::LengthMismatch => ("LENGTH_MISMATCH", "报文长度与长度前缀不符", "length differs from its prefix"),
-            Self::CharsetInvalid => ("CHARSET_INVALID", "字节不符合约定的字符集", "bytes are not of the agreed charset"),
-            Self::WrapInvalid => ("WRAP_INVALID", "表单、Base64或压缩有误", "form, Base64 or compression is broken"),
-            Self::SealInvalid => ("SEAL_INVALID", "签名缺失或不符", "signature is missing or wrong"),
+            Self::LengthMismatch => {
+                ("LENGTH_MISMATCH", "报文长度与长度前缀不符", "length differs from its prefix")
+            }
+            Self::CharsetInvalid => {
+                ("CHARSET_INVALID", "字节不符合约定的字符集", "bytes are not of the agreed charset")
+            }
+            Self::WrapInvalid => {
+                ("WRAP_INVALID", "表单、Base64或压缩有误", "form, Base64 or compression is broken")
+            }
+            Self::SealInvalid => {
+                ("SEAL_INVALID", "签名缺失或不符", "signature is missing or wrong")
+            }
             Self::XmlSyntax => ("XML_SYNTAX", "XML格式有误", "XML is not well formed"),
             Self::JsonSyntax => ("JSON_SYNTAX", "JSON格式有误", "JSON is not well formed"),
             Self::DoctypeRefused => ("DOCTYPE_REFUSED", "不接受DOCTYPE", "DOCTYPE is not accepted"),
             Self::TooDeep => ("TOO_DEEP", "嵌套层次过多", "nested too deeply"),
-            Self::KeyDuplicate => ("KEY_DUPLICATE", "同一对象内键重复", "key stands twice in one object"),
-            Self::MessageUnknown => ("MESSAGE_UNKNOWN", "不是约定的报文种类", "no agreed kind of message"),
-            Self::LiteralMismatch => ("LITERAL_MISMATCH", "与约定的固定值不符", "differs from the agreed literal"),
+            Self::KeyDuplicate => {
+                ("KEY_DUPLICATE", "同一对象内键重复", "key stands twice in one object")
+            }
+            Self::MessageUnknown => {
+                ("MESSAGE_UNKNOWN", "不是约定的报文种类", "no agreed kind of message")
+            }
+            Self::LiteralMismatch => {
+                ("LITERAL_MISMATCH", "与约定的固定值不符", "differs from the agreed literal")
+            }
             Self::TagMissing => ("TAG_MISSING", "缺少必填项", "mandatory item is missing"),
             Self::TagRepeated => ("TAG_REPEATED", "重复出现", "stands more than once"),
             Self::TagUnknown => ("TAG_UNKNOWN", "未约定的项", "item was not agreed"),
@@ -90,27 +104,47 @@ impl FaultCode {
             Self::ValueConflict => ("VALUE_CONFLICT", "两处的值互相矛盾", "two places disagree"),
             Self::CodeUnmapped => ("CODE_UNMAPPED", "代码不在代码表内", "code is in no table"),
             Self::AmountInvalid => ("AMOUNT_INVALID", "金额格式不符", "not an amount"),
-            Self::AmountPrecision => ("AMOUNT_PRECISION", "金额小数位过多", "amount is finer than one fen"),
+            Self::AmountPrecision => {
+                ("AMOUNT_PRECISION", "金额小数位过多", "amount is finer than one fen")
+            }
             Self::NumberInvalid => ("NUMBER_INVALID", "数字格式不符", "not a number"),
             Self::DateInvalid => ("DATE_INVALID", "不是有效日期", "not a valid date"),
             Self::TimeInvalid => ("TIME_INVALID", "不是有效时间", "not a valid time"),
             Self::UnitCodeInvalid => ("UNIT_CODE_INVALID", "不动产单元代码不符", "not a unit code"),
-            Self::BytesInvalid => ("BYTES_INVALID", "Base64或十六进制有误", "not Base64 or hexadecimal"),
-            Self::PartsMismatch => ("PARTS_MISMATCH", "分段数或分隔符不符", "pieces are not as agreed"),
-            Self::CountMismatch => ("COUNT_MISMATCH", "数目与清单不符", "count differs from the list"),
+            Self::BytesInvalid => {
+                ("BYTES_INVALID", "Base64或十六进制有误", "not Base64 or hexadecimal")
+            }
+            Self::PartsMismatch => {
+                ("PARTS_MISMATCH", "分段数或分隔符不符", "pieces are not as agreed")
+            }
+            Self::CountMismatch => {
+                ("COUNT_MISMATCH", "数目与清单不符", "count differs from the list")
+            }
             Self::ListGap => ("LIST_GAP", "编号不连续", "numbered items have a gap"),
             Self::CheckDigit => ("CHECK_DIGIT", "校验位不符", "check digit is wrong"),
             Self::FieldRequired => ("FIELD_REQUIRED", "此时必须填写", "is required here"),
             Self::FieldForbidden => ("FIELD_FORBIDDEN", "此时不得填写", "may not be set here"),
-            Self::OrderInvalid => ("ORDER_INVALID", "起止顺序颠倒", "comes before what it must follow"),
-            Self::ValueTooLong => ("VALUE_TOO_LONG", "超过允许的长度", "is longer than allowed"),
-            Self::KeyInvalid => ("KEY_INVALID", "无法构成幂等键", "no idempotency key can be built"),
-            Self::KeyReused => ("KEY_REUSED", "与首次报文不同", "differs from the first message with this key"),
-            Self::InstitutionMismatch => {
-                ("INSTITUTION_MISMATCH", "与证书所属机构不符", "names another institution than the certificate")
+            Self::OrderInvalid => {
+                ("ORDER_INVALID", "起止顺序颠倒", "comes before what it must follow")
             }
-            Self::RouteUnknown => ("ROUTE_UNKNOWN", "无法确定登记机构", "no registry office is known for it"),
-            Self::RouteConflict => ("ROUTE_CONFLICT", "所指登记机构互相矛盾", "points to another registry office"),
+            Self::ValueTooLong => ("VALUE_TOO_LONG", "超过允许的长度", "is longer than allowed"),
+            Self::KeyInvalid => {
+                ("KEY_INVALID", "无法构成幂等键", "no idempotency key can be built")
+            }
+            Self::KeyReused => {
+                ("KEY_REUSED", "与首次报文不同", "differs from the first message with this key")
+            }
+            Self::InstitutionMismatch => (
+                "INSTITUTION_MISMATCH",
+                "与证书所属机构不符",
+                "names another institution than the certificate",
+            ),
+            Self::RouteUnknown => {
+                ("ROUTE_UNKNOWN", "无法确定登记机构", "no registry office is known for it")
+            }
+            Self::RouteConflict => {
+                ("ROUTE_CONFLICT", "所指登记机构互相矛盾", "points to another registry office")
+            }
         }
     }
 

@@ -4,7 +4,7 @@
 //! What cannot be read back as it was is refused: a value with a separator inside, a text that reads as unset, a
 //! character XML cannot hold, in a request a set field that nothing wrote. Never something near it.
 
-use std::collections::HashSet;
+use std::{borrow::Cow, collections::HashSet};
 
 use prost_reflect::{DynamicMessage, Kind as FieldKind, Value};
 
@@ -42,11 +42,13 @@ pub(crate) struct Writer<'w> {
     homes: Vec<Option<&'w DynamicMessage>>,
     /// The fields written, as they are told.
     written: HashSet<String>,
+    /// Whether what is written must read back as it was.
+    exact: bool,
 }
 
-/// Writes a template's document, without declaration.
+/// Writes an answer or a notice, without declaration. It is not read back by us, so moments are told as a clock shows them.
 pub(crate) fn write(template: &Template, envelope: &DynamicMessage) -> Write<String> {
-    Writer::new(template, envelope).document()
+    Writer { exact: false, ..Writer::new(template, envelope) }.document()
 }
 
 /// Writes a request: a set field that nothing wrote is refused.
@@ -92,7 +94,7 @@ impl<'w> Writer<'w> {
                 .try_fold(envelope, |message, field| path::set_value(message, field)?.as_message())
         };
         let homes = template.homes.iter().map(|(_, known)| home(&known.chain)).collect();
-        Self { template, homes, written: HashSet::new() }
+        Self { template, homes, written: HashSet::new(), exact: true }
     }
 
     fn document(&mut self) -> Write<String> {
@@ -370,9 +372,7 @@ impl<'w> Writer<'w> {
             codec => match self.value(&hole.path, at, 0) {
                 None => None,
                 Some(value) => {
-                    let text = codec
-                        .write(value, &hole.path.field)
-                        .map_err(|reason| cannot(hole, at, &reason))?;
+                    let text = self.coded(hole, codec, value, at)?;
                     self.written.insert(hole.path.told(&at.prefix, None));
                     Some(text.into_owned())
                 }
@@ -384,6 +384,20 @@ impl<'w> Writer<'w> {
             }
             _ => Ok(text),
         }
+    }
+
+    fn coded<'v>(
+        &self,
+        hole: &Hole,
+        codec: &'v Codec,
+        value: &'v Value,
+        at: &At<'w>,
+    ) -> Write<Cow<'v, str>> {
+        let written = match self.exact {
+            true => codec.write(value, &hole.path.field),
+            false => codec.write_shown(value, &hole.path.field),
+        };
+        written.map_err(|reason| cannot(hole, at, &reason))
     }
 
     fn column(
@@ -407,8 +421,7 @@ impl<'w> Writer<'w> {
                 pieces.push(unset(hole, at)?.to_owned());
                 continue;
             };
-            let piece =
-                codec.write(value, &hole.path.field).map_err(|reason| cannot(hole, at, &reason))?;
+            let piece = self.coded(hole, codec, value, at)?;
             if piece.contains(separator) {
                 return Err(cannot(hole, at, "holds the separator of the column"));
             }

@@ -492,6 +492,8 @@ impl<'c> Reader<'c> {
             Codec::List { item: codec, separator } if hole.path.column_list().is_some() => {
                 self.column(hole, codec, separator, text, at, item)
             }
+            // Part of a moment, in an answer of ours: what is there is agreed, but is no moment yet.
+            codec if codec.is_partial() => Ok(()),
             codec => {
                 self.note(hole, at, None, Some(text));
                 match codec.read(text, &hole.path.field) {

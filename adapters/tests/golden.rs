@@ -148,7 +148,10 @@ impl Run {
         for (golden, reply, told) in answers {
             let (Some(golden), Some(told)) = (golden, told) else { continue };
             match contract.encode(message, reply, told) {
-                Ok(bytes) => self.written(&sample.name, &file(golden), &bytes)?,
+                Ok(bytes) => {
+                    self.written(&sample.name, &file(golden), &bytes)?;
+                    self.understood(contract, &sample.name, message, reply, told, &bytes);
+                }
                 Err(why) => self.fail(&sample.name, &format!("{golden} was not written: {why:?}")),
             }
         }
@@ -195,6 +198,33 @@ impl Run {
 
     /// Banks write blanks, comments and escapes that mean nothing: writing the canonical form gives other bytes, which
     /// must mean the same.
+    /// A bank reads the answer as what it is, and would have got the same bytes for what it read.
+    fn understood(
+        &mut self,
+        contract: &Contract,
+        case: &str,
+        message: Option<&str>,
+        reply: Reply,
+        told: &Envelope,
+        bytes: &[u8],
+    ) {
+        if reply == Reply::Notice {
+            return; // It answers nothing; what a bank makes of it is its acknowledgement.
+        }
+        match contract.read_reply(message, bytes) {
+            Some((read, mut envelope)) => {
+                // A moment told in parts (a day here, a time of day there) is not put together again.
+                let replied_at = told.exchange.as_ref().and_then(|exchange| exchange.replied_at);
+                envelope.exchange.get_or_insert_default().replied_at = replied_at;
+                let again = contract.encode(message, read, &envelope);
+                if read != reply || again.as_deref() != Ok(bytes) {
+                    self.fail(case, &format!("the {reply:?} was read as {read:?}: {again:?}"));
+                }
+            }
+            None => self.fail(case, &format!("the {reply:?} is no answer to a reader")),
+        }
+    }
+
     fn written_again(
         &mut self,
         contract: &Contract,

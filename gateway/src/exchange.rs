@@ -243,7 +243,7 @@ impl Hearing<'_> {
         let properties = matter::properties(&application);
         let office = tracing::info_span!("route").in_scope(|| self.office_for(properties))?;
         let registry = self.registry_of(&office.registry)?;
-        let fingerprint = fingerprint(&application, &[]);
+        let fingerprint = fingerprint(&application, self.contract.retry_may_change());
         let claim = self.claim(&application, fingerprint, &office);
 
         application.institution = Some(self.bank.institution());
@@ -457,7 +457,7 @@ impl Hearing<'_> {
     }
 
     fn key_reused(&self, application: &Application, earlier: &Fingerprint) -> Refusal {
-        let fields = differing(application, &[], earlier);
+        let fields = differing(application, self.contract.retry_may_change(), earlier);
         Refusal::unsent(Code::KeyReused, proto::v1::NextAction::CorrectAndResend)
             .with_faults(self.faults(FaultCode::KeyReused, &fields))
     }

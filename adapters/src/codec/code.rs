@@ -145,7 +145,14 @@ impl CodeTable {
                 self.numbers(of)?.read.get(code).map(|number| Value::EnumNumber(*number))
             }
             Kind::Bool => self.read.get(code).map(|value| Value::Bool(value == "true")),
-            _ => self.read.get(code).cloned().map(Value::String),
+            // A code that is only written, for all other values, stands for none of them: it reads as itself, and is
+            // written again as it was.
+            _ => self
+                .read
+                .get(code)
+                .or_else(|| self.any_other.as_ref().filter(|other| *other == code))
+                .cloned()
+                .map(Value::String),
         }
     }
 

@@ -192,6 +192,22 @@ impl Format {
         }
     }
 
+    /// Writes a moment as a clock shows it: what the format does not hold of the fraction of its second is left out.
+    ///
+    /// # Errors
+    /// It lies outside the years 0001 to 9999.
+    pub fn write_time_shown(&self, timestamp: &DynamicMessage) -> Result<String, String> {
+        let holds_fraction =
+            matches!(self.0, Shape::EpochMilliseconds) || self.has(&[Piece::Milliseconds]);
+        let unit = if holds_fraction { 1_000_000 } else { 1_000_000_000 };
+        let nanoseconds = timestamp.get_field_by_number(2).and_then(|value| value.as_i32());
+        let nanoseconds = nanoseconds.unwrap_or_default();
+        let beyond = nanoseconds.checked_rem(unit).unwrap_or_default();
+        let mut shown = timestamp.clone();
+        shown.set_field_by_number(2, Value::I32(nanoseconds.saturating_sub(beyond)));
+        self.write_time(&shown)
+    }
+
     /// Writes a time of day given as `HH:MM:SS`.
     ///
     /// # Errors
@@ -528,6 +544,15 @@ mod tests {
         assert_eq!(write("epoch_ms", 1_772_673_153, 123_000_000).unwrap(), "1772673153123");
         assert_eq!(write("%Y%m%d", 1_772_668_799, 0).unwrap(), "20260305");
         assert_eq!(write("%Y%m%d", 1_772_640_000, 5).unwrap(), "20260305");
+    }
+
+    #[test]
+    fn a_moment_that_is_shown_is_cut_as_a_clock_cuts_it() {
+        let moment = timestamp(1_772_673_153, 987_654_321);
+        let shown = |format: &str| Format::time(format).unwrap().write_time_shown(&moment);
+        assert_eq!(shown("%Y-%m-%d %H:%M:%S").as_deref(), Ok("2026-03-05 09:12:33"));
+        assert_eq!(shown("epoch_ms").as_deref(), Ok("1772673153987"));
+        assert!(Format::time("epoch_s").unwrap().write_time(&moment).is_err());
     }
 
     #[test]
