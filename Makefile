@@ -1,7 +1,10 @@
 # Names for what one types every day. No logic here: behind each word is cargo.
 
 .DEFAULT_GOAL := help
-.PHONY: help test ready demo bench fuzz fmt docs
+.PHONY: help test ready demo fuzz fmt docs
+
+# How long `make fuzz` stays with each target.
+FUZZ_SECONDS ?= 60
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1	/'
@@ -11,6 +14,16 @@ test: ## prove everything, installing what is missing (what CI runs)
 
 ready: ## the quick part of it: no database, no processes
 	cargo run --quiet -p conformance-tests --bin ready
+
+demo: ## the whole on this machine: gateway, registry, two banks; DEMO=--once tells the story and ends
+	cargo build --release --workspace --bins
+	cargo run --release --quiet -p conformance-tests --bin demo -- $(DEMO)
+
+fuzz: ## throw bytes at what reads them; needs the nightly compiler
+	cargo fuzz --version || cargo install --locked cargo-fuzz
+	for target in $$(cargo +nightly fuzz list); do \
+		cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; \
+	done
 
 fmt: ## lay out the code
 	cargo fmt --all
