@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use anyhow::{Context, Result};
 
@@ -83,7 +84,7 @@ fn crates_depend_one_way_only() {
 fn no_code_knows_a_bank_or_a_registry() {
     let names = known_names().unwrap();
     assert!(!names.is_empty(), "no contract was found");
-    let files = tree().unwrap();
+    let files = tree();
     let columns: BTreeSet<&str> = files
         .iter()
         .filter(|file| file.is("proto"))
@@ -176,7 +177,7 @@ fn no_file_knows_somebodys_machine() {
 #[test]
 fn every_code_a_bank_may_see_is_explained() {
     const SOURCES: &[&str] = &["adapters/src/fault.rs", "gateway/src/refusal.rs"];
-    let files = tree().unwrap();
+    let files = tree();
     let text =
         |path: &str| files.iter().find(|file| file.path == path).map_or("", |file| &file.text);
     let explained: BTreeSet<&str> = text("docs/errors.md")
@@ -206,8 +207,7 @@ fn every_code_a_bank_may_see_is_explained() {
 
 #[test]
 fn documents_that_are_named_are_there() {
-    let files = tree().unwrap();
-    let paths: BTreeSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
+    let paths: BTreeSet<&str> = tree().iter().map(|file| file.path.as_str()).collect();
     held("documents named", |file| {
         let mentions = file
             .text
@@ -228,13 +228,13 @@ fn documents_that_are_named_are_there() {
 
 #[test]
 fn links_between_documents_lead_somewhere() {
-    let files = tree().unwrap();
+    let files = tree();
     held("links", |file| {
         if !file.is("md") {
             return Vec::new();
         }
         let links = file.text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-        let broken = links.filter(|link| !link.contains("://") && !leads(&files, &file.path, link));
+        let broken = links.filter(|link| !link.contains("://") && !leads(files, &file.path, link));
         broken.map(|link| format!("links to `{link}`, which is not there")).collect()
     });
 }
@@ -256,8 +256,8 @@ impl File {
 fn held(rule: &str, complaints: impl Fn(&File) -> Vec<String>) {
     let mut told = Vec::new();
     let mut needed = BTreeSet::new();
-    for file in tree().unwrap_or_default() {
-        let complaints = complaints(&file);
+    for file in tree() {
+        let complaints = complaints(file);
         match EXCEPTIONS.iter().find(|(of, path, _)| *of == rule && *path == file.path) {
             Some((_, path, _)) if !complaints.is_empty() => _ = needed.insert(*path),
             Some(_) => {}
@@ -276,7 +276,7 @@ fn held(rule: &str, complaints: impl Fn(&File) -> Vec<String>) {
 
 #[test]
 fn the_tree_is_found() {
-    let paths: Vec<String> = tree().unwrap().into_iter().map(|file| file.path).collect();
+    let paths: Vec<String> = tree().iter().map(|file| file.path.clone()).collect();
     assert!(paths.contains(&"conformance-tests/tests/tidy.rs".to_owned()), "{paths:?}");
 }
 
@@ -284,8 +284,14 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
+/// All text files, read once for all rules.
+fn tree() -> &'static [File] {
+    static TREE: LazyLock<Vec<File>> = LazyLock::new(|| read_tree().unwrap_or_default());
+    &TREE
+}
+
 /// All text files; what is not UTF-8 is a golden case, not ours to judge.
-fn tree() -> Result<Vec<File>> {
+fn read_tree() -> Result<Vec<File>> {
     let root = root();
     let mut files = Vec::new();
     let mut folders = vec![root.clone()];
@@ -312,7 +318,7 @@ fn tree() -> Result<Vec<File>> {
 /// of a bank (pinyin initials, or not ASCII at all).
 fn known_names() -> Result<BTreeSet<String>> {
     let mut names = BTreeSet::new();
-    for file in tree()? {
+    for file in tree() {
         let Some(path) = file
             .path
             .strip_prefix("contracts/banks/")
