@@ -3,3 +3,5 @@
 
 pub mod pki;
 pub mod postgres_server;
+pub mod reference_registry;
+pub mod tls;

@@ -1,9 +1,14 @@
 //! `conformance`: the conformance kit on the command line. Reads arguments and prints; what is done is in the library.
 
-use std::path::PathBuf;
+use std::{fs, net::SocketAddr, path::PathBuf};
 
-use clap::{Parser, Subcommand};
-use conformance_tests::pki::{self, Names, Pki};
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use conformance_tests::{
+    pki::{self, Credentials, Names, Pki},
+    reference_registry::{ReferenceRegistry, Repeats, Review, SAMPLES, Settings},
+};
+use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Debug, Parser)]
 #[command(version, about = "The conformance kit: development PKI, reference registry, scenarios.")]
@@ -15,29 +20,114 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Makes a development PKI: roots, gateway, registry, banks, and certificates to be refused.
-    Pki {
-        /// Folder to write to; created where it is missing.
-        folder: PathBuf,
-        /// A bank that gets a client certificate with the name `core.NAME.example`; may be repeated.
-        #[arg(long = "bank", value_name = "NAME")]
-        banks: Vec<String>,
-        /// A name of the registry's certificate besides `localhost` and `127.0.0.1`; may be repeated.
-        #[arg(long = "registry-name", value_name = "DNS-NAME")]
-        registries: Vec<String>,
-    },
+    Pki(PkiArguments),
+    /// Runs a registry to build against, until it is asked to end (SIGTERM, SIGINT).
+    ReferenceRegistry(RegistryArguments),
+}
+
+#[derive(Debug, Args)]
+struct PkiArguments {
+    /// Folder to write to; created where it is missing.
+    folder: PathBuf,
+    /// A bank that gets a client certificate with the name `core.NAME.example`; may be repeated.
+    #[arg(long = "bank", value_name = "NAME")]
+    banks: Vec<String>,
+    /// A name of the registry's certificate besides `localhost` and `127.0.0.1`; may be repeated.
+    #[arg(long = "registry-name", value_name = "DNS-NAME")]
+    registries: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+struct RegistryArguments {
+    /// Where it listens; port 0 takes any that is free.
+    #[arg(long, default_value = "127.0.0.1:7443")]
+    listen: SocketAddr,
+    /// Folder of a development PKI, for `--certificate`, `--key` and `--clients-ca`.
+    #[arg(long, default_value = "pki", value_name = "FOLDER")]
+    pki: PathBuf,
+    /// Its certificate (PEM).
+    #[arg(long, requires = "key")]
+    certificate: Option<PathBuf>,
+    /// Its key (PEM).
+    #[arg(long, requires = "certificate")]
+    key: Option<PathBuf>,
+    /// Root of the gateways that may call (PEM).
+    #[arg(long)]
+    clients_ca: Option<PathBuf>,
+    /// Data file (TOML) it starts from; without it the data that fit the kit's sample messages.
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+    /// Where its control port listens: plain HTTP, loopback only; without it there is none.
+    #[arg(long)]
+    control: Option<SocketAddr>,
+    /// Answers ACCEPTED, and registers on command (`POST /advance`).
+    #[arg(long)]
+    review_on_command: bool,
+    /// Makes a new case of a key that comes again, as some registries do.
+    #[arg(long)]
+    not_idempotent: bool,
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
-        Command::Pki { folder, banks, registries } => {
-            let pki = Pki::write(&folder, &Names { banks, registries })?;
-            say(&format!("banks trust {}", pki.banks_ca.display()));
-            for (bank, credentials) in &pki.banks {
-                let san = pki::bank_san(bank);
-                say(&format!("{bank}: {} ({san})", credentials.certificate.display()));
+        Command::Pki(arguments) => make_pki(arguments),
+        Command::ReferenceRegistry(arguments) => tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()?
+            .block_on(run_registry(arguments)),
+    }
+}
+
+fn make_pki(arguments: PkiArguments) -> anyhow::Result<()> {
+    let PkiArguments { folder, banks, registries } = arguments;
+    let pki = Pki::write(&folder, &Names { banks, registries })?;
+    say(&format!("banks trust {}", pki.banks_ca.display()));
+    for (bank, credentials) in &pki.banks {
+        say(&format!("{bank}: {} ({})", credentials.certificate.display(), pki::bank_san(bank)));
+    }
+    Ok(())
+}
+
+async fn run_registry(arguments: RegistryArguments) -> anyhow::Result<()> {
+    // Before anything is said, so that whoever reads the address may end it at once.
+    let (mut terminated, mut interrupted) =
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let registry = ReferenceRegistry::start(arguments.settings()?).await?;
+    let control = match registry.control_port() {
+        Some(address) => format!(" control={address}"),
+        None => String::new(),
+    };
+    say(&format!("reference registry listens={}{control}", registry.address()));
+    tokio::select! {
+        _ = terminated.recv() => {}
+        _ = interrupted.recv() => {}
+    }
+    registry.control().stop().await;
+    Ok(())
+}
+
+impl RegistryArguments {
+    fn settings(self) -> anyhow::Result<Settings> {
+        let pki = Pki::paths(&self.pki, &Names::default());
+        let own = match (self.certificate, self.key) {
+            (Some(certificate), Some(key)) => Credentials { certificate, key },
+            _ => pki.registry,
+        };
+        let data = match self.data {
+            None => SAMPLES.to_owned(),
+            Some(file) => {
+                fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?
             }
-            Ok(())
-        }
+        };
+        Ok(Settings {
+            listen: self.listen,
+            own,
+            clients_ca: self.clients_ca.unwrap_or(pki.registry_ca),
+            data,
+            review: if self.review_on_command { Review::OnCommand } else { Review::AtOnce },
+            repeats: if self.not_idempotent { Repeats::NewCase } else { Repeats::FirstCase },
+            control: self.control,
+        })
     }
 }
 

@@ -1,0 +1,339 @@
+//! The registry's cases: each application under its institution and key, where it stands, and how often each key led
+//! to a registration.
+//!
+//! Pure but for the moment handed in. Whoever holds the lock around it commits a case by returning from `submit`: there
+//! is no state between "not known" and "known with its outcome".
+
+use std::collections::{BTreeMap, HashMap};
+
+use anyhow::{Context, bail};
+use proto::v1::{
+    Application, Case, CaseStatus, MortgageDischarge, MortgageRegistration, Outcome,
+    application::Matter,
+};
+use serde::{Deserialize, Serialize};
+use time::{OffsetDateTime, macros::offset};
+
+use super::{
+    judgement::{self, Entry},
+    register::{Register, TitleId},
+};
+
+/// When an application that nothing stands against is entered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Review {
+    /// At once: the answer to `Submit` is REGISTERED.
+    #[default]
+    AtOnce,
+    /// On command: the answer to `Submit` is ACCEPTED.
+    OnCommand,
+}
+
+/// What happens when a key comes a second time from the same institution.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Repeats {
+    /// The first case is the answer, as the service promises.
+    #[default]
+    FirstCase,
+    /// It is a new case: some registries do this, and the gateway must cope.
+    NewCase,
+}
+
+/// A step a case is made to take.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Step {
+    /// ACCEPTED to IN_REVIEW.
+    Review,
+    /// ACCEPTED or IN_REVIEW to REGISTERED, or to REFUSED if the register has something against it by now.
+    #[default]
+    Register,
+    /// REGISTERED to COMPLETED.
+    Complete,
+}
+
+/// How often things happened; the invariant is that no key leads to more than one registration.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// `Submit` calls that arrived with an application and a key, faults and repeats included.
+    pub submits: u64,
+    /// Cases made.
+    pub cases: u64,
+    /// Mortgages entered.
+    pub registered: u64,
+    /// Discharges entered.
+    pub discharged: u64,
+    /// Cases not accepted or refused.
+    pub refused: u64,
+    /// The most registrations any key led to.
+    pub registrations_per_key_max: u64,
+    /// By `institution/key`.
+    pub keys: BTreeMap<String, KeyCounts>,
+}
+
+/// The same for one key of one institution.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyCounts {
+    /// `Submit` calls that arrived.
+    pub submits: u64,
+    /// Entries in the register they led to, of mortgages and of discharges.
+    pub registrations: u64,
+}
+
+/// A case, for whoever looks on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaseView {
+    /// The acceptance number.
+    pub case_id: String,
+    /// Who submitted it.
+    pub institution: String,
+    /// Under which key.
+    pub key: String,
+    /// The status, without its type's prefix.
+    pub status: String,
+    /// Why it was refused; empty where it was not.
+    pub refusal_code: String,
+    /// Numbers of the certificates.
+    pub certificate_numbers: Vec<String>,
+    /// SHA-256 of the bank's certificate that came with it, in lower-case hexadecimal.
+    pub bank_certificate_sha256: String,
+}
+
+/// All cases, and the register they change.
+#[derive(Debug)]
+pub(super) struct Cases {
+    pub(super) register: Register,
+    review: Review,
+    repeats: Repeats,
+    files: Vec<File>,
+    by_id: HashMap<String, usize>,
+    by_key: HashMap<(String, String), Vec<usize>>,
+    counts: Counts,
+}
+
+#[derive(Debug)]
+struct File {
+    application: Application,
+    bank_certificate_sha256: String,
+    case: Case,
+}
+
+impl Cases {
+    pub(super) fn new(register: Register, review: Review, repeats: Repeats) -> Self {
+        Self {
+            register,
+            review,
+            repeats,
+            files: Vec::new(),
+            by_id: HashMap::new(),
+            by_key: HashMap::new(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// Counts a call, whatever becomes of it.
+    pub(super) fn count_submit(&mut self, institution: &str, key: &str) {
+        self.counts.submits += 1;
+        self.counts.keys.entry(format!("{institution}/{key}")).or_default().submits += 1;
+    }
+
+    /// Takes an application: the first case if the key is known, else a new one.
+    pub(super) fn submit(
+        &mut self,
+        application: Application,
+        bank_certificate_sha256: String,
+        now: OffsetDateTime,
+    ) -> Case {
+        let institution = application.institution.as_ref().map_or("", |it| it.id.as_str());
+        let key = (institution.to_owned(), application.idempotency_key.clone());
+        if self.repeats == Repeats::FirstCase
+            && let Some(first) = self.by_key(&key.0, &key.1)
+        {
+            return first.clone();
+        }
+
+        let case_id = self.new_case_id(now);
+        let outcome = match judgement::judge(&self.register, &application) {
+            Ok(entry) if self.review == Review::AtOnce => {
+                self.enter(entry, &application, &case_id, now)
+            }
+            Err(complaints) if self.review == Review::AtOnce || complaints.at_the_counter() => {
+                self.counts.refused += 1;
+                complaints.outcome(&case_id)
+            }
+            // What the reviewer will find is not known at the counter.
+            Ok(_) | Err(_) => Outcome {
+                case_id: case_id.clone(),
+                status: CaseStatus::Accepted.into(),
+                ..Outcome::default()
+            },
+        };
+        let case = Case {
+            idempotency_key: key.1.clone(),
+            institution_id: key.0.clone(),
+            outcome: Some(outcome),
+            submitted_at: Some(timestamp(now)),
+            changed_at: Some(timestamp(now)),
+        };
+        let position = self.files.len();
+        self.counts.cases += 1;
+        self.by_id.insert(case_id, position);
+        self.by_key.entry(key).or_default().push(position);
+        self.files.push(File { application, bank_certificate_sha256, case: case.clone() });
+        case
+    }
+
+    fn enter(
+        &mut self,
+        entry: Entry,
+        application: &Application,
+        case_id: &str,
+        now: OffsetDateTime,
+    ) -> Outcome {
+        let office = application.office.as_ref().map_or("", |office| office.code.as_str());
+        let certificate_numbers = match (entry, &application.matter) {
+            (Entry::Charges(titles), Some(Matter::MortgageRegistration(it))) => {
+                self.enter_charges(it, &titles, office, now)
+            }
+            (Entry::Discharge(titles), Some(Matter::MortgageDischarge(it))) => {
+                self.discharge(it, &titles)
+            }
+            // `judge` makes an entry of no other matter.
+            (Entry::Charges(_) | Entry::Discharge(_), _) => Vec::new(),
+        };
+        let institution = application.institution.as_ref().map_or("", |it| it.id.as_str());
+        let key = format!("{institution}/{}", application.idempotency_key);
+        let per_key = self.counts.keys.entry(key).or_default();
+        per_key.registrations += 1;
+        self.counts.registrations_per_key_max =
+            self.counts.registrations_per_key_max.max(per_key.registrations);
+        Outcome {
+            case_id: case_id.to_owned(),
+            status: CaseStatus::Registered.into(),
+            certificate_numbers,
+            registered_at: Some(timestamp(now)),
+            ..Outcome::default()
+        }
+    }
+
+    fn enter_charges(
+        &mut self,
+        application: &MortgageRegistration,
+        titles: &[TitleId],
+        office: &str,
+        now: OffsetDateTime,
+    ) -> Vec<String> {
+        self.counts.registered += 1;
+        let year = now.to_offset(offset!(+8)).year();
+        self.register.enter_charges(application, titles, office, year)
+    }
+
+    fn discharge(&mut self, application: &MortgageDischarge, titles: &[TitleId]) -> Vec<String> {
+        self.counts.discharged += 1;
+        self.register.discharge(application, titles);
+        Vec::new()
+    }
+
+    /// Makes a case take a step.
+    ///
+    /// # Errors
+    /// There is no such case, or it does not stand where the step begins.
+    pub(super) fn advance(
+        &mut self,
+        case_id: &str,
+        step: Step,
+        now: OffsetDateTime,
+    ) -> anyhow::Result<Case> {
+        let position = *self.by_id.get(case_id).with_context(|| format!("no case {case_id}"))?;
+        let file = self.files.get(position).with_context(|| format!("no case {case_id}"))?;
+        let outcome = file.case.outcome.clone().unwrap_or_default();
+        let changed = match (outcome.status(), step) {
+            (CaseStatus::Accepted, Step::Review) => {
+                Outcome { status: CaseStatus::InReview.into(), ..outcome }
+            }
+            (CaseStatus::Accepted | CaseStatus::InReview, Step::Register) => {
+                let application = file.application.clone();
+                match judgement::judge(&self.register, &application) {
+                    Ok(entry) => self.enter(entry, &application, case_id, now),
+                    Err(complaints) => {
+                        self.counts.refused += 1;
+                        complaints.outcome(case_id)
+                    }
+                }
+            }
+            (CaseStatus::Registered, Step::Complete) => {
+                Outcome { status: CaseStatus::Completed.into(), ..outcome }
+            }
+            (status, step) => bail!("case {case_id} is {}: no {step:?}", name(status)),
+        };
+        let file = self.files.get_mut(position).with_context(|| format!("no case {case_id}"))?;
+        file.case.outcome = Some(changed);
+        file.case.changed_at = Some(timestamp(now));
+        Ok(file.case.clone())
+    }
+
+    /// The numbers of all cases that wait for this step, in order of submission.
+    pub(super) fn waiting_for(&self, step: Step) -> Vec<String> {
+        let waits = |status: CaseStatus| match step {
+            Step::Review => status == CaseStatus::Accepted,
+            Step::Register => matches!(status, CaseStatus::Accepted | CaseStatus::InReview),
+            Step::Complete => status == CaseStatus::Registered,
+        };
+        self.files
+            .iter()
+            .filter_map(|file| file.case.outcome.as_ref())
+            .filter(|outcome| waits(outcome.status()))
+            .map(|outcome| outcome.case_id.clone())
+            .collect()
+    }
+
+    /// A case of the institution's own, by its number.
+    pub(super) fn by_id(&self, institution: &str, case_id: &str) -> Option<&Case> {
+        let file = self.files.get(*self.by_id.get(case_id)?)?;
+        (file.case.institution_id == institution).then_some(&file.case)
+    }
+
+    /// The first case the institution submitted under the key.
+    pub(super) fn by_key(&self, institution: &str, key: &str) -> Option<&Case> {
+        let positions = self.by_key.get(&(institution.to_owned(), key.to_owned()))?;
+        self.files.get(*positions.first()?).map(|file| &file.case)
+    }
+
+    pub(super) fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    pub(super) fn views(&self) -> Vec<CaseView> {
+        self.files.iter().map(File::view).collect()
+    }
+
+    fn new_case_id(&self, now: OffsetDateTime) -> String {
+        let day = now.to_offset(offset!(+8)).date();
+        let (year, month, day) = (day.year(), u8::from(day.month()), day.day());
+        format!("SL{year:04}{month:02}{day:02}{:06}", self.files.len() + 1)
+    }
+}
+
+impl File {
+    fn view(&self) -> CaseView {
+        let outcome = self.case.outcome.clone().unwrap_or_default();
+        CaseView {
+            status: name(outcome.status()).to_owned(),
+            refusal_code: outcome.refusal.map(|refusal| refusal.code).unwrap_or_default(),
+            case_id: outcome.case_id,
+            institution: self.case.institution_id.clone(),
+            key: self.case.idempotency_key.clone(),
+            certificate_numbers: outcome.certificate_numbers,
+            bank_certificate_sha256: self.bank_certificate_sha256.clone(),
+        }
+    }
+}
+
+fn name(status: CaseStatus) -> &'static str {
+    status.as_str_name().trim_start_matches("CASE_STATUS_")
+}
+
+/// Whole seconds: that is how the register keeps time, and banks' replies have no room for less.
+pub(super) fn timestamp(moment: OffsetDateTime) -> prost_types::Timestamp {
+    prost_types::Timestamp { seconds: moment.unix_timestamp(), nanos: 0 }
+}

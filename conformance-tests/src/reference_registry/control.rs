@@ -1,0 +1,116 @@
+//! The handle by which a test looks into a running registry and makes it fail.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use time::OffsetDateTime;
+
+use super::{
+    CaseView, Counts, Shared, Step,
+    evidence::Received,
+    faults::{Call, Fault},
+    listener::Listener,
+};
+
+/// Control over a running registry. Cheap to clone; of no use once the registry has ended.
+#[derive(Debug, Clone)]
+pub struct Control {
+    shared: Arc<Shared>,
+    listener: Arc<Listener>,
+}
+
+impl Control {
+    pub(super) fn new(shared: Arc<Shared>, listener: Arc<Listener>) -> Self {
+        Self { shared, listener }
+    }
+
+    /// Where the registry listens, or listened before it was taken down.
+    pub fn address(&self) -> SocketAddr {
+        self.listener.address()
+    }
+
+    /// Orders faults, one for each of the coming calls of this kind, behind those ordered before.
+    pub fn order(&self, call: Call, faults: impl IntoIterator<Item = Fault>) {
+        self.shared.books().orders.add(call, faults);
+    }
+
+    /// Takes back every fault that no call has met.
+    pub fn clear_orders(&self) {
+        self.shared.books().orders.clear();
+    }
+
+    /// Lets every call go on that meets [`Fault::Hold`] at this moment.
+    pub fn release(&self) {
+        self.shared.releases.send_replace(());
+    }
+
+    /// Makes one case take a step, and tells its status then.
+    ///
+    /// # Errors
+    /// There is no such case, or it does not stand where the step begins.
+    pub fn advance(&self, case_id: &str, step: Step) -> anyhow::Result<String> {
+        let now = OffsetDateTime::now_utc();
+        let case = self.shared.change(|books| books.cases.advance(case_id, step, now))?;
+        let status = case.outcome.unwrap_or_default().status();
+        Ok(status.as_str_name().trim_start_matches("CASE_STATUS_").to_owned())
+    }
+
+    /// Makes every case take the step that stands where it begins, in order of submission, and tells how many did.
+    pub fn advance_all(&self, step: Step) -> usize {
+        let now = OffsetDateTime::now_utc();
+        self.shared.change(|books| {
+            let waiting = books.cases.waiting_for(step);
+            waiting.iter().filter(|case| books.cases.advance(case, step, now).is_ok()).count()
+        })
+    }
+
+    /// How often what happened.
+    pub fn counts(&self) -> Counts {
+        self.shared.books().cases.counts().clone()
+    }
+
+    /// All cases, in order of submission.
+    pub fn cases(&self) -> Vec<CaseView> {
+        self.shared.books().cases.views()
+    }
+
+    /// The last 10,000 calls, oldest first.
+    pub fn received(&self) -> Vec<Received> {
+        self.shared.books().log.calls()
+    }
+
+    /// Waits until the counts are as asked, and gives them. Waits for ever if they never are.
+    pub async fn when(&self, mut holds: impl FnMut(&Counts) -> bool) -> Counts {
+        let mut changes = self.shared.changes.subscribe();
+        loop {
+            {
+                let books = self.shared.books();
+                if holds(books.cases.counts()) {
+                    return books.cases.counts().clone();
+                }
+            }
+            // The sender lives as long as this handle.
+            drop(changes.changed().await);
+        }
+    }
+
+    /// Takes the registry down: it stops listening, and every connection is cut. Calls it is acting on are acted on.
+    pub async fn down(&self) {
+        self.listener.down().await;
+    }
+
+    /// Brings it up again at the same address, with all it knew.
+    ///
+    /// # Errors
+    /// Somebody else took the address meanwhile.
+    pub async fn up(&self) -> anyhow::Result<()> {
+        self.listener.up().await
+    }
+
+    /// Takes the registry down and waits until it has finished what it was acting on. Calls it holds are released.
+    pub async fn stop(&self) {
+        self.down().await;
+        self.release();
+        self.shared.tasks.close();
+        self.shared.tasks.wait().await;
+    }
+}

@@ -1,0 +1,343 @@
+//! The service itself: who may call, what a call must carry, and the faults it meets on its way to the books.
+
+use std::{convert::Infallible, future::pending, sync::Arc, time::Duration};
+
+use aws_lc_rs::digest;
+use base64::{Engine, prelude::BASE64_STANDARD};
+use prost::Message;
+use proto::v1::{
+    CorrectRequest, CorrectResponse, DescribeOfficesRequest, DescribeOfficesResponse,
+    FetchCertificateRequest, FetchCertificateResponse, GetCaseRequest, GetCaseResponse,
+    QueryTitleRequest, QueryTitleResponse, SubmitRequest, SubmitResponse, UploadMaterialRequest,
+    UploadMaterialResponse, VerifyCertificateRequest, VerifyCertificateResponse,
+    WatchEventsRequest, WatchEventsResponse, WithdrawRequest, WithdrawResponse, get_case_request,
+    registry_server::Registry, verify_certificate_request,
+};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use tokio::{sync::watch, time::sleep};
+use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::{
+    Shared,
+    cases::timestamp,
+    evidence::Received,
+    faults::{Call, Fault, Silence},
+    listener::Caller,
+};
+
+/// The counter that takes the calls.
+#[derive(Debug, Clone)]
+pub(super) struct Desk {
+    shared: Arc<Shared>,
+}
+
+impl Desk {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Writes the call down and draws the fault it is to meet.
+    fn arrived(&self, call: Call, arrival: &Arrival, what: &What<'_>) -> Option<Fault> {
+        self.shared.change(|books| {
+            let fault = books.orders.take(call);
+            if call == Call::Submit {
+                books.cases.count_submit(what.institution, what.key);
+            }
+            books.log.note(Received {
+                at: OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default(),
+                call,
+                institution: what.institution.to_owned(),
+                key: what.key.to_owned(),
+                request_sha256: sha256(&what.encoded),
+                traceparent: arrival.traceparent.clone(),
+                tracestate: arrival.tracestate.clone(),
+                bank_certificate_sha256: arrival.bank_certificate_sha256(),
+                gateway_certificate_sha256: sha256(&arrival.caller.certificate),
+                fault,
+            });
+            fault
+        })
+    }
+}
+
+#[tonic::async_trait]
+impl Registry for Desk {
+    async fn submit(
+        &self,
+        request: Request<SubmitRequest>,
+    ) -> Result<Response<SubmitResponse>, Status> {
+        let arrival = Arrival::of(&request)?;
+        let encoded = request.get_ref().encode_to_vec();
+        let application = request.into_inner().application;
+        let application = application.ok_or_else(|| missing("application"))?;
+        let institution = application.institution.as_ref().map_or("", |it| it.id.as_str());
+        let key = application.idempotency_key.as_str();
+        if arrival.bank_certificate.is_none() {
+            return Err(Status::unauthenticated("metadata client-cert is missing"));
+        }
+        if institution.is_empty() || key.is_empty() {
+            return Err(missing("application.institution.id or application.idempotency_key"));
+        }
+        if arrival.idempotency_key != key {
+            let words = "metadata idempotency-key is not application.idempotency_key";
+            return Err(Status::invalid_argument(words));
+        }
+
+        // Before the fault is known to have been met, so that a test may release the call as soon as it sees it.
+        let released = self.shared.releases.subscribe();
+        let what = What { institution, key, encoded };
+        let fault = self.arrived(Call::Submit, &arrival, &what);
+        before(fault, &arrival.caller).await?;
+        // On its own, because a registry that has the application acts on it, whether or not the caller still listens.
+        let shared = Arc::clone(&self.shared);
+        let bank = arrival.bank_certificate_sha256();
+        let act = self.shared.tasks.spawn(async move {
+            delay(fault, released).await;
+            let now = OffsetDateTime::now_utc();
+            shared.change(|books| books.cases.submit(application, bank, now))
+        });
+        let case = act.await.map_err(|failure| Status::internal(failure.to_string()))?;
+        after(fault, &arrival.caller).await;
+        Ok(Response::new(SubmitResponse { case: Some(case) }))
+    }
+
+    async fn get_case(
+        &self,
+        request: Request<GetCaseRequest>,
+    ) -> Result<Response<GetCaseResponse>, Status> {
+        let arrival = Arrival::of(&request)?;
+        let encoded = request.get_ref().encode_to_vec();
+        let request = request.into_inner();
+        let institution = request.institution.map(|it| it.id).unwrap_or_default();
+        let by = request.by.ok_or_else(|| missing("case_id or idempotency_key"))?;
+        if institution.is_empty() {
+            return Err(missing("institution.id"));
+        }
+        let (get_case_request::By::CaseId(key) | get_case_request::By::IdempotencyKey(key)) = &by;
+        let released = self.shared.releases.subscribe();
+        let what = What { institution: &institution, key, encoded };
+        let fault = self.arrived(Call::GetCase, &arrival, &what);
+        before(fault, &arrival.caller).await?;
+        delay(fault, released).await;
+        let case = {
+            let books = self.shared.books();
+            match &by {
+                get_case_request::By::CaseId(id) => books.cases.by_id(&institution, id).cloned(),
+                get_case_request::By::IdempotencyKey(key) => {
+                    books.cases.by_key(&institution, key).cloned()
+                }
+            }
+        };
+        after(fault, &arrival.caller).await;
+        Ok(Response::new(GetCaseResponse { case }))
+    }
+
+    async fn query_title(
+        &self,
+        request: Request<QueryTitleRequest>,
+    ) -> Result<Response<QueryTitleResponse>, Status> {
+        let arrival = Arrival::of(&request)?;
+        let encoded = request.get_ref().encode_to_vec();
+        let request = request.into_inner();
+        let institution = request.institution.map(|it| it.id).unwrap_or_default();
+        let query = request.query.ok_or_else(|| missing("query"))?;
+        if institution.is_empty() {
+            return Err(missing("institution.id"));
+        }
+        let released = self.shared.releases.subscribe();
+        let what = What { institution: &institution, key: "", encoded };
+        let fault = self.arrived(Call::QueryTitle, &arrival, &what);
+        before(fault, &arrival.caller).await?;
+        delay(fault, released).await;
+        let as_of = timestamp(OffsetDateTime::now_utc());
+        let answer = self.shared.books().cases.register.answer(&query, as_of);
+        after(fault, &arrival.caller).await;
+        Ok(Response::new(QueryTitleResponse { answer: Some(answer) }))
+    }
+
+    async fn verify_certificate(
+        &self,
+        request: Request<VerifyCertificateRequest>,
+    ) -> Result<Response<VerifyCertificateResponse>, Status> {
+        let by = request.into_inner().by;
+        let by = by.ok_or_else(|| missing("certificate_number or verification_code"))?;
+        // This registry prints no codes on its certificates, so a code finds none.
+        let number = match by {
+            verify_certificate_request::By::CertificateNumber(number) => number,
+            verify_certificate_request::By::VerificationCode(_) => String::new(),
+        };
+        let as_of = timestamp(OffsetDateTime::now_utc());
+        Ok(Response::new(self.shared.books().cases.register.verify(&number, as_of)))
+    }
+
+    async fn describe_offices(
+        &self,
+        request: Request<DescribeOfficesRequest>,
+    ) -> Result<Response<DescribeOfficesResponse>, Status> {
+        let prefix = request.into_inner().division_prefix;
+        let books = self.shared.books();
+        let offices = books.cases.register.offices.iter().map(|office| &office.description);
+        let asked = offices
+            .filter(|office| {
+                office.office.as_ref().is_some_and(|office| office.division.starts_with(&prefix))
+            })
+            .cloned()
+            .collect();
+        Ok(Response::new(DescribeOfficesResponse { offices: asked }))
+    }
+
+    async fn withdraw(
+        &self,
+        _request: Request<WithdrawRequest>,
+    ) -> Result<Response<WithdrawResponse>, Status> {
+        Err(unimplemented("Withdraw"))
+    }
+
+    async fn correct(
+        &self,
+        _request: Request<CorrectRequest>,
+    ) -> Result<Response<CorrectResponse>, Status> {
+        Err(unimplemented("Correct"))
+    }
+
+    type FetchCertificateStream = tokio_stream::Empty<Result<FetchCertificateResponse, Status>>;
+
+    async fn fetch_certificate(
+        &self,
+        _request: Request<FetchCertificateRequest>,
+    ) -> Result<Response<Self::FetchCertificateStream>, Status> {
+        Err(unimplemented("FetchCertificate"))
+    }
+
+    async fn upload_material(
+        &self,
+        _request: Request<Streaming<UploadMaterialRequest>>,
+    ) -> Result<Response<UploadMaterialResponse>, Status> {
+        Err(unimplemented("UploadMaterial"))
+    }
+
+    type WatchEventsStream = tokio_stream::Empty<Result<WatchEventsResponse, Status>>;
+
+    async fn watch_events(
+        &self,
+        _request: Request<WatchEventsRequest>,
+    ) -> Result<Response<Self::WatchEventsStream>, Status> {
+        Err(unimplemented("WatchEvents"))
+    }
+}
+
+/// What a call is about, for the log.
+struct What<'a> {
+    institution: &'a str,
+    key: &'a str,
+    encoded: Vec<u8>,
+}
+
+/// Who called and what the metadata say.
+struct Arrival {
+    caller: Caller,
+    /// DER, from RFC 9440 `client-cert`.
+    bank_certificate: Option<Vec<u8>>,
+    idempotency_key: String,
+    traceparent: String,
+    tracestate: String,
+}
+
+impl Arrival {
+    fn of<T>(request: &Request<T>) -> Result<Self, Status> {
+        let caller = request.extensions().get::<Caller>().cloned();
+        let metadata = request.metadata();
+        Ok(Self {
+            caller: caller.ok_or_else(|| Status::unauthenticated("no client certificate"))?,
+            bank_certificate: client_cert(metadata)?,
+            idempotency_key: text(metadata, "idempotency-key"),
+            traceparent: text(metadata, "traceparent"),
+            tracestate: text(metadata, "tracestate"),
+        })
+    }
+
+    fn bank_certificate_sha256(&self) -> String {
+        self.bank_certificate.as_deref().map(sha256).unwrap_or_default()
+    }
+}
+
+/// The bank's certificate: RFC 9440 section 2.2, a structured-field byte sequence (base64 between colons) of the DER.
+fn client_cert(metadata: &MetadataMap) -> Result<Option<Vec<u8>>, Status> {
+    let words = text(metadata, "client-cert");
+    if words.is_empty() {
+        return Ok(None);
+    }
+    words
+        .strip_prefix(':')
+        .and_then(|rest| rest.strip_suffix(':'))
+        .and_then(|encoded| BASE64_STANDARD.decode(encoded).ok())
+        .filter(|der| X509Certificate::from_der(der).is_ok_and(|(rest, _)| rest.is_empty()))
+        .map(Some)
+        .ok_or_else(|| Status::unauthenticated("metadata client-cert is no certificate (RFC 9440)"))
+}
+
+fn text(metadata: &MetadataMap, name: &str) -> String {
+    metadata.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+}
+
+async fn before(fault: Option<Fault>, caller: &Caller) -> Result<(), Status> {
+    match fault {
+        Some(Fault::Unavailable) => Err(Status::unavailable("ordered to be unavailable")),
+        Some(Fault::DropBeforeCommit { how }) => match vanish(how, caller).await {},
+        Some(
+            Fault::Delay { .. }
+            | Fault::DelayAfterCommit { .. }
+            | Fault::Hold
+            | Fault::DropAfterCommit { .. },
+        )
+        | None => Ok(()),
+    }
+}
+
+async fn delay(fault: Option<Fault>, mut released: watch::Receiver<()>) {
+    match fault {
+        Some(Fault::Delay { ms }) => sleep(Duration::from_millis(ms)).await,
+        // Fails only when the registry is gone, and then nobody waits.
+        Some(Fault::Hold) => drop(released.changed().await),
+        Some(
+            Fault::DelayAfterCommit { .. }
+            | Fault::DropBeforeCommit { .. }
+            | Fault::DropAfterCommit { .. }
+            | Fault::Unavailable,
+        )
+        | None => {}
+    }
+}
+
+async fn after(fault: Option<Fault>, caller: &Caller) {
+    match fault {
+        Some(Fault::DelayAfterCommit { ms }) => sleep(Duration::from_millis(ms)).await,
+        Some(Fault::DropAfterCommit { how }) => match vanish(how, caller).await {},
+        Some(
+            Fault::Delay { .. } | Fault::Hold | Fault::DropBeforeCommit { .. } | Fault::Unavailable,
+        )
+        | None => {}
+    }
+}
+
+/// Leaves the call without an answer; ends only with the connection, which takes the call along.
+async fn vanish(how: Silence, caller: &Caller) -> Infallible {
+    match how {
+        Silence::Close => caller.cut.cancel(),
+        Silence::Never => {}
+    }
+    pending().await
+}
+
+fn missing(what: &str) -> Status {
+    Status::invalid_argument(format!("{what} is missing"))
+}
+
+fn unimplemented(call: &str) -> Status {
+    Status::unimplemented(format!("the reference registry does not offer {call} yet"))
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    hex::encode(digest::digest(&digest::SHA256, bytes))
+}

@@ -1,0 +1,592 @@
+//! The reference registry, called over real sockets and mutual TLS as a gateway calls it, with the banks' sample
+//! messages in canonical form.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "the parts tests share fail like the tests themselves"
+)]
+
+use std::{fs, path::Path, sync::Arc};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use conformance_tests::{
+    pki::{Credentials, Names, Pki},
+    reference_registry::{
+        Call, Control, Fault, ReferenceRegistry, RemoteControl, Repeats, Review, Settings, Silence,
+        Step,
+    },
+    tls,
+};
+use hyper_util::rt::TokioIo;
+use prost_reflect::{DynamicMessage, prost::Message};
+use proto::{
+    descriptors, golden,
+    v1::{
+        Application, Case, CaseStatus, CertificateState, DescribeOfficesRequest, DischargeScope,
+        EncumbranceKind, Envelope, GetCaseRequest, Institution, NextAction, Office, Property,
+        QueryTitleRequest, Sent, SubmitRequest, TitleQuery, TitleState, VerifyCertificateRequest,
+        WatchEventsRequest, application::Matter, envelope::Body, get_case_request::By,
+        registry_client::RegistryClient, verify_certificate_request,
+    },
+};
+use rustls::pki_types::ServerName;
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tonic::{
+    Code, Request, Status,
+    transport::{Channel, Endpoint},
+};
+
+/// A registry, the certificates around it, and a gateway's way to call it.
+struct Scene {
+    pki: Pki,
+    registry: ReferenceRegistry,
+    client: RegistryClient<Channel>,
+    _folder: TempDir,
+}
+
+impl Scene {
+    async fn new(change: impl FnOnce(&mut Settings)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let names = Names { banks: vec!["yunshui".to_owned()], ..Names::default() };
+        let pki = Pki::write(folder.path(), &names).unwrap();
+        let mut settings = Settings::here(pki.registry.clone(), pki.registry_ca.clone());
+        change(&mut settings);
+        let registry = ReferenceRegistry::start(settings).await.unwrap();
+        let client = client(&pki, &registry, Some(&pki.gateway_client));
+        Self { pki, registry, client, _folder: folder }
+    }
+
+    fn control(&self) -> &Control {
+        self.registry.control()
+    }
+
+    async fn submit(&self, application: Application) -> Result<Case, Status> {
+        let key = application.idempotency_key.clone();
+        let mut request = Request::new(SubmitRequest { application: Some(application) });
+        let bank = tls::certificate(&self.pki.banks["yunshui"].certificate).unwrap();
+        let metadata = request.metadata_mut();
+        let encoded = format!(":{}:", BASE64_STANDARD.encode(bank));
+        metadata.insert("client-cert", encoded.parse().unwrap());
+        metadata.insert("idempotency-key", key.parse().unwrap());
+        metadata.insert("traceparent", TRACEPARENT.parse().unwrap());
+        let answer = self.client.clone().submit(request).await?;
+        Ok(answer.into_inner().case.unwrap())
+    }
+
+    async fn case(&self, by: By) -> Option<Case> {
+        let institution = Some(institution("yunshui"));
+        let request = GetCaseRequest { institution, by: Some(by) };
+        self.client.clone().get_case(request).await.unwrap().into_inner().case
+    }
+
+    async fn query(&self, properties: Vec<Property>) -> proto::v1::TitleAnswer {
+        let request = QueryTitleRequest {
+            institution: Some(institution("yunshui")),
+            office: None,
+            query: Some(TitleQuery { properties, ..TitleQuery::default() }),
+        };
+        self.client.clone().query_title(request).await.unwrap().into_inner().answer.unwrap()
+    }
+}
+
+const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+fn client(
+    pki: &Pki,
+    registry: &ReferenceRegistry,
+    own: Option<&Credentials>,
+) -> RegistryClient<Channel> {
+    let address = registry.address();
+    let config = tls::client(own, &pki.registry_ca, &["h2"]).unwrap();
+    let connector = TlsConnector::from(Arc::new(config));
+    // The scheme is http because the connector does the TLS.
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
+    let channel = endpoint.connect_with_connector_lazy(tower::service_fn(move |_| {
+        let connector = connector.clone();
+        async move {
+            let stream = TcpStream::connect(address).await?;
+            let name = ServerName::try_from("localhost").unwrap();
+            Ok::<_, std::io::Error>(TokioIo::new(connector.connect(name, stream).await?))
+        }
+    }));
+    RegistryClient::new(channel)
+}
+
+fn institution(id: &str) -> Institution {
+    Institution { id: id.to_owned(), ..Institution::default() }
+}
+
+/// A bank's sample in canonical form, with what a gateway adds.
+fn sample(bank: &str, name: &str, office: &str) -> Application {
+    let banks = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contracts/banks");
+    let file = banks.join(bank).join(format!("cases/samples/{name}.canonical.json"));
+    let json = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+    let read = golden::read(&descriptors::message("Envelope").unwrap(), &json).unwrap();
+    let envelope = Envelope::decode(DynamicMessage::encode_to_vec(&read).as_slice()).unwrap();
+    let Some(Body::Application(mut application)) = envelope.body else { panic!("{name}") };
+    application.institution = Some(institution("yunshui"));
+    application.office = Some(Office { code: office.to_owned(), ..Office::default() });
+    application
+}
+
+fn first_general() -> Application {
+    sample("yunshui", "first_general", "140105")
+}
+
+fn discharge_whole() -> Application {
+    sample("yunshui", "discharge_whole", "140105")
+}
+
+fn unit(code: &str) -> Property {
+    Property { unit_code: code.to_owned(), ..Property::default() }
+}
+
+fn status(case: &Case) -> CaseStatus {
+    case.outcome.as_ref().unwrap().status()
+}
+
+fn certificates(case: &Case) -> &[String] {
+    &case.outcome.as_ref().unwrap().certificate_numbers
+}
+
+fn code(case: &Case) -> &str {
+    &case.outcome.as_ref().unwrap().refusal.as_ref().unwrap().code
+}
+
+#[tokio::test]
+async fn every_sample_of_this_issue_is_registered_or_discharged() {
+    let scene = Scene::new(|_| {}).await;
+    for (bank, name, office, certificates_expected) in [
+        ("yunshui", "first_general", "140105", 1),
+        ("yunshui", "first_maximum", "140105", 2),
+        ("yunshui", "presale_notice", "140105", 1),
+        ("yunshui", "discharge_whole", "140105", 0),
+        ("yunshui", "discharge_partial", "140105", 0),
+        ("fudeng", "first_general", "440703", 1),
+        ("fudeng", "first_maximum", "440703", 2),
+        ("fudeng", "presale_notice", "440705", 1),
+        ("fudeng", "discharge_whole", "440703", 0),
+    ] {
+        let case = scene.submit(sample(bank, name, office)).await.unwrap();
+        assert_eq!(status(&case), CaseStatus::Registered, "{bank} {name}: {case:?}");
+        assert_eq!(certificates(&case).len(), certificates_expected, "{bank} {name}");
+        assert!(case.outcome.unwrap().registered_at.is_some_and(|at| at.nanos == 0));
+    }
+    let counts = scene.control().counts();
+    assert_eq!((counts.registered, counts.discharged, counts.refused), (6, 3, 0));
+    assert_eq!(counts.registrations_per_key_max, 1);
+}
+
+#[tokio::test]
+async fn a_key_that_comes_again_gets_the_first_case() {
+    let scene = Scene::new(|_| {}).await;
+    let first = scene.submit(first_general()).await.unwrap();
+    assert_eq!(scene.submit(first_general()).await.unwrap(), first);
+    let counts = scene.control().counts();
+    let key = &counts.keys["yunshui/JYCL01-20260305-2026030500000017"];
+    assert_eq!((key.submits, key.registrations), (2, 1));
+
+    // The key's scope is the institution.
+    let mut other = first_general();
+    other.institution = Some(institution("fudeng"));
+    assert_ne!(scene.submit(other).await.unwrap(), first);
+}
+
+#[tokio::test]
+async fn a_registry_may_be_set_to_break_the_promise_and_the_count_shows_it() {
+    let scene = Scene::new(|settings| settings.repeats = Repeats::NewCase).await;
+    let first = scene.submit(first_general()).await.unwrap();
+    let second = scene.submit(first_general()).await.unwrap();
+    assert_ne!(first, second);
+    assert_eq!(scene.control().counts().registrations_per_key_max, 2);
+}
+
+type Change = fn(&mut Application);
+
+#[tokio::test]
+async fn what_a_registry_refuses_is_an_answer_and_no_status() {
+    let scene = Scene::new(|_| {}).await;
+    let cases: [(&str, CaseStatus, Change); 12] = [
+        ("PROPERTY_UNKNOWN", CaseStatus::Refused, |it| {
+            registration(it).properties[0] = unit("140105001002GB00031F00019999");
+        }),
+        ("PROPERTY_SEIZED", CaseStatus::Refused, |it| {
+            registration(it).properties[0] = unit("140105001002GB00031F00010025");
+            owner(it, "虞知夏", "140105198511230014");
+        }),
+        ("HOLDER_MISMATCH", CaseStatus::Refused, |it| {
+            owner(it, "虞知夏", "140105198511230014");
+        }),
+        ("HOLDER_ABSENT", CaseStatus::Refused, |it| {
+            *it = sample("yunshui", "presale_notice", "140105");
+            registration(it).mortgagors.pop();
+        }),
+        ("TITLE_NUMBER_MISMATCH", CaseStatus::Refused, |it| {
+            registration(it).properties[0].title_numbers.push("第0000001号".to_owned());
+        }),
+        ("AMOUNT_MISSING", CaseStatus::NotAccepted, |it| {
+            registration(it).secured_amount_fen = None;
+        }),
+        ("AMOUNT_MISSING", CaseStatus::NotAccepted, |it| {
+            registration(it).secured_amount_fen = Some(0);
+        }),
+        ("UNSUPPORTED_BY_OFFICE", CaseStatus::NotAccepted, |it| {
+            *it = sample("yunshui", "advance_notice", "140105");
+        }),
+        ("OFFICE_UNKNOWN", CaseStatus::NotAccepted, |it| {
+            it.office = None;
+        }),
+        ("CERTIFICATE_NOT_FOUND", CaseStatus::Refused, |it| {
+            *it = discharge_whole();
+            discharge(it).certificate_numbers[0] = "晋(2021)太原市不动产证明第9999999号".to_owned();
+        }),
+        ("CERTIFICATE_MISMATCH", CaseStatus::Refused, |it| {
+            *it = discharge_whole();
+            discharge(it).properties[0] = unit("140105001002GB00031F00010024");
+        }),
+        ("NOT_MORTGAGEE", CaseStatus::Refused, |it| {
+            *it = discharge_whole();
+            discharge(it).mortgagees[0].id_number = "91140106MA0KX1F3BW".to_owned();
+        }),
+    ];
+    for (place, (expected, stands, change)) in cases.into_iter().enumerate() {
+        let mut application = first_general();
+        change(&mut application);
+        application.idempotency_key = format!("refused-{place}");
+        let case = scene.submit(application).await.unwrap();
+        assert_eq!((code(&case), status(&case)), (expected, stands), "{case:?}");
+        let refusal = case.outcome.unwrap().refusal.unwrap();
+        assert_eq!(refusal.sent(), Sent::Yes);
+        assert_ne!(refusal.next_action(), NextAction::Unspecified);
+        assert!(!refusal.registry_code.is_empty() && !refusal.faults.is_empty());
+        // No person and no identity number in any words.
+        let words = format!("{refusal:?}");
+        assert!(!words.contains("虞知夏") && !words.contains("140105198511230014"), "{words}");
+    }
+    let counts = scene.control().counts();
+    assert_eq!((counts.refused, counts.registered, counts.registrations_per_key_max), (12, 0, 0));
+}
+
+fn registration(application: &mut Application) -> &mut proto::v1::MortgageRegistration {
+    match application.matter.as_mut().unwrap() {
+        Matter::MortgageRegistration(it) => it,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn discharge(application: &mut Application) -> &mut proto::v1::MortgageDischarge {
+    match application.matter.as_mut().unwrap() {
+        Matter::MortgageDischarge(it) => it,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn owner(application: &mut Application, name: &str, id_number: &str) {
+    let mortgagor = &mut registration(application).mortgagors[0];
+    mortgagor.name = name.to_owned();
+    mortgagor.id_number = id_number.to_owned();
+}
+
+#[tokio::test]
+async fn all_reasons_are_told_at_once_with_the_fields_they_are_about() {
+    let scene = Scene::new(|_| {}).await;
+    let mut application = first_general();
+    registration(&mut application).secured_amount_fen = None;
+    owner(&mut application, "虞知夏", "140105198511230014");
+    let refusal = scene.submit(application).await.unwrap().outcome.unwrap().refusal.unwrap();
+    let fields: Vec<&str> = refusal.faults.iter().map(|fault| fault.field.as_str()).collect();
+    let expected =
+        ["matter.secured_amount_fen", "matter.mortgagors[0].id_number", "matter.mortgagors"];
+    assert_eq!(fields, expected);
+}
+
+#[tokio::test]
+async fn a_charge_is_entered_shown_certified_discharged_and_gone() {
+    let scene = Scene::new(|_| {}).await;
+    let home = || vec![unit("140105001002GB00031F00010023")];
+    let case = scene.submit(first_general()).await.unwrap();
+    let certificate = certificates(&case)[0].clone();
+    let entry = scene.query(home()).await.entries.remove(0);
+    assert_eq!(entry.holder_names, ["甄砚秋"]);
+    let numbers: Vec<&str> = entry.encumbrances.iter().map(|it| it.number.as_str()).collect();
+    assert_eq!(numbers, ["晋(2021)太原市不动产证明第0033221号", certificate.as_str()]);
+    assert_eq!(entry.encumbrances[1].amount_fen, Some(120_000_000));
+    let verify = |number: &str| {
+        let by = verify_certificate_request::By::CertificateNumber(number.to_owned());
+        let mut client = scene.client.clone();
+        async move {
+            let request = VerifyCertificateRequest { institution: None, by: Some(by) };
+            client.verify_certificate(request).await.unwrap().into_inner().state()
+        }
+    };
+    assert_eq!(verify(&certificate).await, CertificateState::InForce);
+
+    let mut discharge_new = discharge_whole();
+    discharge(&mut discharge_new).certificate_numbers = vec![certificate.clone()];
+    let case = scene.submit(discharge_new.clone()).await.unwrap();
+    assert_eq!(status(&case), CaseStatus::Registered, "{case:?}");
+    assert_eq!(scene.query(home()).await.entries[0].encumbrances.len(), 1);
+    assert_eq!(verify(&certificate).await, CertificateState::Ended);
+    assert_eq!(verify("第0000000号").await, CertificateState::NotFound);
+
+    discharge_new.idempotency_key = "again".to_owned();
+    assert_eq!(code(&scene.submit(discharge_new).await.unwrap()), "ALREADY_DISCHARGED");
+}
+
+#[tokio::test]
+async fn a_partial_discharge_frees_what_is_listed_and_a_whole_one_lists_all() {
+    let scene = Scene::new(|_| {}).await;
+    let partial = || sample("yunshui", "discharge_partial", "140105");
+    let mut as_whole = partial();
+    as_whole.idempotency_key = "whole".to_owned();
+    discharge(&mut as_whole).set_scope(DischargeScope::Whole);
+    assert_eq!(code(&scene.submit(as_whole).await.unwrap()), "SCOPE_MISMATCH");
+
+    let case = scene.submit(partial()).await.unwrap();
+    assert_eq!(status(&case), CaseStatus::Registered);
+    let units = vec![unit("140105001002GB00031F00010024"), unit("140106003011GB00007F00120501")];
+    let answer = scene.query(units).await;
+    let left: Vec<usize> = answer.entries.iter().map(|it| it.encumbrances.len()).collect();
+    assert_eq!(left, [0, 2]);
+}
+
+#[tokio::test]
+async fn a_query_tells_limits_in_order_of_entry_and_what_is_not_there() {
+    let scene = Scene::new(|_| {}).await;
+    let answer = scene
+        .query(vec![
+            unit("140105001002GB00031F00010025"),
+            unit("140105001002GB00031F00010026"),
+            unit("140105001002GB00031F00019999"),
+            Property {
+                presale_contract_number: "TYYS20260100123".to_owned(),
+                ..Property::default()
+            },
+            Property {
+                title_numbers: vec!["晋(2025)太原市不动产权第0012345号".to_owned()],
+                ..unit("140105001002GB00031F00010024")
+            },
+        ])
+        .await;
+    let told: Vec<(TitleState, Vec<EncumbranceKind>)> = answer
+        .entries
+        .iter()
+        .map(|entry| (entry.state(), entry.encumbrances.iter().map(|it| it.kind()).collect()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (TitleState::Found, vec![EncumbranceKind::Seizure]),
+            (TitleState::Found, vec![EncumbranceKind::Objection]),
+            (TitleState::NotFound, vec![]),
+            (TitleState::Found, vec![EncumbranceKind::AdvanceNotice]),
+            // The title number is another unit's.
+            (TitleState::NotFound, vec![]),
+        ]
+    );
+    assert_eq!(answer.digest.len(), 64);
+    assert!(answer.as_of.is_some_and(|at| at.nanos == 0));
+}
+
+#[tokio::test]
+async fn a_case_under_review_moves_by_command_and_is_judged_when_it_is_entered() {
+    let scene = Scene::new(|settings| settings.review = Review::OnCommand).await;
+    let accepted = scene.submit(first_general()).await.unwrap();
+    let id = accepted.outcome.as_ref().unwrap().case_id.clone();
+    assert_eq!(status(&accepted), CaseStatus::Accepted);
+    assert_eq!(scene.control().counts().registered, 0);
+
+    assert_eq!(scene.control().advance(&id, Step::Review).unwrap(), "IN_REVIEW");
+    assert_eq!(scene.control().advance(&id, Step::Register).unwrap(), "REGISTERED");
+    assert!(scene.control().advance(&id, Step::Register).is_err());
+    let by_key = By::IdempotencyKey("JYCL01-20260305-2026030500000017".to_owned());
+    let told = scene.case(by_key).await.unwrap();
+    assert_eq!((status(&told), certificates(&told).len()), (CaseStatus::Registered, 1));
+    assert_eq!(scene.control().advance(&id, Step::Complete).unwrap(), "COMPLETED");
+    assert_eq!(status(&scene.case(By::CaseId(id)).await.unwrap()), CaseStatus::Completed);
+
+    // Two discharges of one charge are both accepted; the second is refused when its turn comes.
+    let mut second = discharge_whole();
+    second.idempotency_key = "second".to_owned();
+    scene.submit(discharge_whole()).await.unwrap();
+    let second = scene.submit(second).await.unwrap();
+    assert_eq!(status(&second), CaseStatus::Accepted);
+    assert_eq!(scene.control().advance_all(Step::Register), 2);
+    let second = scene.case(By::CaseId(second.outcome.unwrap().case_id)).await.unwrap();
+    assert_eq!((status(&second), code(&second)), (CaseStatus::Refused, "ALREADY_DISCHARGED"));
+}
+
+#[tokio::test]
+async fn a_case_is_told_to_its_own_institution_only() {
+    let scene = Scene::new(|_| {}).await;
+    let case = scene.submit(first_general()).await.unwrap();
+    let id = case.outcome.unwrap().case_id;
+    let ask = |institution_id: &str, by: By| {
+        let institution = Some(institution(institution_id));
+        let mut client = scene.client.clone();
+        async move {
+            let request = GetCaseRequest { institution, by: Some(by) };
+            client.get_case(request).await.unwrap().into_inner().case
+        }
+    };
+    assert!(ask("yunshui", By::CaseId(id.clone())).await.is_some());
+    assert!(ask("fudeng", By::CaseId(id)).await.is_none());
+    assert!(ask("fudeng", By::IdempotencyKey(case.idempotency_key)).await.is_none());
+    assert!(ask("yunshui", By::IdempotencyKey("never-sent".to_owned())).await.is_none());
+}
+
+#[tokio::test]
+async fn who_calls_and_for_whom_must_be_shown() {
+    let scene = Scene::new(|_| {}).await;
+    let body = || SubmitRequest { application: Some(first_general()) };
+    let refused = scene.client.clone().submit(body()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unauthenticated);
+    let mut request = Request::new(body());
+    request.metadata_mut().insert("client-cert", ":bm9uZQ==:".parse().unwrap());
+    let refused = scene.client.clone().submit(request).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unauthenticated);
+
+    let bank = tls::certificate(&scene.pki.banks["yunshui"].certificate).unwrap();
+    let mut request = Request::new(body());
+    let encoded = format!(":{}:", BASE64_STANDARD.encode(bank));
+    request.metadata_mut().insert("client-cert", encoded.parse().unwrap());
+    request.metadata_mut().insert("idempotency-key", "another".parse().unwrap());
+    let refused = scene.client.clone().submit(request).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+
+    // A gateway without certificate, or with a bank's, never gets as far as a call.
+    for own in [None, Some(&scene.pki.banks["yunshui"])] {
+        let mut stranger = client(&scene.pki, &scene.registry, own);
+        let refused = stranger.describe_offices(DescribeOfficesRequest::default()).await;
+        assert!(refused.is_err());
+    }
+    assert_eq!(scene.control().counts().submits, 0);
+}
+
+#[tokio::test]
+async fn what_arrived_is_kept_as_evidence() {
+    let scene = Scene::new(|_| {}).await;
+    scene.submit(first_general()).await.unwrap();
+    let received = scene.control().received().remove(0);
+    assert_eq!(received.traceparent, TRACEPARENT);
+    assert_eq!(received.key, "JYCL01-20260305-2026030500000017");
+    assert_eq!(
+        received.bank_certificate_sha256,
+        scene.control().cases()[0].bank_certificate_sha256
+    );
+    assert_eq!(received.bank_certificate_sha256.len(), 64);
+    assert_ne!(received.bank_certificate_sha256, received.gateway_certificate_sha256);
+}
+
+#[tokio::test]
+async fn faults_before_and_after_the_commit_differ_in_what_the_register_holds() {
+    let scene = Scene::new(|_| {}).await;
+    for (fault, registered) in [
+        (Fault::Unavailable, 0),
+        (Fault::DropBeforeCommit { how: Silence::Close }, 0),
+        (Fault::DropAfterCommit { how: Silence::Close }, 1),
+    ] {
+        scene.control().order(Call::Submit, [fault]);
+        let refused = scene.submit(first_general()).await.unwrap_err();
+        if fault == Fault::Unavailable {
+            assert_eq!(refused.code(), Code::Unavailable);
+        }
+        assert_eq!(scene.control().counts().registered, registered, "{fault:?}");
+    }
+    // The connection was lost, the case was not.
+    let by_key = By::IdempotencyKey("JYCL01-20260305-2026030500000017".to_owned());
+    assert_eq!(status(&scene.case(by_key).await.unwrap()), CaseStatus::Registered);
+    assert_eq!(scene.control().counts().registrations_per_key_max, 1);
+}
+
+#[tokio::test]
+async fn a_registry_acts_though_the_caller_has_gone() {
+    let scene = Scene::new(|_| {}).await;
+    scene.control().order(Call::Submit, [Fault::Hold]);
+    tokio::select! {
+        answer = scene.submit(first_general()) => panic!("{answer:?}"),
+        _ = scene.control().when(|counts| counts.submits == 1) => {}
+    }
+    assert_eq!(scene.control().counts().cases, 0);
+    scene.control().release();
+    scene.control().when(|counts| counts.registered == 1).await;
+}
+
+#[tokio::test]
+async fn a_registry_that_never_answers_keeps_the_connection() {
+    let scene = Scene::new(|_| {}).await;
+    scene.control().order(Call::Submit, [Fault::DropAfterCommit { how: Silence::Never }]);
+    tokio::select! {
+        answer = scene.submit(first_general()) => panic!("{answer:?}"),
+        _ = scene.control().when(|counts| counts.registered == 1) => {}
+    }
+    let by_key = By::IdempotencyKey("JYCL01-20260305-2026030500000017".to_owned());
+    assert!(scene.case(by_key).await.is_some());
+}
+
+#[tokio::test]
+async fn a_registry_goes_down_and_comes_up_with_all_it_knew() {
+    let scene = Scene::new(|_| {}).await;
+    let first = scene.submit(first_general()).await.unwrap();
+    scene.control().down().await;
+    assert!(TcpStream::connect(scene.registry.address()).await.is_err());
+    assert!(scene.submit(first_general()).await.is_err());
+    scene.control().up().await.unwrap();
+    let id = By::CaseId(first.outcome.clone().unwrap().case_id);
+    assert_eq!(scene.case(id).await, Some(first));
+}
+
+#[tokio::test]
+async fn offices_are_described_and_what_is_not_offered_says_so() {
+    let scene = Scene::new(|_| {}).await;
+    let ask = DescribeOfficesRequest { division_prefix: "1401".to_owned() };
+    let told = scene.client.clone().describe_offices(ask).await.unwrap().into_inner().offices;
+    let codes: Vec<String> = told.into_iter().map(|it| it.office.unwrap().code).collect();
+    assert_eq!(codes, ["140105", "140106"]);
+    let refused = scene.client.clone().watch_events(WatchEventsRequest::default()).await;
+    assert_eq!(refused.unwrap_err().code(), Code::Unimplemented);
+}
+
+#[tokio::test]
+async fn a_registry_in_another_process_is_controlled_by_the_same_words() {
+    let control_port = Some("127.0.0.1:0".parse().unwrap());
+    let scene = Scene::new(|settings| {
+        settings.control = control_port;
+        settings.review = Review::OnCommand;
+    })
+    .await;
+    let remote = RemoteControl::new(scene.registry.control_port().unwrap());
+    remote.order(Call::Submit, &[Fault::Unavailable, Fault::Hold]).await.unwrap();
+    assert!(scene.submit(first_general()).await.is_err());
+    let release = async {
+        remote.when_submits(2).await.unwrap();
+        remote.release().await.unwrap();
+    };
+    let (case, ()) = tokio::join!(scene.submit(first_general()), release);
+    let id = case.unwrap().outcome.unwrap().case_id;
+    assert_eq!(remote.advance(&id, Step::Register).await.unwrap(), "REGISTERED");
+    let again = remote.advance(&id, Step::Register).await.unwrap_err();
+    assert!(again.to_string().contains("REGISTERED"), "{again}");
+    assert_eq!(remote.advance_all(Step::Complete).await.unwrap(), 1);
+
+    assert_eq!(remote.counts().await.unwrap(), scene.control().counts());
+    assert_eq!(remote.cases().await.unwrap(), scene.control().cases());
+    assert_eq!(remote.received().await.unwrap(), scene.control().received());
+    remote.down().await.unwrap();
+    assert!(scene.submit(first_general()).await.is_err());
+    remote.up().await.unwrap();
+    assert!(scene.submit(first_general()).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_control_port_that_others_could_reach_is_not_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let pki = Pki::write(folder.path(), &Names::default()).unwrap();
+    let mut settings = Settings::here(pki.registry, pki.registry_ca);
+    settings.control = Some("0.0.0.0:0".parse().unwrap());
+    let refused = ReferenceRegistry::start(settings).await.unwrap_err();
+    assert!(refused.to_string().contains("loopback"), "{refused}");
+}
