@@ -100,13 +100,13 @@ fn no_code_knows_a_bank_or_a_registry() {
         }
         let text = file.text.split("#[cfg(test)]").next().unwrap_or_default();
         let code: String = code_lines(text).flat_map(|line| [line, "\n"]).collect();
-        let stands = |text: &str, name: &str| match name.is_ascii() {
-            true => words(text).any(|word| word == name),
-            false => text.contains(name),
-        };
+        let in_code: BTreeSet<&str> = words(&code).collect();
+        let anywhere: BTreeSet<&str> = words(text).collect();
         // A comment may cite a column of the national standard as its source, if the model does.
-        let found = names.iter().filter(|name| {
-            stands(&code, name) || (stands(text, name) && !columns.contains(name.as_str()))
+        let found = names.iter().filter(|name| match name.is_ascii() {
+            true if columns.contains(name.as_str()) => in_code.contains(name.as_str()),
+            true => anywhere.contains(name.as_str()),
+            false => text.contains(name.as_str()),
         });
         found
             .map(|name| format!("`{name}` belongs in a contract under contracts/, as data"))
