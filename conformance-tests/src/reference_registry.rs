@@ -6,6 +6,7 @@
 //! uploaded materials and the event stream, which it answers with UNIMPLEMENTED.
 
 mod cases;
+mod complaint;
 mod control;
 mod control_port;
 mod data;

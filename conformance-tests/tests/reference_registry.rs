@@ -236,7 +236,7 @@ async fn what_a_registry_refuses_is_an_answer_and_no_status() {
         ("UNSUPPORTED_BY_OFFICE", CaseStatus::NotAccepted, |it| {
             *it = sample("yunshui", "advance_notice", "140105");
         }),
-        ("OFFICE_UNKNOWN", CaseStatus::NotAccepted, |it| {
+        ("OFFICE_NOT_OURS", CaseStatus::NotAccepted, |it| {
             it.office = None;
         }),
         ("CERTIFICATE_NOT_FOUND", CaseStatus::Refused, |it| {

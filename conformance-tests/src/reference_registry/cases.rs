@@ -20,7 +20,8 @@ use super::{
 };
 
 /// When an application that nothing stands against is entered.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Review {
     /// At once: the answer to `Submit` is REGISTERED.
     #[default]
@@ -30,7 +31,8 @@ pub enum Review {
 }
 
 /// What happens when a key comes a second time from the same institution.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Repeats {
     /// The first case is the answer, as the service promises.
     #[default]

@@ -19,7 +19,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Mutex, mpsc},
     task::JoinHandle,
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_stream::wrappers::ReceiverStream;
@@ -30,6 +30,9 @@ use super::service::Desk;
 
 /// A client that connects and then says nothing is dropped after this.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+
+/// How long accepting rests after it failed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Inline materials make a request larger than tonic's own limit of 4 MiB.
 const REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -116,7 +119,11 @@ async fn accept(
             () = close.cancelled() => return,
             accepted = tcp.accept() => accepted,
         };
-        let Ok((stream, _)) = accepted else { continue };
+        let Ok((stream, _)) = accepted else {
+            // Out of descriptors, most likely: some will be given back.
+            sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
         let (acceptor, ready, close) = (acceptor.clone(), ready.clone(), close.clone());
         tokio::spawn(async move {
             let shaken = tokio::select! {

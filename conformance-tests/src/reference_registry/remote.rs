@@ -26,7 +26,6 @@ pub struct RemoteControl {
     address: SocketAddr,
 }
 
-/// Every call fails where the port can't be reached or says no; the error carries its words.
 impl RemoteControl {
     /// A handle to the control port at that address; nothing is called yet.
     pub fn new(address: SocketAddr) -> Self {
@@ -36,7 +35,7 @@ impl RemoteControl {
     /// Orders faults, one for each of the coming calls of this kind, behind those ordered before.
     ///
     /// # Errors
-    /// As said above.
+    /// The port can't be reached.
     pub async fn order(&self, call: Call, faults: &[Fault]) -> anyhow::Result<()> {
         let order = json!({ "call": call, "faults": faults });
         self.call::<Value>(Method::POST, "/faults", Some(order)).await.map(drop)
@@ -45,7 +44,7 @@ impl RemoteControl {
     /// Takes back every fault that no call has met.
     ///
     /// # Errors
-    /// As said above.
+    /// The port can't be reached.
     pub async fn clear_orders(&self) -> anyhow::Result<()> {
         self.call::<Value>(Method::DELETE, "/faults", None).await.map(drop)
     }
@@ -53,7 +52,7 @@ impl RemoteControl {
     /// Lets every call go on that meets [`Fault::Hold`] at this moment.
     ///
     /// # Errors
-    /// As said above.
+    /// The port can't be reached.
     pub async fn release(&self) -> anyhow::Result<()> {
         self.call::<Value>(Method::POST, "/release", None).await.map(drop)
     }
@@ -61,7 +60,7 @@ impl RemoteControl {
     /// Makes one case take a step, and tells its status then.
     ///
     /// # Errors
-    /// There is no such case, or it does not stand where the step begins; else as said above.
+    /// There is no such case, or it does not stand where the step begins, or the port can't be reached.
     pub async fn advance(&self, case_id: &str, step: Step) -> anyhow::Result<String> {
         let asked = json!({ "case_id": case_id, "step": step });
         let told: Value = self.call(Method::POST, "/advance", Some(asked)).await?;
@@ -71,7 +70,7 @@ impl RemoteControl {
     /// Makes every case take the step that stands where it begins, and tells how many did.
     ///
     /// # Errors
-    /// As said above.
+    /// The port can't be reached.
     pub async fn advance_all(&self, step: Step) -> anyhow::Result<u64> {
         let told: Value =
             self.call(Method::POST, "/advance", Some(json!({ "step": step }))).await?;
@@ -81,7 +80,7 @@ impl RemoteControl {
     /// Takes the registry down: it stops listening, and every connection is cut.
     ///
     /// # Errors
-    /// As said above.
+    /// The port can't be reached.
     pub async fn down(&self) -> anyhow::Result<()> {
         self.call::<Value>(Method::POST, "/down", None).await.map(drop)
     }
@@ -89,7 +88,7 @@ impl RemoteControl {
     /// Brings it up again at the same address, with all it knew.
     ///
     /// # Errors
-    /// Somebody else took the address meanwhile; else as said above.
+    /// Somebody else took the address meanwhile, or the port can't be reached.
     pub async fn up(&self) -> anyhow::Result<()> {
         self.call::<Value>(Method::POST, "/up", None).await.map(drop)
     }
@@ -97,7 +96,7 @@ impl RemoteControl {
     /// How often what happened.
     ///
     /// # Errors
-    /// As said above.
+    /// The port can't be reached.
     pub async fn counts(&self) -> anyhow::Result<Counts> {
         self.call(Method::GET, "/counts", None).await
     }
@@ -105,7 +104,7 @@ impl RemoteControl {
     /// Waits until that many calls of `Submit` have arrived, and gives the counts. Waits for ever if they never do.
     ///
     /// # Errors
-    /// As said above.
+    /// The port can't be reached.
     pub async fn when_submits(&self, submits: u64) -> anyhow::Result<Counts> {
         self.call(Method::GET, &format!("/counts?submits={submits}"), None).await
     }
@@ -113,7 +112,7 @@ impl RemoteControl {
     /// All cases, in order of submission.
     ///
     /// # Errors
-    /// As said above.
+    /// The port can't be reached.
     pub async fn cases(&self) -> anyhow::Result<Vec<CaseView>> {
         self.call(Method::GET, "/cases", None).await
     }
@@ -121,7 +120,7 @@ impl RemoteControl {
     /// The last 10,000 calls, oldest first.
     ///
     /// # Errors
-    /// As said above.
+    /// The port can't be reached.
     pub async fn received(&self) -> anyhow::Result<Vec<Received>> {
         self.call(Method::GET, "/received", None).await
     }

@@ -1,0 +1,268 @@
+//! Why an application is not entered: the reasons, their codes and words, and the outcome that tells them.
+//!
+//! No text names a person or an identity number; what it is about is told by the number of a unit, contract or
+//! certificate. `code` is what a bank may see for any registry, `registry_code` this registry's own.
+
+use proto::v1::{CaseStatus, Fault, Layer, NextAction, Outcome, Refusal, Sent};
+
+/// Why an application is not entered; never empty where it stands in a result.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Complaints(Vec<Complaint>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Complaint {
+    reason: Reason,
+    field: String,
+    about: String,
+}
+
+impl Complaints {
+    /// One more. `field` is named as contracts name it (`matter.kind`); `about` is the number of a unit, contract or
+    /// certificate, or empty.
+    pub(super) fn add(&mut self, reason: Reason, field: &str, about: &str) {
+        self.0.push(Complaint { reason, field: field.to_owned(), about: about.to_owned() });
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether the papers alone show it, so that the application isn't even accepted for review.
+    pub(super) fn at_the_counter(&self) -> bool {
+        self.0.iter().any(|complaint| complaint.reason.at_the_counter())
+    }
+
+    /// The outcome that tells all of them. The first reason gives `code`.
+    pub(super) fn outcome(&self, case_id: &str) -> Outcome {
+        let status =
+            if self.at_the_counter() { CaseStatus::NotAccepted } else { CaseStatus::Refused };
+        let first = self.0.first().map_or(Reason::MatterUnsupported, |first| first.reason);
+        let words = |separator: &str, say: fn(&Complaint) -> String| {
+            self.0.iter().map(say).collect::<Vec<_>>().join(separator)
+        };
+        Outcome {
+            case_id: case_id.to_owned(),
+            status: status.into(),
+            refusal: Some(Refusal {
+                code: first.words().code.to_owned(),
+                message: format!(
+                    "{}。{}.",
+                    words("；", Complaint::in_chinese),
+                    words("; ", Complaint::in_english)
+                ),
+                sent: Sent::Yes.into(),
+                next_action: first.next_action().into(),
+                retry_after_seconds: None,
+                faults: self.0.iter().map(Complaint::fault).collect(),
+                layer: Layer::Business.into(),
+                registry_code: first.words().registry_code.to_owned(),
+                registry_message: words("；", Complaint::in_chinese),
+            }),
+            ..Outcome::default()
+        }
+    }
+}
+
+impl Complaint {
+    fn in_chinese(&self) -> String {
+        let about =
+            if self.about.is_empty() { String::new() } else { format!("：{}", self.about) };
+        format!("{}{about}", self.reason.words().chinese)
+    }
+
+    fn in_english(&self) -> String {
+        let about = if self.about.is_empty() { String::new() } else { format!(": {}", self.about) };
+        format!("{}{about}", self.reason.words().english)
+    }
+
+    fn fault(&self) -> Fault {
+        Fault {
+            code: self.reason.words().code.to_owned(),
+            field: self.field.clone(),
+            message: self.in_chinese(),
+            ..Fault::default()
+        }
+    }
+}
+
+/// What stands against an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reason {
+    OfficeNotOurs,
+    MatterUnsupported,
+    StageUnsupported,
+    AmountMissing,
+    PartyMissing,
+    PropertyMissing,
+    PropertyTwice,
+    PropertyUnknown,
+    StageMismatch,
+    PropertySeized,
+    TitleNumberMismatch,
+    HolderMismatch,
+    HolderAbsent,
+    CertificateUnknown,
+    CertificateElsewhere,
+    AlreadyDischarged,
+    NotMortgagee,
+    ScopeMismatch,
+}
+
+struct Words {
+    /// Stable code, the same for every registry.
+    code: &'static str,
+    /// This registry's own code.
+    registry_code: &'static str,
+    chinese: &'static str,
+    english: &'static str,
+}
+
+impl Reason {
+    fn at_the_counter(self) -> bool {
+        match self {
+            Self::OfficeNotOurs
+            | Self::MatterUnsupported
+            | Self::StageUnsupported
+            | Self::AmountMissing
+            | Self::PartyMissing
+            | Self::PropertyMissing
+            | Self::PropertyTwice => true,
+            Self::PropertyUnknown
+            | Self::StageMismatch
+            | Self::PropertySeized
+            | Self::TitleNumberMismatch
+            | Self::HolderMismatch
+            | Self::HolderAbsent
+            | Self::CertificateUnknown
+            | Self::CertificateElsewhere
+            | Self::AlreadyDischarged
+            | Self::NotMortgagee
+            | Self::ScopeMismatch => false,
+        }
+    }
+
+    fn next_action(self) -> NextAction {
+        match self {
+            Self::OfficeNotOurs
+            | Self::MatterUnsupported
+            | Self::StageUnsupported
+            | Self::PropertySeized
+            | Self::AlreadyDischarged => NextAction::CallOffice,
+            Self::AmountMissing
+            | Self::PartyMissing
+            | Self::PropertyMissing
+            | Self::PropertyTwice
+            | Self::PropertyUnknown
+            | Self::StageMismatch
+            | Self::TitleNumberMismatch
+            | Self::HolderMismatch
+            | Self::HolderAbsent
+            | Self::CertificateUnknown
+            | Self::CertificateElsewhere
+            | Self::NotMortgagee
+            | Self::ScopeMismatch => NextAction::CorrectAndResend,
+        }
+    }
+
+    fn words(self) -> Words {
+        let (code, registry_code, chinese, english) = match self {
+            Self::OfficeNotOurs => (
+                "OFFICE_NOT_OURS",
+                "C101",
+                "不属于本登记机构受理范围",
+                "no office of this registry",
+            ),
+            Self::MatterUnsupported => (
+                "UNSUPPORTED_BY_OFFICE",
+                "C102",
+                "本登记机构不受理该登记类型",
+                "the office does not take this matter",
+            ),
+            Self::StageUnsupported => (
+                "UNSUPPORTED_BY_OFFICE",
+                "C103",
+                "本登记机构不受理该阶段的抵押登记",
+                "the office does not take mortgages of this stage",
+            ),
+            Self::AmountMissing => (
+                "AMOUNT_MISSING",
+                "C201",
+                "债权数额未填写或不大于零",
+                "the secured amount is missing or not above zero",
+            ),
+            Self::PartyMissing => (
+                "PARTY_MISSING",
+                "C202",
+                "缺少抵押人或抵押权人",
+                "a party to the charge is missing",
+            ),
+            Self::PropertyMissing => {
+                ("PROPERTY_MISSING", "C203", "未列明不动产", "no property is listed")
+            }
+            Self::PropertyTwice => {
+                ("PROPERTY_TWICE", "C204", "同一不动产重复列明", "a property is listed twice")
+            }
+            Self::PropertyUnknown => (
+                "PROPERTY_UNKNOWN",
+                "S301",
+                "登记簿中没有该不动产",
+                "the property is not in the register",
+            ),
+            Self::StageMismatch => (
+                "STAGE_MISMATCH",
+                "S302",
+                "现房与预购商品房的登记类型不符",
+                "a built home and a presale home are registered differently",
+            ),
+            Self::PropertySeized => {
+                ("PROPERTY_SEIZED", "S303", "该不动产已被查封", "the property is under seizure")
+            }
+            Self::TitleNumberMismatch => (
+                "TITLE_NUMBER_MISMATCH",
+                "S304",
+                "不动产权证号与登记簿不一致",
+                "the title number is not that of the property",
+            ),
+            Self::HolderMismatch => (
+                "HOLDER_MISMATCH",
+                "S305",
+                "抵押人不是登记簿记载的权利人",
+                "the mortgagor is not the registered holder",
+            ),
+            Self::HolderAbsent => (
+                "HOLDER_ABSENT",
+                "S306",
+                "共有人未全部申请",
+                "a registered holder is not among the mortgagors",
+            ),
+            Self::CertificateUnknown => (
+                "CERTIFICATE_NOT_FOUND",
+                "S401",
+                "没有该不动产登记证明号",
+                "there is no such certificate of registration",
+            ),
+            Self::CertificateElsewhere => (
+                "CERTIFICATE_MISMATCH",
+                "S402",
+                "该登记证明与所列不动产不一致",
+                "the certificate is not about the listed property",
+            ),
+            Self::AlreadyDischarged => {
+                ("ALREADY_DISCHARGED", "S403", "该抵押权已经注销", "the charge has already ended")
+            }
+            Self::NotMortgagee => (
+                "NOT_MORTGAGEE",
+                "S404",
+                "申请人不是登记簿记载的抵押权人",
+                "the applicant is not the registered mortgagee",
+            ),
+            Self::ScopeMismatch => (
+                "SCOPE_MISMATCH",
+                "S405",
+                "注销范围与所列不动产不一致",
+                "the scope does not agree with the listed properties",
+            ),
+        };
+        Words { code, registry_code, chinese, english }
+    }
+}
