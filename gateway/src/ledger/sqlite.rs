@@ -518,3 +518,135 @@ fn fault(error: rusqlite::Error) -> LedgerError {
 mod embedded {
     refinery::embed_migrations!("migrations/sqlite");
 }
+
+#[cfg(test)]
+mod tests {
+    //! What is SQLite's alone; what every ledger promises is asked in conformance-tests.
+
+    use tempfile::TempDir;
+    use tokio::task::JoinSet;
+
+    use super::*;
+    use crate::ledger::Fingerprint;
+
+    #[tokio::test]
+    async fn a_group_is_one_transaction_and_one_failure_does_not_spoil_it() {
+        let (_folder, ledger) = ledger();
+        let path = ledger.path.clone();
+        let breaks_a_rule = "INSERT INTO heartbeat (id, written_at) VALUES (2, 0)";
+        let (first, second) = (claim("first", 1), claim("second", 1));
+
+        let go_on = hold_up(&ledger).await;
+        let (first, broken, second, visible, ()) = tokio::join!(
+            ledger.admit(&first),
+            ledger.writer.run(move |database| write(database, breaks_a_rule, [])),
+            ledger.admit(&second),
+            ledger.writer.run(move |_| {
+                let count = "SELECT count(*) FROM filing";
+                open_to_read(&path)?.query_one(count, [], |row| row.get::<_, u32>(0)).map_err(fault)
+            }),
+            async { drop(go_on) }, // Polled last: by now all of them are waiting.
+        );
+
+        assert!(matches!(first, Ok(Admission::New(_))), "{first:?}");
+        assert!(matches!(broken, Err(LedgerError::Unavailable(_))), "{broken:?}");
+        assert!(matches!(second, Ok(Admission::New(_))), "{second:?}");
+        assert_eq!(visible.unwrap(), 0, "to others nothing is there until all of it is");
+        assert!(ledger.find("bank", "first").await.unwrap().is_some());
+        assert!(ledger.find("bank", "second").await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_told_and_a_ledger_with_room_again_works() {
+        let (_folder, ledger) = ledger();
+        let allow = async |pages: u32| {
+            let set = move |database: &Connection| {
+                database.pragma_update(None, "max_page_count", pages).map_err(fault)
+            };
+            ledger.writer.run(set).await.unwrap();
+        };
+        allow(1).await; // No more than there are.
+        let full = ledger.admit(&claim("k", 100_000)).await;
+        assert!(matches!(full, Err(LedgerError::Unavailable(_))), "{full:?}");
+        assert!(ledger.find("bank", "k").await.unwrap().is_none());
+
+        allow(1_000_000).await;
+        let admission = ledger.admit(&claim("k", 100_000)).await;
+        assert!(matches!(admission, Ok(Admission::New(_))), "{admission:?}");
+    }
+
+    #[tokio::test]
+    async fn more_calls_than_the_queue_holds_are_refused_at_once() {
+        let (_folder, ledger) = ledger();
+        let ledger = Arc::new(ledger);
+        let go_on = hold_up(&ledger).await;
+        let mut calls = JoinSet::new();
+        for _ in 0..=QUEUE_MAX {
+            let ledger = Arc::clone(&ledger);
+            calls.spawn(async move { ledger.ping().await });
+        }
+        let refused = calls.join_next().await.unwrap().unwrap();
+        let Err(LedgerError::Unavailable(cause)) = refused else { panic!("{refused:?}") };
+        assert!(cause.to_string().contains("waiting"), "{cause}");
+
+        drop(go_on);
+        assert!(calls.join_all().await.iter().all(Result::is_ok));
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_is_corrupt_not_unavailable() {
+        let (_folder, ledger) = ledger();
+        ledger.admit(&claim("k", 1)).await.unwrap();
+        let damage = "UPDATE filing SET outcome = x'ff', state = 3";
+        ledger.writer.run(move |database| write(database, damage, [])).await.unwrap();
+        let found = ledger.find("bank", "k").await;
+        assert!(matches!(found, Err(LedgerError::Corrupt(_))), "{found:?}");
+    }
+
+    #[tokio::test]
+    async fn every_commit_reaches_the_disk() {
+        let (_folder, ledger) = ledger();
+        let settings = ledger.writer.run(|database| {
+            let setting = |name| {
+                let value = |row: &Row<'_>| row.get::<_, rusqlite::types::Value>(0);
+                database.pragma_query_value(None, name, value).map_err(fault)
+            };
+            Ok((setting("journal_mode")?, setting("synchronous")?))
+        });
+        // The second is FULL, by number.
+        assert_eq!(settings.await.unwrap(), (String::from("wal").into(), 2.into()));
+    }
+
+    /// Keeps the writer busy, so that what comes now has to wait, until the answer is dropped.
+    async fn hold_up(ledger: &SqliteLedger) -> std::sync::mpsc::Sender<()> {
+        let (go_on, hold) = std::sync::mpsc::channel();
+        let (begun, busy) = oneshot::channel();
+        let job: Job = Box::new(move |_| {
+            begun.send(()).unwrap();
+            let _dropped = hold.recv();
+            Box::new(|_| ())
+        });
+        assert!(ledger.writer.jobs.as_ref().unwrap().try_send(job).is_ok());
+        busy.await.unwrap();
+        go_on
+    }
+
+    fn ledger() -> (TempDir, SqliteLedger) {
+        let folder = TempDir::new().unwrap();
+        let settings = SqliteSettings { path: folder.path().join("ledger.db") };
+        let ledger = SqliteLedger::open(&settings).unwrap();
+        (folder, ledger)
+    }
+
+    fn claim(key: &str, leaves: usize) -> Claim {
+        Claim {
+            institution: "bank".into(),
+            key: key.into(),
+            fingerprint: Fingerprint { digest: [1; 32], leaves: vec![1; leaves] },
+            matter: "mortgage_registration".into(),
+            registry: "province".into(),
+            office: "1401".into(),
+            lease: Duration::from_secs(60),
+        }
+    }
+}
