@@ -40,10 +40,13 @@ enum When {
 
 /// One runner for both: nextest where it is, `cargo test` where not.
 const TESTS: [[&str; 2]; 2] = [
-    ["cargo nextest run --workspace", "cargo nextest run --workspace -E not(test(postgres))"],
     [
-        "cargo test --workspace --all-targets",
-        "cargo test --workspace --all-targets -- --skip postgres",
+        "cargo nextest run --no-fail-fast --workspace",
+        "cargo nextest run --no-fail-fast --workspace -E not(test(postgres))",
+    ],
+    [
+        "cargo test --no-fail-fast --workspace --all-targets",
+        "cargo test --no-fail-fast --workspace --all-targets -- --skip postgres",
     ],
 ];
 
