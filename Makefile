@@ -30,3 +30,8 @@ fmt: ## lay out the code
 
 docs: ## build and check the documentation of the code
 	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps
+
+bench: ## what an exchange costs, beside a floor that only forwards bytes
+	cargo build --release -p gateway --bin directlink -p conformance-tests --bin bench
+	target/release/bench decode contracts/banks/yunshui first_general
+	target/release/bench exchange contracts/banks/yunshui first_general

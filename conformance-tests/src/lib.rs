@@ -1,6 +1,7 @@
 //! What holds the gateway to its word: a development PKI, a reference registry, fake banks, and the scenarios that
 //! bring them together over real sockets. No product logic: nothing here runs inside a gateway.
 
+pub mod bench;
 pub mod pki;
 pub mod postgres_server;
 pub mod reference_registry;
