@@ -196,8 +196,6 @@ impl Run {
         Ok(())
     }
 
-    /// Banks write blanks, comments and escapes that mean nothing: writing the canonical form gives other bytes, which
-    /// must mean the same.
     /// A bank reads the answer as what it is, and would have got the same bytes for what it read.
     fn understood(
         &mut self,
@@ -225,6 +223,8 @@ impl Run {
         }
     }
 
+    /// Banks write blanks, comments and escapes that mean nothing: writing the canonical form gives other bytes, which
+    /// must mean the same.
     fn written_again(
         &mut self,
         contract: &Contract,
