@@ -26,6 +26,7 @@ use gateway::{
 use rustls::ServerConfig;
 use tokio::{
     net::TcpListener,
+    runtime::Runtime,
     signal::unix::{Signal, SignalKind, signal},
     task::JoinSet,
 };
@@ -82,13 +83,8 @@ enum ContractCommand {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
-        Command::Serve { settings, check } => prepare(&settings).and_then(|ready| {
-            if check {
-                say(&format!("{}: nothing is wrong", settings.display()));
-                return Ok(());
-            }
-            serve(ready).map_err(Failure::Broken)
-        }),
+        Command::Serve { settings, check: true } => check(&settings),
+        Command::Serve { settings, check: false } => serve(&settings),
         Command::Contract(ContractCommand::Check { folders }) => check_contracts(&folders),
     };
     match done {
@@ -124,6 +120,15 @@ impl std::fmt::Display for Failure {
 fn say(line: &str) {
     // Nobody can be told if standard output is gone.
     let _unsaid = writeln!(io::stdout(), "{line}");
+}
+
+fn check(settings: &Path) -> Result<(), Failure> {
+    let runtime = runtime()?;
+    // Channels to registries are made inside a runtime, although nothing is connected to.
+    let _inside = runtime.enter();
+    prepare(settings)?;
+    say(&format!("{}: nothing is wrong", settings.display()));
+    Ok(())
 }
 
 fn check_contracts(folders: &[PathBuf]) -> Result<(), Failure> {
@@ -184,19 +189,28 @@ fn doors(settings: &Settings) -> Result<Vec<Door>, Problem> {
     Ok(doors)
 }
 
-fn serve(ready: Ready) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let telemetry = Telemetry::start(&ready.settings.telemetry)?;
-        let served = serve_until_told(ready).await;
-        if let Err(error) = &served {
-            let error: &(dyn std::error::Error + 'static) = error.as_ref();
-            tracing::error!(error, "not serving");
-        }
-        // Exporting needs this runtime, so waiting for it must not take one of its threads.
-        let stopped = tokio::task::spawn_blocking(|| telemetry.stop()).await?;
-        served.and(stopped.map_err(anyhow::Error::from))
+fn runtime() -> Result<Runtime, Failure> {
+    let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    built.map_err(|error| Failure::Broken(error.into()))
+}
+
+fn serve(settings: &Path) -> Result<(), Failure> {
+    runtime()?.block_on(async {
+        let ready = prepare(settings)?;
+        serve_telling(ready).await.map_err(Failure::Broken)
     })
+}
+
+async fn serve_telling(ready: Ready) -> anyhow::Result<()> {
+    let telemetry = Telemetry::start(&ready.settings.telemetry)?;
+    let served = serve_until_told(ready).await;
+    if let Err(error) = &served {
+        let error: &(dyn std::error::Error + 'static) = error.as_ref();
+        tracing::error!(error, "not serving");
+    }
+    // Exporting needs this runtime, so waiting for it must not take one of its threads.
+    let stopped = tokio::task::spawn_blocking(|| telemetry.stop()).await?;
+    served.and(stopped.map_err(anyhow::Error::from))
 }
 
 /// Up: operators first, so that they see why it takes long; then the ledger, the banks' ports, and whatever works on

@@ -7,7 +7,6 @@ use std::{
     collections::HashMap,
     io,
     net::SocketAddr,
-    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -28,14 +27,7 @@ use gateway::{
 };
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    SanType,
-};
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName},
-};
+use rustls::pki_types::ServerName;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -44,6 +36,10 @@ use tokio::{
     time::timeout,
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
+
+#[path = "ports/authority.rs"]
+mod authority;
+use authority::Authority;
 
 /// How long anything may take before a test counts as hanging.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -100,8 +96,7 @@ impl Desk for Double {
 /// A gateway's ports on this machine, and the authority for certificates that they trust.
 struct House {
     folder: TempDir,
-    authority: Issuer<'static, KeyPair>,
-    authority_der: CertificateDer<'static>,
+    authority: Authority,
     desk: Arc<Double>,
     port: Arc<BankPort<Double>>,
     metrics: Metrics,
@@ -112,23 +107,7 @@ struct House {
 impl House {
     async fn open(limits: Limits) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name = rcgen::DistinguishedName::new();
-        params.distinguished_name.push(DnType::CommonName, "Authority");
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.self_signed(&key).unwrap();
-        let (pem, authority_der) = (certificate.pem(), certificate.der().clone());
-        let authority = Issuer::new(params, key);
-        let (own, own_key) = leaf(&authority, "localhost", ExtendedKeyUsagePurpose::ServerAuth);
-        let file = |name: &str, text: String| -> PathBuf {
-            let path = folder.path().join(name);
-            std::fs::write(&path, text).unwrap();
-            path
-        };
-        let (ca, own) = (file("ca.pem", pem), file("own.pem", own.pem()));
-        let key = file("own.key", own_key.serialize_pem());
-
+        let authority = Authority::new(folder.path());
         let institution = |id: &str| {
             Arc::new(Institution {
                 id: id.to_owned(),
@@ -168,11 +147,13 @@ impl House {
         for protocol in [Protocol::Https, Protocol::Tcp] {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             addresses.push(listener.local_addr().unwrap());
-            let tls = tls::server_config(&own, &key, &ca, protocol).unwrap();
+            let tls =
+                tls::server_config(&authority.certificate, &authority.key, &authority.ca, protocol)
+                    .unwrap();
             tokio::spawn(Arc::clone(&port).serve(listener, tls, protocol));
         }
         let (https, tcp) = (addresses[0], addresses[1]);
-        Self { folder, authority, authority_der, desk, port, metrics, https, tcp }
+        Self { folder, authority, desk, port, metrics, https, tcp }
     }
 
     /// Connects with a certificate for `name`, or with none.
@@ -182,26 +163,10 @@ impl House {
         name: Option<&str>,
         alpn: &[&str],
     ) -> io::Result<TlsStream<TcpStream>> {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.authority_der.clone()).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots);
-        let mut config = match name {
-            Some(name) => {
-                let (certificate, key) =
-                    leaf(&self.authority, name, ExtendedKeyUsagePurpose::ClientAuth);
-                let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-                builder.with_client_auth_cert(vec![certificate.der().clone()], key).unwrap()
-            }
-            None => builder.with_no_client_auth(),
-        };
-        config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let config = self.authority.client(name, alpn);
         let tcp = TcpStream::connect(to).await?;
         let name = ServerName::try_from("localhost").unwrap();
-        within(TlsConnector::from(Arc::new(config)).connect(name, tcp)).await
+        within(TlsConnector::from(config).connect(name, tcp)).await
     }
 
     /// A connection of the bank that speaks HTTPS.
@@ -213,18 +178,6 @@ impl House {
     async fn line(&self) -> TlsStream<TcpStream> {
         self.connect(self.tcp, Some("line.example"), &[]).await.unwrap()
     }
-}
-
-fn leaf(
-    authority: &Issuer<'_, KeyPair>,
-    name: &str,
-    usage: ExtendedKeyUsagePurpose,
-) -> (rcgen::Certificate, KeyPair) {
-    let mut params = CertificateParams::default();
-    params.subject_alt_names = vec![SanType::DnsName(name.try_into().unwrap())];
-    params.extended_key_usages = vec![usage];
-    let key = KeyPair::generate().unwrap();
-    (params.signed_by(&key, authority).unwrap(), key)
 }
 
 async fn within<T>(future: impl Future<Output = T>) -> T {

@@ -1,0 +1,238 @@
+//! The program itself: what it says of faulty settings, and that it comes up, serves, and goes down by signals.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+use std::{
+    fs,
+    path::Path,
+    process::{Output, Stdio},
+    time::Duration,
+};
+
+use rustls::pki_types::ServerName;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines},
+    net::TcpStream,
+    process::{Child, ChildStderr, Command},
+    time::timeout,
+};
+use tokio_rustls::TlsConnector;
+
+#[path = "ports/authority.rs"]
+mod authority;
+use authority::Authority;
+
+/// How long anything may take before a test counts as hanging.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, future).await.expect("took too long")
+}
+
+/// A folder with everything a gateway needs: one bank that only asks about cases, and a registry that is not there.
+fn folder() -> (TempDir, Authority) {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new(folder.path());
+    let contract = folder.path().join("contracts/one");
+    fs::create_dir_all(&contract).unwrap();
+    let files = [
+        (
+            "contract.toml",
+            r#"bank = "One"
+version = "1"
+in_force = ["2026-01-01"]
+[wire]
+media = "json"
+charset = "UTF-8"
+http = { path = "/cases", content_type = "application/json" }
+[key]
+build = "{exchange.serial}"
+retry_may_change = []
+[messages]
+poll = { subject = "case_query", request = "poll.json", reply = "reply.json", refusal = "refusal.json" }
+"#,
+        ),
+        ("poll.json", r#"{ "do": "poll", "serial": "{exchange.serial}", "case": "{case_id}" }"#),
+        ("reply.json", r#"{ "serial": "{exchange.serial}", "case": "{outcome.case_id}" }"#),
+        ("refusal.json", r#"{ "serial": "{exchange.serial?}", "code": "{outcome.refusal.code}" }"#),
+    ];
+    for (name, text) in files {
+        fs::write(contract.join(name), text).unwrap();
+    }
+    fs::write(folder.path().join("directlink.toml"), SETTINGS).unwrap();
+    (folder, authority)
+}
+
+const SETTINGS: &str = r#"
+[listen]
+https = "127.0.0.1:0"
+certificate = "gateway.pem"
+key = "gateway.key"
+client_ca = "ca.pem"
+[admin]
+address = "127.0.0.1:0"
+[contracts]
+folder = "contracts"
+[[institution]]
+id = "one"
+name = "一"
+kind = "BANK"
+contract = "one"
+certificate_issuer = "CN=Authority"
+certificate_san = "core.one.example"
+[[registry]]
+name = "north"
+address = "https://127.0.0.1:9"
+server_name = "localhost"
+ca = "ca.pem"
+certificate = "gateway.pem"
+key = "gateway.key"
+"#;
+
+fn directlink(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_directlink"));
+    command.args(arguments).current_dir(folder).stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
+
+async fn run(folder: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let Output { status, stdout, stderr } =
+        within(directlink(folder, arguments).output()).await.unwrap();
+    (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+/// A gateway that serves.
+struct Serving {
+    child: Child,
+    lines: Lines<BufReader<ChildStderr>>,
+    admin: String,
+    https: String,
+}
+
+impl Serving {
+    async fn start(folder: &Path) -> Self {
+        let mut command = directlink(folder, &["serve", "--settings", "directlink.toml"]);
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let line = next_saying(&mut lines, "serving").await;
+        let address = |port: &str| line[port].as_str().unwrap().to_owned();
+        assert_eq!(line.get("tcp"), None, "a port that settings leave out is not opened");
+        Self { admin: address("admin"), https: address("https"), child, lines }
+    }
+
+    fn tell(&self, signal: &str) {
+        let process = self.child.id().unwrap().to_string();
+        assert!(
+            std::process::Command::new("kill").args([signal, &process]).status().unwrap().success()
+        );
+    }
+}
+
+/// Reads log lines until one has this message.
+async fn next_saying(lines: &mut Lines<BufReader<ChildStderr>>, message: &str) -> Value {
+    loop {
+        let line = within(lines.next_line()).await.unwrap().expect("the program ended");
+        let line: Value =
+            serde_json::from_str(&line).unwrap_or_else(|_| panic!("not a log line: {line}"));
+        if line["message"].as_str().unwrap().starts_with(message) {
+            return line;
+        }
+    }
+}
+
+async fn get(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut response = String::new();
+    within(stream.read_to_string(&mut response)).await.unwrap();
+    response
+}
+
+#[tokio::test]
+async fn settings_are_checked_and_everything_wrong_is_told_at_once() {
+    let (folder, _authority) = folder();
+    let check = ["serve", "--settings", "directlink.toml", "--check"];
+    let (code, said, told) = run(folder.path(), &check).await;
+    assert_eq!(
+        (code, said.as_str(), told.as_str()),
+        (Some(0), "directlink.toml: nothing is wrong\n", "")
+    );
+
+    // Files: a contract, a port's key and a registry's authority, each told although the others are wrong too.
+    fs::write(folder.path().join("contracts/one/poll.json"), r#"{ "case": "{no_such_field}" }"#)
+        .unwrap();
+    fs::copy(folder.path().join("ca.pem"), folder.path().join("gateway.key")).unwrap();
+    let (code, said, told) = run(folder.path(), &check).await;
+    assert_eq!((code, said.as_str()), (Some(1), ""), "{told}");
+    for part in [
+        "contracts/one/poll.json:1: ",
+        "gateway.key: registry `north`: expected a PEM",
+        "gateway.key: expected",
+    ] {
+        assert!(told.contains(part), "{part} is not in\n{told}");
+    }
+
+    // Settings.
+    fs::write(folder.path().join("directlink.toml"), format!("{SETTINGS}colour = 1\n[mood]\n"))
+        .unwrap();
+    let (code, _, told) = run(folder.path(), &check).await;
+    assert_eq!(code, Some(1));
+    let lines: Vec<&str> = told.lines().collect();
+    assert!(
+        matches!(lines.as_slice(), [first, second]
+        if first.starts_with("directlink.toml:25: unknown field `colour`")
+            && second.starts_with("directlink.toml:26: unknown table `mood`")),
+        "{told}"
+    );
+
+    assert_eq!(run(folder.path(), &["serve"]).await.0, Some(2));
+    let (code, _, told) = run(folder.path(), &["contract", "check", "contracts/one"]).await;
+    assert!(code == Some(1) && told.starts_with("contracts/one/poll.json:1: "), "{told}");
+}
+
+#[tokio::test]
+async fn it_comes_up_serves_and_goes_down() {
+    let (folder, authority) = folder();
+    let mut serving = Serving::start(folder.path()).await;
+    assert!(get(&serving.admin, "/ready").await.starts_with("HTTP/1.1 200 "));
+
+    let connector = TlsConnector::from(authority.client(Some("core.one.example"), &["http/1.1"]));
+    let tcp = TcpStream::connect(&serving.https).await.unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut stream = within(connector.connect(name, tcp)).await.unwrap();
+    let body = r#"{"do":"poll","serial":"S-1","case":"no-such-case"}"#;
+    let request = format!(
+        "POST /cases HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut response = String::new();
+    within(stream.read_to_string(&mut response)).await.unwrap();
+    assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
+    assert!(response.ends_with(r#"{"serial":"S-1","code":"CASE_UNKNOWN"}"#), "{response}");
+    let metrics = get(&serving.admin, "/metrics").await;
+    let counted =
+        r#"directlink_exchanges_total{institution="one",message="poll",result="CASE_UNKNOWN"} 1"#;
+    assert!(metrics.contains(counted), "{metrics}");
+
+    serving.tell("-TERM");
+    next_saying(&mut serving.lines, "stopped").await;
+    assert_eq!(within(serving.child.wait()).await.unwrap().code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_said() {
+    let (folder, _authority) = folder();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let settings = SETTINGS.replace("https = \"127.0.0.1:0\"", &format!("https = \"{address}\""));
+    fs::write(folder.path().join("directlink.toml"), settings).unwrap();
+    let (code, _, told) = run(folder.path(), &["serve", "--settings", "directlink.toml"]).await;
+    assert!(
+        code == Some(1) && told.contains(&format!("{address} cannot be listened on")),
+        "{told}"
+    );
+}
