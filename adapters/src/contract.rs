@@ -3,6 +3,8 @@
 mod compile;
 mod entrance;
 mod file;
+#[cfg(test)]
+mod round_trip;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -118,8 +120,8 @@ pub struct CannotWrite {
 }
 
 impl Contract {
-    /// Compiles a contract from its files (name relative to its folder → text): `contract.toml` and the templates it
-    /// names. Files it does not name are left alone.
+    /// Compiles a contract from its files (name relative to its folder → text): `contract.toml` and
+    /// the templates it names. Files it does not name are left alone.
     ///
     /// # Errors
     /// Everything `contract check` refuses, all at once.
@@ -149,12 +151,12 @@ impl Contract {
         Err(Box::new(self.explain(name, template, mode, &document, &opened)))
     }
 
-    /// Writes one message, framing included. `message` names the message answered; `None` where its kind was not
-    /// recognised (then the contract's first refusal file is used).
+    /// Writes one message, framing included. `message` names the message answered; `None` where its
+    /// kind was not recognised (then the contract's first refusal file is used).
     ///
     /// # Errors
-    /// A set field that nothing writes (in a request), a mandatory one that is unset, or a value that a codec or the
-    /// charset cannot hold.
+    /// A set field that nothing writes (in a request), a mandatory one that is unset, or a value
+    /// that a codec or the charset cannot hold.
     pub fn encode(
         &self,
         message: Option<&str>,
@@ -181,8 +183,9 @@ impl Contract {
         self.wire.close(&text).map_err(|error| cannot(error.to_string()))
     }
 
-    /// Reads an answer as a bank does: which of the message's answers it is, and what it says. `message` names the message
-    /// answered; `None` where its kind was not recognised. `None` if it is no answer of the contract.
+    /// Reads an answer as a bank does: which of the message's answers it is, and what it says.
+    /// `message` names the message answered; `None` where its kind was not recognised. `None` if it
+    /// is no answer of the contract.
     ///
     /// Where several canonical values are one in the bank's words, one of them is told.
     pub fn read_reply(&self, message: Option<&str>, bytes: &[u8]) -> Option<(Reply, Envelope)> {
@@ -196,8 +199,9 @@ impl Contract {
         })
     }
 
-    /// Where canonical fields stand in a message: place and byte offset of each, as faults give them. A field that stands
-    /// nowhere is told at what should hold it; `("", 0)` where not even that is known.
+    /// Where canonical fields stand in a message: place and byte offset of each, as faults give
+    /// them. A field that stands nowhere is told at what should hold it; `("", 0)` where not even
+    /// that is known.
     pub fn locate(&self, bytes: &[u8], mode: Mode, fields: &[String]) -> Vec<(String, usize)> {
         let nowhere = || vec![(String::new(), 0); fields.len()];
         let Ok(opened) = self.wire.open(bytes) else { return nowhere() };
@@ -250,7 +254,8 @@ impl Contract {
         &self.retry_may_change
     }
 
-    /// Names of the messages, each with what it is about (`application.mortgage_registration`), if anything.
+    /// Names of the messages, each with what it is about (`application.mortgage_registration`), if
+    /// anything.
     pub fn messages(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
         self.messages.iter().map(|kind| (kind.name.as_str(), kind.subject.as_deref()))
     }
@@ -266,7 +271,8 @@ impl Contract {
         kinds.find_map(|kind| kind.template(reply))
     }
 
-    /// What the fast pass read, as the model has it; `None` if a rule is broken or no key can be built.
+    /// What the fast pass read, as the model has it; `None` if a rule is broken or no key can be
+    /// built.
     fn finish(&self, template: &Template, filled: Filled) -> Option<Envelope> {
         let mut envelope = template.homes.assemble(filled);
         self.add_key(&mut envelope).ok()?;
@@ -358,7 +364,8 @@ impl Contract {
         }
     }
 
-    /// A message of no known kind. What it says of its exchange is read as any message of the contract would say it.
+    /// A message of no known kind. What it says of its exchange is read as any message of the
+    /// contract would say it.
     fn unknown(&self, document: &Document<'_>, opened: &Opened<'_>) -> Undecoded {
         let (place, offset, said) = self.entrance.stranger(document);
         let mut exchange = Exchange::default();
@@ -418,7 +425,8 @@ fn fault(code: FaultCode, place: &str, offset: usize, field: Option<String>) -> 
     Fault { code, place: place.to_owned(), offset, field, found: None, expected: None }
 }
 
-/// The field at the end of a path from the envelope (`application.mortgage_registration.mortgagors[0].name`).
+/// The field at the end of a path from the envelope
+/// (`application.mortgage_registration.mortgagors[0].name`).
 fn field_at(envelope: &DynamicMessage, path: &str) -> Option<FieldDescriptor> {
     let mut message = Some(envelope.descriptor());
     let mut found = None;

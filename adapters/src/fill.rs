@@ -1,8 +1,9 @@
-//! Writing: a canonical message into a template's form. The layout of the template (line breaks, indentation) is not
-//! written; its order is.
+//! Writing: a canonical message into a template's form. The layout of the template (line breaks,
+//! indentation) is not written; its order is.
 //!
-//! What cannot be read back as it was is refused: a value with a separator inside, a text that reads as unset, a
-//! character XML cannot hold, in a request a set field that nothing wrote. Never something near it.
+//! What cannot be read back as it was is refused: a value with a separator inside, a text that
+//! reads as unset, a character XML cannot hold, in a request a set field that nothing wrote. Never
+//! something near it.
 
 use std::{borrow::Cow, collections::HashSet};
 
@@ -28,7 +29,8 @@ enum Item<'w> {
     Scalar(&'w Value),
 }
 
-/// Where writing stands: the item, how it is told, and which parent of a grouped list it stands under.
+/// Where writing stands: the item, how it is told, and which parent of a grouped list it stands
+/// under.
 #[derive(Debug, Clone)]
 struct At<'w> {
     item: Item<'w>,
@@ -46,7 +48,8 @@ pub(crate) struct Writer<'w> {
     exact: bool,
 }
 
-/// Writes an answer or a notice, without declaration. It is not read back by us, so moments are told as a clock shows them.
+/// Writes an answer or a notice, without declaration. It is not read back by us, so moments are
+/// told as a clock shows them.
 pub(crate) fn write(template: &Template, envelope: &DynamicMessage) -> Write<String> {
     Writer { exact: false, ..Writer::new(template, envelope) }.document()
 }
@@ -109,8 +112,8 @@ impl<'w> Writer<'w> {
         Ok(out)
     }
 
-    /// Writes what a slot stands for, if anything; tells whether something set was written. `first` is whether nothing
-    /// stands before it in its object or array.
+    /// Writes what a slot stands for, if anything; tells whether something set was written. `first`
+    /// is whether nothing stands before it in its object or array.
     fn slot(
         &mut self,
         slot: &'w Slot,
@@ -140,6 +143,9 @@ impl<'w> Writer<'w> {
         if self.broken(&slot.when, &at).is_some() {
             return Ok(false);
         }
+        if slot.maybe.is_some() {
+            self.written.insert(at.prefix.clone());
+        }
         let set = self.node(slot, &at, out, first)?;
         Ok(set || slot.maybe.is_some() || !slot.when.is_empty())
     }
@@ -162,6 +168,7 @@ impl<'w> Writer<'w> {
             }
             let item = value.as_message().map_or(Item::Scalar(value), Item::Message);
             let at = At { item, prefix: format!("{list}[{number}]"), parent: Some(number) };
+            self.written.insert(at.prefix.clone());
             if let Some(by) = &each.by {
                 self.written.insert(format!("{}.{}", at.prefix, by.name()));
             }
@@ -416,7 +423,10 @@ impl<'w> Writer<'w> {
         };
         let count = self.value(&list, at, 0).and_then(Value::as_list).map_or(0, <[Value]>::len);
         let mut pieces = Vec::with_capacity(count);
+        let prefix = list.told(&at.prefix, None);
+        let prefix = prefix.split_once("[]").map_or(prefix.as_str(), |(list, _)| list);
         for number in 0..count {
+            self.written.insert(format!("{prefix}[{number}]"));
             let Some(value) = self.value(&hole.path, at, number) else {
                 pieces.push(unset(hole, at)?.to_owned());
                 continue;
@@ -459,15 +469,14 @@ impl<'w> Writer<'w> {
                 continue;
             }
             let left = match value {
-                Value::List(items) => items.iter().enumerate().find_map(|(number, item)| {
-                    let item_path = format!("{path}[{number}]");
-                    match item {
-                        Value::Message(inner) => self.left_behind(inner, &item_path),
-                        _ => self.missed(&path).and_then(|_| self.missed(&item_path)),
-                    }
-                }),
+                Value::List(items) => items
+                    .iter()
+                    .enumerate()
+                    .find_map(|(number, item)| self.left_item(item, &path, number)),
                 Value::Message(inner) if !is_moment(&field.kind()) => {
-                    self.left_behind(inner, &path)
+                    // The matter and what holds it are there by the message's kind.
+                    let is_lost = !before.is_empty() && self.is_lost(value, &path);
+                    if is_lost { self.missed(&path) } else { self.left_behind(inner, &path) }
                 }
                 _ => self.missed(&path),
             };
@@ -476,6 +485,20 @@ impl<'w> Writer<'w> {
             }
         }
         None
+    }
+
+    fn left_item(&self, item: &Value, list: &str, number: usize) -> Option<String> {
+        let path = format!("{list}[{number}]");
+        match item {
+            Value::Message(inner) if !self.is_lost(item, &path) => self.left_behind(inner, &path),
+            Value::Message(_) => self.missed(&path),
+            _ => self.missed(list).and_then(|_| self.missed(&path)),
+        }
+    }
+
+    /// A message in which nothing is set is only carried by an element of its own.
+    fn is_lost(&self, message: &Value, path: &str) -> bool {
+        path::is_blank(message) && self.missed(path).is_some()
     }
 
     fn missed(&self, path: &str) -> Option<String> {
@@ -522,7 +545,8 @@ fn attribute(name: &str, value: &str, out: &mut String) {
     out.push('"');
 }
 
-/// Escapes what would be read as markup, or be lost: line ends and tabs in attributes, carriage returns everywhere.
+/// Escapes what would be read as markup, or be lost: line ends and tabs in attributes, carriage
+/// returns everywhere.
 fn escape(text: &str, in_attribute: bool, out: &mut String) {
     for character in text.chars() {
         match character {

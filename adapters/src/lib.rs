@@ -1,7 +1,7 @@
 //! Contract by example: a bank's bytes to the canonical model and back.
 //!
-//! Bytes in, bytes out. Nothing here knows a clock, a socket, a file after loading, or the name of any bank or
-//! registry. The language is described in docs/contract-language.md.
+//! Bytes in, bytes out. Nothing here knows a clock, a socket, a file after loading, or the name of
+//! any bank or registry. The language is described in docs/contract-language.md.
 
 #![cfg_attr(
     not(test),

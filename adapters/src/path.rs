@@ -1,8 +1,9 @@
-//! A path of a contract (`matter.mortgagors[0].name`, `.id_type`, `branch.code`), resolved once against the descriptors.
+//! A path of a contract (`matter.mortgagors[0].name`, `.id_type`, `branch.code`), resolved once
+//! against the descriptors.
 //!
-//! Where a path starts is a *home*: the exchange, the matter, what lies beside it, the outcome. Homes are filled
-//! apart from each other and put together at the end, so that a leaf is one or two steps from where it goes.
-//! Source of the words: docs/contract-language.md, "Hole".
+//! Where a path starts is a *home*: the exchange, the matter, what lies beside it, the outcome.
+//! Homes are filled apart from each other and put together at the end, so that a leaf is one or two
+//! steps from where it goes. Source of the words: docs/contract-language.md, "Hole".
 
 use std::borrow::Cow;
 
@@ -28,7 +29,8 @@ pub(crate) struct Homes {
     homes: Vec<Home>,
     matter: Option<usize>,
     beside: Option<usize>,
-    /// What lies beside the matter though it is a field of it: a query has its branch where an application has.
+    /// What lies beside the matter though it is a field of it: a query has its branch where an
+    /// application has.
     beside_names: Vec<String>,
 }
 
@@ -93,8 +95,8 @@ pub(crate) enum Scope {
 }
 
 impl Homes {
-    /// The homes of a template whose matter is `subject` (`application.mortgage_registration`, `title_query`); `None` for a
-    /// template that has no matter.
+    /// The homes of a template whose matter is `subject` (`application.mortgage_registration`,
+    /// `title_query`); `None` for a template that has no matter.
     pub(crate) fn new(subject: Option<&str>) -> Result<Self, String> {
         let envelope = proto::descriptors::message("Envelope")
             .ok_or_else(|| "the canonical model has no Envelope".to_owned())?;
@@ -268,8 +270,8 @@ impl Homes {
         }
     }
 
-    /// Puts what was read at each home together into an envelope. The matter is there even if nothing was said of it, so
-    /// that what it lacks is told.
+    /// Puts what was read at each home together into an envelope. The matter is there even if
+    /// nothing was said of it, so that what it lacks is told.
     pub(crate) fn assemble(&self, mut filled: Vec<Option<DynamicMessage>>) -> DynamicMessage {
         let mut envelope = DynamicMessage::new(self.envelope.clone());
         if let Some((matter, home)) =
@@ -277,7 +279,8 @@ impl Homes {
         {
             matter.get_or_insert_with(|| DynamicMessage::new(home.message.clone()));
         }
-        // Last to first: what lies beside the matter stands behind it, and has to be there to hold it.
+        // Last to first: what lies beside the matter stands behind it, and has to be there to hold
+        // it.
         for (home, message) in self.homes.iter().zip(filled).rev() {
             let (Some(message), Some((last, way))) = (message, home.chain.split_last()) else {
                 continue;
@@ -314,7 +317,8 @@ impl Homes {
 }
 
 impl Path {
-    /// The message that holds the field, made on the way if need be; `column` is the item of a column.
+    /// The message that holds the field, made on the way if need be; `column` is the item of a
+    /// column.
     pub(crate) fn holder<'m>(
         &self,
         start: &'m mut DynamicMessage,
@@ -369,7 +373,8 @@ impl Path {
         Some((self.steps.get(..at)?, &self.steps.get(at)?.field))
     }
 
-    /// As it is told, with the item of a column numbered. `prefix` names the item the path starts at.
+    /// As it is told, with the item of a column numbered. `prefix` names the item the path starts
+    /// at.
     pub(crate) fn told(&self, prefix: &str, column: Option<usize>) -> String {
         if self.itself {
             return prefix.to_owned();
@@ -429,7 +434,8 @@ fn split_pick(word: &str) -> Result<(&str, Pick), String> {
         return Ok((name, Pick::Column));
     }
     match number.parse::<usize>() {
-        // More numbered items than this in one message is a mistake of the writer, and each costs memory when read.
+        // More numbered items than this in one message is a mistake of the writer, and each costs
+        // memory when read.
         Ok(number) if number < 1000 => Ok((name, Pick::Numbered(number))),
         _ => Err(format!("`{word}`: an item's number is 0 to 999")),
     }

@@ -1,8 +1,9 @@
 //! A sample file with holes, compiled once into slots over the canonical descriptors.
 //!
-//! A slot says what may stand at one place of a bank's message and where its value goes. Everything that can be known
-//! from the contract alone is worked out here: paths, codecs, what is mandatory, which literals tell rivals apart. Reading
-//! (`unify`) and writing (`fill`) only follow slots. Source of the words: docs/contract-language.md.
+//! A slot says what may stand at one place of a bank's message and where its value goes. Everything
+//! that can be known from the contract alone is worked out here: paths, codecs, what is mandatory,
+//! which literals tell rivals apart. Reading (`unify`) and writing (`fill`) only follow slots.
+//! Source of the words: docs/contract-language.md.
 
 mod compile;
 mod hole;
@@ -13,7 +14,7 @@ use std::ops::Range;
 use prost_reflect::{FieldDescriptor, Value};
 
 pub(crate) use self::{
-    compile::{Source, compile},
+    compile::{Source, compile, value_of},
     hole::{Words, parse_leaf},
     rivals::Rivals,
 };
@@ -33,7 +34,8 @@ pub(crate) struct Template {
     pub(crate) homes: Homes,
     /// What the document is to hold.
     pub(crate) root: Slot,
-    /// Elements that the template tells apart by an attribute, which therefore stands in their place (`field[@name='HTH']`).
+    /// Elements that the template tells apart by an attribute, which therefore stands in their
+    /// place (`field[@name='HTH']`).
     pub(crate) told_by: Vec<ToldBy>,
 }
 
@@ -79,7 +81,8 @@ pub(crate) struct Slot {
     pub(crate) required: bool,
     /// Whether it is left out when nothing in it is set.
     pub(crate) left_out: bool,
-    /// Lists whose items are numbered in the scope that this slot opens (for the root: in the message).
+    /// Lists whose items are numbered in the scope that this slot opens (for the root: in the
+    /// message).
     pub(crate) numbered: Vec<Path>,
     /// The literals by which it is told from its rivals.
     pub(crate) marks: Vec<rivals::Mark>,
@@ -240,11 +243,6 @@ impl Leaf {
         self.holes().any(|hole| wanted(&hole.unset))
     }
 
-    /// Whether a message without it is at fault.
-    pub(crate) fn is_required(&self) -> bool {
-        self.holes().next().is_none() || self.any(|unset| *unset == Unset::Refused)
-    }
-
     /// Whether it is absent while its fields are unset.
     pub(crate) fn is_left_out(&self) -> bool {
         self.holes().next().is_some() && self.holes().all(|hole| hole.unset == Unset::Absent)
@@ -257,8 +255,8 @@ impl Slot {
         (node.kind == Kind::Attribute) == (self.form == Form::Attribute) && self.name.is_of(node)
     }
 
-    /// The slot that is told as missing for this one: a container's single mandatory leaf, if it has exactly one.
-    /// The slots on the way are given too.
+    /// The slot that is told as missing for this one: a container's single mandatory leaf, if it
+    /// has exactly one. The slots on the way are given too.
     pub(crate) fn missing_leaf(&self) -> Vec<&Self> {
         let mut leaves = Vec::new();
         self.mandatory_leaves(&mut Vec::new(), &mut leaves);

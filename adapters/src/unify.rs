@@ -1,8 +1,9 @@
 //! Reading: a parsed message against a template, straight into dynamic messages.
 //!
-//! The fast pass stops at the first trouble and tells nothing. Only then a second, recording pass goes on past every
-//! fault and remembers where each field stands, so that a good message pays nothing for good explanations. It is the
-//! same code: what differs is whether [`Reader::record`] is there. Nothing here knows a clock or keeps state.
+//! The fast pass stops at the first trouble and tells nothing. Only then a second, recording pass
+//! goes on past every fault and remembers where each field stands, so that a good message pays
+//! nothing for good explanations. It is the same code: what differs is whether [`Reader::record`]
+//! is there. Nothing here knows a clock or keeps state.
 
 pub(crate) mod cut;
 pub(crate) mod document;
@@ -279,7 +280,8 @@ impl<'c> Reader<'c> {
         self.stands(root, spot, item)
     }
 
-    /// Everything inside a node: each child goes to its slot, and each slot must have had its child.
+    /// Everything inside a node: each child goes to its slot, and each slot must have had its
+    /// child.
     fn inside(&mut self, slot: &'c Slot, spot: Spot<'_>, mut item: Item<'_>) -> Read {
         let mut seen = vec![false; slot.children.len()];
         let mut next = 0;
@@ -318,7 +320,8 @@ impl<'c> Reader<'c> {
         Ok(())
     }
 
-    /// Which of the slots of one name a node is meant for; `None` if that was told as a fault, or cannot be said yet.
+    /// Which of the slots of one name a node is meant for; `None` if that was told as a fault, or
+    /// cannot be said yet.
     fn choose(
         &mut self,
         slot: &'c Slot,
@@ -367,7 +370,8 @@ impl<'c> Reader<'c> {
             self.undecided = true;
             return Ok(None);
         }
-        for (_, child) in children() {
+        // Which list the item belongs to is unknown, so nothing is told of what those lists lack.
+        for (_, child) in children().filter(|(_, child)| child.each.is_some()) {
             self.taint(child);
         }
         let way =
@@ -388,7 +392,8 @@ impl<'c> Reader<'c> {
         }
     }
 
-    /// Whether the conditions of a choice hold, by what has been read; `None` if that is not known yet.
+    /// Whether the conditions of a choice hold, by what has been read; `None` if that is not known
+    /// yet.
     fn holds(&self, when: &[When], item: &mut Item<'_>) -> Option<bool> {
         for condition in when {
             let value = match (condition.path.start, &item) {
@@ -426,6 +431,9 @@ impl<'c> Reader<'c> {
         }
         let hole = way.last().and_then(|last| only_mandatory(last));
         let list = slot.each.as_ref().map(|each| &each.list);
+        if list.is_some_and(|list| self.is_spoken_for(list)) {
+            return Ok(());
+        }
         self.taint(slot);
         match list {
             Some(list) => {
@@ -492,7 +500,8 @@ impl<'c> Reader<'c> {
             Codec::List { item: codec, separator } if hole.path.column_list().is_some() => {
                 self.column(hole, codec, separator, text, at, item)
             }
-            // Part of a moment, in an answer of ours: what is there is agreed, but is no moment yet.
+            // Part of a moment, in an answer of ours: what is there is agreed, but is no moment
+            // yet.
             codec if codec.is_partial() => Ok(()),
             codec => {
                 self.note(hole, at, None, Some(text));
@@ -561,7 +570,8 @@ impl<'c> Reader<'c> {
         Ok(())
     }
 
-    /// What can only be compared when the whole scope has been read: counts, columns, gaps between numbered items.
+    /// What can only be compared when the whole scope has been read: counts, columns, gaps between
+    /// numbered items.
     fn end_scope(&mut self, slot: &'c Slot, counted: usize, item: &mut Item<'_>) -> Read {
         for list in &slot.numbered {
             self.gaps(list, item)?;
@@ -572,7 +582,8 @@ impl<'c> Reader<'c> {
         let counts = self.counts.split_off(counted);
         for count in &counts {
             let Some(have) = self.length(count.hole, item) else { continue };
-            // Columns are compared with the first of them: which of two lengths is wrong cannot be known otherwise.
+            // Columns are compared with the first of them: which of two lengths is wrong cannot be
+            // known otherwise.
             let first = counts
                 .iter()
                 .find(|first| first.list == count.list && first.hole.codec.name() == "list");
@@ -697,7 +708,8 @@ impl<'c> Reader<'c> {
     }
 }
 
-/// The slots of a node's name. Messages mostly keep the template's order, so the search starts behind the last find.
+/// The slots of a node's name. Messages mostly keep the template's order, so the search starts
+/// behind the last find.
 fn find<'c>(slot: &'c Slot, next: &mut usize, bears: impl Fn(&Slot) -> bool) -> Option<&'c Rivals> {
     let (before, after) = slot.rivals.split_at_checked(*next).unwrap_or((&slot.rivals, &[]));
     let first = |rivals: &Rivals| {

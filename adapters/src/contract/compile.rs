@@ -1,4 +1,5 @@
-//! From a contract's files to a contract. All complaints are gathered; only what a complaint makes impossible is left out.
+//! From a contract's files to a contract. All complaints are gathered; only what a complaint makes
+//! impossible is left out.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -37,11 +38,7 @@ pub(super) fn compile(files: &BTreeMap<String, String>) -> Result<Contract, Vec<
         .collect();
     let mut complaints = compiler.complaints;
     let entrance = entrance(&messages, &mut complaints);
-    checker::check_messages(
-        &messages.iter().map(checked).collect::<Vec<_>>(),
-        key.as_ref().map(|(_, leaf)| leaf),
-        &mut complaints,
-    );
+    check(&file, &messages, key.as_ref(), &mut complaints);
     let retry_may_change = retry_may_change(file.key.as_ref(), &mut complaints);
     if !complaints.is_empty() {
         complaints.sort_by(|one, other| {
@@ -151,19 +148,25 @@ impl Compiler<'_> {
     }
 }
 
-fn checked(kind: &Kind) -> checker::Message<'_> {
-    checker::Message {
-        subject: kind.subject.as_deref(),
-        reads: [&kind.request, &kind.ack]
-            .into_iter()
-            .flatten()
-            .map(|template| &**template)
-            .collect(),
-        writes: [&kind.reply, &kind.refusal, &kind.notice]
-            .into_iter()
-            .flatten()
-            .map(|template| &**template)
-            .collect(),
+fn check(
+    file: &File,
+    messages: &[Kind],
+    key: Option<&(Template, Leaf)>,
+    complaints: &mut Vec<Complaint>,
+) {
+    if let Some((template, leaf)) = key {
+        checker::check_key(template, leaf, complaints);
+    }
+    for (kind, line) in messages.iter().zip(file.messages.values()) {
+        let message = checker::Message {
+            name: &kind.name,
+            span: line.span(),
+            subject: kind.subject.as_deref(),
+            request: kind.request.as_deref(),
+            ack: kind.ack.as_deref(),
+            answers: [kind.reply.as_deref(), kind.refusal.as_deref(), kind.notice.as_deref()],
+        };
+        checker::check_message(&message, key.map(|(_, leaf)| leaf), complaints);
     }
 }
 

@@ -1,5 +1,5 @@
-//! Which of a contract's messages a document is: by its root, then by the literals in which the messages differ, worked out
-//! when the contract was compiled.
+//! Which of a contract's messages a document is: by its root, then by the literals in which the
+//! messages differ, worked out when the contract was compiled.
 
 use std::sync::Arc;
 
@@ -74,8 +74,8 @@ impl Entrance {
         Some((door.kind, &door.template))
     }
 
-    /// Where a document shows that it is no message of the contract, and what stands there: the literal that tells messages
-    /// apart, or else the root. The offset is in the document's text.
+    /// Where a document shows that it is no message of the contract, and what stands there: the
+    /// literal that tells messages apart, or else the root. The offset is in the document's text.
     pub(super) fn stranger(&self, document: &Document<'_>) -> (String, usize, Option<String>) {
         let spot = document.root();
         let door = self.group(spot).and_then(|group| group.doors.first());

@@ -264,7 +264,12 @@ impl Compiler<'_> {
             }
             _ => self.embedded_text(media, tree, item.unwrap_or(id), scope),
         };
-        Some(Embed { media, cdata, declared, root: Box::new(root?) })
+        let mut root = root?;
+        if media == Media::Json {
+            // What stands under `c:item` is a document of its own, and bears no name.
+            root.name = Name::default();
+        }
+        Some(Embed { media, cdata, declared, root: Box::new(root) })
     }
 
     /// A template that is itself written as a text, as XML in JSON must be.
@@ -495,17 +500,15 @@ impl Compiler<'_> {
         let mut holds = Holds::default();
         holds.look(slot);
         slot.left_out = holds.optional && !holds.refused;
+        let may_be_unset = (holds.optional || holds.lenient) && !holds.refused;
         let may_lack =
-            slot.maybe.is_some() || !slot.when.is_empty() || slot.ignored || slot.left_out;
-        let leaf_may_lack =
-            slot.children.is_empty() && slot.leaf.as_ref().is_some_and(|leaf| !leaf.is_required());
+            slot.maybe.is_some() || !slot.when.is_empty() || slot.ignored || may_be_unset;
         slot.required = match &slot.each {
             Some(each) => {
-                proto::rules::rule_of(&each.list.field).required
-                    && slot.when.is_empty()
-                    && each.by.is_none()
+                let required = proto::rules::rule_of(&each.list.field).required;
+                required && slot.when.is_empty() && each.by.is_none()
             }
-            None => !may_lack && !leaf_may_lack,
+            None => !may_lack,
         };
     }
 }
@@ -513,15 +516,22 @@ impl Compiler<'_> {
 /// What sort of holes stand in a slot, items of lists left aside.
 #[derive(Default)]
 struct Holds {
+    /// `{path?}`.
     optional: bool,
+    /// `{path?=TEXT}`.
+    lenient: bool,
+    /// `{path}`.
     refused: bool,
 }
 
 impl Holds {
     fn look(&mut self, slot: &Slot) {
         for hole in slot.leaf.iter().flat_map(Leaf::holes) {
-            self.optional |= hole.unset == Unset::Absent;
-            self.refused |= hole.unset == Unset::Refused;
+            match hole.unset {
+                Unset::Refused => self.refused = true,
+                Unset::Absent => self.optional = true,
+                Unset::Text(_) => self.lenient = true,
+            }
         }
         let inside = slot.children.iter().chain(slot.embed.iter().map(|embed| &*embed.root));
         for child in inside.filter(|child| child.each.is_none() && child.maybe.is_none()) {

@@ -1,4 +1,5 @@
-//! Which of several like-named slots, or of several messages, a node is meant for: by the literals in which they differ.
+//! Which of several like-named slots, or of several messages, a node is meant for: by the literals
+//! in which they differ.
 
 use super::{Form, Name, Slot};
 use crate::{
@@ -7,7 +8,8 @@ use crate::{
     wire::Media,
 };
 
-/// Slots that bear one name (items of an array bear none), by their numbers among their parent's children.
+/// Slots that bear one name (items of an array bear none), by their numbers among their parent's
+/// children.
 #[derive(Debug)]
 pub(crate) struct Rivals {
     /// The slots.
@@ -50,7 +52,8 @@ pub(crate) enum To {
 /// Two slots that nothing tells apart, by their places in what was given.
 pub(crate) type Alike = (usize, usize);
 
-/// Works out by which literals each of the slots is told from the others, and which pairs are alike.
+/// Works out by which literals each of the slots is told from the others, and which pairs are
+/// alike.
 pub(crate) fn tell_apart(slots: &[&Slot]) -> (Vec<Vec<Mark>>, Vec<Alike>) {
     let literals: Vec<Vec<Mark>> = slots.iter().map(|slot| literals(slot)).collect();
     let (mut marks, mut alike) = (Vec::new(), Vec::new());
@@ -163,7 +166,8 @@ pub(crate) fn text_of<'d>(leaf: Spot<'d>) -> Option<&'d str> {
     leaf.node().map(|node| node.text.trim())
 }
 
-/// Goes from a node to a leaf inside it and tells what `see` makes of it; `None` if the way ends before.
+/// Goes from a node to a leaf inside it and tells what `see` makes of it; `None` if the way ends
+/// before.
 pub(crate) fn follow<R>(
     spot: Spot<'_>,
     way: &[Step],

@@ -1,5 +1,5 @@
-//! Cutting a mixed leaf into the pieces of its holes. Where a cut could fall in two places the checker has refused the
-//! contract, so cutting here never chooses.
+//! Cutting a mixed leaf into the pieces of its holes. Where a cut could fall in two places the
+//! checker has refused the contract, so cutting here never chooses.
 
 use std::ops::Range;
 
@@ -31,7 +31,8 @@ pub(crate) fn end_of<'l>(leaf: &'l Leaf, number: usize) -> End<'l> {
     }
 }
 
-/// Whether a written value never holds the literal: by its form, or because free text with a separator inside is refused.
+/// Whether a written value never holds the literal: by its form, or because free text with a
+/// separator inside is refused.
 fn keeps_off(hole: &Hole, literal: &str) -> bool {
     let codec = match &hole.codec {
         Codec::List { item, .. } => item,
@@ -40,12 +41,14 @@ fn keeps_off(hole: &Hole, literal: &str) -> bool {
     matches!(codec, Codec::Text | Codec::Id) || !hole.codec.may_contain(literal)
 }
 
-/// Whether a separator of the leaf inside this piece would move a cut. Free text may then not hold it.
+/// Whether a separator of the leaf inside this piece would move a cut. Free text may then not hold
+/// it.
 pub(crate) fn forbids(leaf: &Leaf, piece: &str) -> bool {
     leaf.separators().any(|separator| piece.contains(separator))
 }
 
-/// The pieces of a text, one range of bytes for each hole; `None` if the text is not made as the leaf says.
+/// The pieces of a text, one range of bytes for each hole; `None` if the text is not made as the
+/// leaf says.
 pub(crate) fn cut(leaf: &Leaf, text: &str) -> Option<Vec<Range<usize>>> {
     let (mut pieces, mut at) = (Vec::new(), 0_usize);
     for (number, piece) in leaf.pieces.iter().enumerate() {
@@ -70,7 +73,8 @@ pub(crate) fn cut(leaf: &Leaf, text: &str) -> Option<Vec<Range<usize>>> {
             }
         }
     }
-    // One separator too many ends up in the last piece: then the text has more pieces than the leaf.
+    // One separator too many ends up in the last piece: then the text has more pieces than the
+    // leaf.
     let last = pieces.last().and_then(|range| text.get(range.clone()))?;
     let last_is_free = matches!(leaf.pieces.last(), Some(Piece::Hole(hole)) if free(hole));
     (at == text.len() && !(last_is_free && forbids(leaf, last))).then_some(pieces)

@@ -1,6 +1,8 @@
-//! Where things stand: documents, documents inside documents, and how places and offsets are told to a bank.
+//! Where things stand: documents, documents inside documents, and how places and offsets are told
+//! to a bank.
 //!
-//! Only faults ask for places, so nothing here is kept ready. Source: samples/README.md, "place" and "offset".
+//! Only faults ask for places, so nothing here is kept ready. Source: samples/README.md, "place"
+//! and "offset".
 
 use crate::{
     template::{Form, Slot, ToldBy},
@@ -121,7 +123,8 @@ impl<'d> Spot<'d> {
             place.push_str(&node.name);
         }
         while way && spot.id != self.id {
-            // Nodes are numbered in document order: the last child not behind the node is on the way to it.
+            // Nodes are numbered in document order: the last child not behind the node is on the
+            // way to it.
             let next = spot.children().take_while(|(id, _)| *id <= self.id).enumerate().last();
             way = next.is_some();
             if let Some((number, (id, node))) = next {

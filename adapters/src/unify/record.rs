@@ -1,4 +1,5 @@
-//! What the recording pass remembers: faults, and where every canonical field stands or should stand.
+//! What the recording pass remembers: faults, and where every canonical field stands or should
+//! stand.
 
 use super::{
     Reader, Stop,
@@ -63,7 +64,8 @@ impl Record {
         self.faults.push(Fault { code, place, offset, field: Some(field), found, expected: None });
     }
 
-    /// Whether a told fault already speaks for a field: for it, for what holds it, or for something in it.
+    /// Whether a told fault already speaks for a field: for it, for what holds it, or for something
+    /// in it.
     pub(crate) fn is_spoken_for(&self, field: &str) -> bool {
         let within = |inner: &str, outer: &str| {
             inner
@@ -187,6 +189,11 @@ impl<'c> Reader<'c> {
         }
     }
 
+    pub(super) fn is_spoken_for(&self, path: &Path) -> bool {
+        let record = self.record.as_ref();
+        record.is_some_and(|record| record.is_spoken_for(&path.told(&record.prefix, None)))
+    }
+
     pub(super) fn taint_path(&mut self, path: &str) {
         if let Some(record) = &mut self.record {
             record.tainted.push(path.to_owned());
@@ -273,7 +280,8 @@ impl<'c> Reader<'c> {
         let number_of = |stands: &Stands| -> Option<usize> {
             stands.field.strip_prefix(&list)?.strip_prefix('[')?.split_once(']')?.0.parse().ok()
         };
-        // Fields that stand have been noted; those of absent items too, but with nothing found there.
+        // Fields that stand have been noted; those of absent items too, but with nothing found
+        // there.
         let behind = record.stands.iter().filter(|stands| stands.found.is_some());
         let behind = behind
             .filter(|stands| number_of(stands).is_some_and(|at| at > number))

@@ -1,0 +1,386 @@
+//! The words of the contract language, each in a small contract of its own: what a sample with
+//! holes reads, writes and refuses.
+//!
+//! Whole dialects stand in contracts/banks and are held by `golden.rs`; here is one word at a time.
+//! Source: docs/contract-language.md.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+
+use std::collections::BTreeMap;
+
+use adapters::{Complaint, Contract, Decoded, Mode, Reply, Undecoded};
+use proto::v1::Envelope;
+use serde_json::{Value, json};
+
+const XML: &str = r#"media = "xml"
+charset = "UTF-8"
+http = { path = "/", content_type = "text/xml" }"#;
+
+const JSON: &str = r#"media = "json"
+charset = "UTF-8"
+http = { path = "/", content_type = "application/json" }"#;
+
+/// A contract of one message; `codes` is the end of its contract.toml.
+fn compile(
+    wire: &str,
+    subject: &str,
+    request: &str,
+    codes: &str,
+) -> Result<Contract, Vec<Complaint>> {
+    let reply =
+        if wire == XML { "<r>{exchange.serial?=}</r>" } else { r#"{"r":"{exchange.serial?=}"}"# };
+    let toml = format!(
+        "bank = \"x\"\nversion = \"1\"\nin_force = [\"2026-01-01\"]\n[wire]\n{wire}\n\
+         [key]\nbuild = \"{{exchange.serial}}\"\n\
+         [messages]\nm = {{ subject = \"{subject}\", request = \"m\", reply = \"r\", refusal = \"r\" }}\n\
+         [codes.purpose]\nL = \"LENDING\"\nE = \"ENFORCEMENT\"\n[codes.id]\n1 = \"RESIDENT_ID\"\n9 = \"OTHER\"\n{codes}"
+    );
+    let files = [("contract.toml", toml.as_str()), ("m", request), ("r", reply)];
+    Contract::compile(
+        &files
+            .map(|(name, text)| (name.to_owned(), text.to_owned()))
+            .into_iter()
+            .collect::<BTreeMap<_, _>>(),
+    )
+}
+
+fn contract(wire: &str, subject: &str, request: &str) -> Contract {
+    compile(wire, subject, request, "").unwrap_or_else(|complaints| panic!("{complaints:#?}"))
+}
+
+fn decode(contract: &Contract, message: &str) -> Decoded {
+    contract
+        .decode(message.as_bytes(), Mode::Test)
+        .unwrap_or_else(|undecoded| panic!("{:#?}", undecoded.faults))
+}
+
+fn refuse(contract: &Contract, message: &str, mode: Mode) -> Vec<(String, String, usize)> {
+    let undecoded: Box<Undecoded> = contract.decode(message.as_bytes(), mode).unwrap_err();
+    let told =
+        |fault: &adapters::Fault| (fault.code.to_string(), fault.place.clone(), fault.offset);
+    undecoded.faults.iter().map(told).collect()
+}
+
+/// Reads a message, and holds it to be written as `written` and read again as the same.
+fn round(contract: &Contract, message: &str, written: &str) -> Value {
+    let envelope = decode(contract, message).envelope;
+    let bytes = contract.encode(Some("m"), Reply::Request, &envelope).unwrap();
+    assert_eq!(String::from_utf8(bytes).unwrap(), written);
+    assert_eq!(decode(contract, written).envelope, envelope);
+    canonical(&envelope)
+}
+
+fn canonical(envelope: &Envelope) -> Value {
+    let mut message =
+        prost_reflect::DynamicMessage::new(proto::descriptors::message("Envelope").unwrap());
+    message.transcode_from(envelope).unwrap();
+    proto::golden::write(&message)
+}
+
+fn offset(message: &str, of: &str) -> usize {
+    message.find(of).unwrap()
+}
+
+const KEYED: &str = "<M><f n=\"S\"><v>{exchange.serial}</v></f>\
+    <f n=\"P\"><v>{matter.purpose: code purpose}</v></f><f n=\"A\"><v>{matter.authorisation_number?=}</v></f>\
+    <u c:each=\"matter.properties\">{.unit_code: unit_code}</u></M>";
+const UNIT: &str = "140105001002GB00031F00010023";
+
+#[test]
+fn like_named_siblings_are_told_apart_by_literals() {
+    let contract = contract(XML, "title_query", KEYED);
+    let good = format!("<M>\n<f n=\"P\"><v> L </v></f> <u>{UNIT}</u><f n=\"S\"><v>7</v></f></M>");
+    let written = format!(
+        "<M><f n=\"S\"><v>7</v></f><f n=\"P\"><v>L</v></f><f n=\"A\"><v></v></f><u>{UNIT}</u></M>"
+    );
+    let read = round(&contract, &good, &written);
+    assert_eq!(read["title_query"]["purpose"], "LENDING");
+
+    let stranger = written.replace("n=\"A\"", "n=\"X\"");
+    let told = refuse(&contract, &stranger, Mode::Production);
+    assert_eq!(
+        told,
+        [("LITERAL_MISMATCH".to_owned(), "/M/f[3]/@n".to_owned(), offset(&stranger, "X\""))]
+    );
+
+    let twice = written.replace("n=\"A\"", "n=\"P\"");
+    let told = refuse(&contract, &twice, Mode::Test);
+    assert_eq!(told[0].0, "TAG_REPEATED");
+    assert_eq!(told[0].1, "/M/f[@n='P'][2]");
+
+    let missing = written.replace("<f n=\"P\"><v>L</v></f>", "");
+    let told = refuse(&contract, &missing, Mode::Test);
+    assert_eq!(told, [("TAG_MISSING".to_owned(), "/M/f[@n='P']/v".to_owned(), 0)]);
+}
+
+const ROLES: &str = r#"{ "sn": "{exchange.serial}", "kind": "TRANSFER", "c:when": "matter.kind=TRANSFER",
+    "no": "{matter.contract_number}", "on": "{matter.contract_date: date %Y%m%d}",
+    "homes": [ { "c:each": "matter.properties", "at": "{.location}" } ],
+    "who": [
+      { "c:each": "matter.obligees", "role": "TO", "name": "{.name}", "id": ["{.id_type: code id}", "{.id_number: id}"] },
+      { "c:each": "matter.obligors", "role": "BY", "name": "{.name}", "id": ["{.id_type: code id}", "{.id_number: id}"] } ] }"#;
+
+#[test]
+fn roles_in_one_list_are_sorted_into_their_lists() {
+    let contract = contract(JSON, "application.advance_notice", ROLES);
+    let good = r#"{"sn":"7","kind":"TRANSFER","no":"N1","on":"20260305","homes":[{"at":"here"}],"who":[
+        {"role":"BY","name":"b1","id":["9","B1"]},{"role":"TO","name":"t","id":["9","T"]},{"name":"b2","role":"BY","id":["9","B2"]}]}"#;
+    let written = r#"{"sn":"7","kind":"TRANSFER","no":"N1","on":"20260305","homes":[{"at":"here"}],"who":[{"role":"TO","name":"t","id":["9","T"]},{"role":"BY","name":"b1","id":["9","B1"]},{"role":"BY","name":"b2","id":["9","B2"]}]}"#;
+    let read = round(&contract, good, written);
+    let names = |list: &str| {
+        read["application"]["advance_notice"][list]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|party| party["name"].clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(names("obligors"), [json!("b1"), json!("b2")]);
+    assert_eq!(names("obligees"), [json!("t")]);
+
+    let stranger = written.replace("\"TO\"", "\"??\"");
+    let told = refuse(&contract, &stranger, Mode::Production);
+    assert_eq!(
+        told,
+        [("LITERAL_MISMATCH".to_owned(), "/who/0/role".to_owned(), offset(&stranger, "\"??"))]
+    );
+
+    let short = written.replace("[\"9\",\"T\"]", "[\"9\"]");
+    let told = refuse(&contract, &short, Mode::Test);
+    assert_eq!(
+        told,
+        [("TAG_MISSING".to_owned(), "/who/0/id/1".to_owned(), offset(&short, "[\"9\"]"))]
+    );
+}
+
+#[test]
+fn a_document_in_a_string_is_told_through_its_escapes() {
+    let contract = contract(
+        JSON,
+        "title_query",
+        r#"{ "sn": "{exchange.serial}", "biz": { "c:embed": "json", "c:item": { "why": "{matter.purpose: code purpose}",
+            "units": [ { "c:each": "matter.properties", "c:item": "{.unit_code: unit_code}" } ] } } }"#,
+    );
+    let written = format!(r#"{{"sn":"7","biz":"{{\"why\":\"L\",\"units\":[\"{UNIT}\"]}}"}}"#);
+    let read = round(&contract, &written, &written);
+    assert_eq!(read["title_query"]["properties"][0]["unit_code"], UNIT);
+
+    let bad = written.replace(r#"\"L\""#, r#"\"\\u004c?\""#);
+    let told = refuse(&contract, &bad, Mode::Test);
+    assert_eq!(
+        told,
+        [("CODE_UNMAPPED".to_owned(), "/biz!/why".to_owned(), offset(&bad, r#"\"\\u"#))]
+    );
+
+    let broken = written.replace(r#",\"units"#, r#"\"units"#);
+    let told = refuse(&contract, &broken, Mode::Test);
+    assert_eq!(
+        told,
+        [("JSON_SYNTAX".to_owned(), "/biz!".to_owned(), offset(&broken, r#"\"units"#))]
+    );
+}
+
+#[test]
+fn a_document_in_cdata_is_known_by_namespace_and_counted() {
+    let contract = contract(
+        XML,
+        "title_query",
+        r#"<s:E xmlns:s="urn:s"><s:B><x c:embed="xml cdata declared"><q v="2"><sn>{exchange.serial}</sn><why>{matter.purpose: code purpose}</why>
+           <us n="{matter.properties: count}"><u c:each="matter.properties">{.unit_code: unit_code}</u></us></q></x></s:B></s:E>"#,
+    );
+    let inner = format!("<q v=\"2\"><sn>7</sn><why>L</why><us n=\"1\"><u>{UNIT}</u></us></q>");
+    let written = format!(
+        "<s:E xmlns:s=\"urn:s\"><s:B><x><![CDATA[<?xml version=\"1.0\" encoding=\"UTF-8\"?>{inner}]]></x></s:B></s:E>"
+    );
+    let other =
+        format!("<E xmlns=\"urn:s\"><B><x xmlns=\"\">{}</x></B></E>", inner.replace('<', "&lt;"));
+    round(&contract, &other, &written);
+
+    let miscounted = written.replace("n=\"1\"", "n=\"2\"");
+    let told = refuse(&contract, &miscounted, Mode::Test);
+    assert_eq!(
+        told,
+        [(
+            "COUNT_MISMATCH".to_owned(),
+            "/s:E/s:B/x!/q/us/@n".to_owned(),
+            offset(&miscounted, "2\"><u>")
+        )]
+    );
+
+    let old = written.replace("v=\"2\"", "v=\"1\"");
+    let told = refuse(&contract, &old, Mode::Test);
+    assert_eq!(
+        told,
+        [("LITERAL_MISMATCH".to_owned(), "/s:E/s:B/x!/q/@v".to_owned(), offset(&old, "1\"><sn"))]
+    );
+}
+
+const COLUMNS: &str = "<t s=\"{exchange.system_id}|{exchange.serial}\" w=\"{matter.purpose: code purpose}\">\
+    <us n=\"{matter.properties: count}\" c=\"{matter.properties[].unit_code?: unit_code list |}\" \
+    a=\"{matter.properties[].location: list |}\"/></t>";
+
+#[test]
+fn records_and_columns_are_cut_at_their_separators() {
+    let contract = contract(XML, "title_query", COLUMNS);
+    let written =
+        format!("<t s=\"A|7\" w=\"L\"><us n=\"2\" c=\"|{UNIT}\" a=\"here|there\"></us></t>");
+    let read = round(&contract, &written, &written);
+    assert_eq!(read["title_query"]["properties"][0], json!({"location": "here"}));
+    assert_eq!(read["exchange"], json!({"system_id": "A", "serial": "7"}));
+
+    for (from, to, code, place, at) in [
+        ("A|7", "A7", "PARTS_MISMATCH", "/t/@s", "A7"),
+        ("A|7", "A|7|8", "PARTS_MISMATCH", "/t/@s", "A|7"),
+        ("A|7", "A|", "VALUE_EMPTY", "/t/@s", "\" w="),
+        ("here|there", "here", "COUNT_MISMATCH", "/t/us/@a", "here"),
+        ("n=\"2\"", "n=\"3\"", "COUNT_MISMATCH", "/t/us/@n", "3\""),
+        ("here|there", "here|", "VALUE_EMPTY", "/t/us/@a", "\"></us>"),
+        ("GB", "GZ", "UNIT_CODE_INVALID", "/t/us/@c", "140105"),
+    ] {
+        let bad = written.replace(from, to);
+        let told = refuse(&contract, &bad, Mode::Test);
+        assert_eq!(told, [(code.to_owned(), place.to_owned(), offset(&bad, at))], "{bad}");
+    }
+}
+
+#[test]
+fn a_separator_inside_a_value_is_not_written() {
+    let contract = contract(XML, "title_query", COLUMNS);
+    let written = format!("<t s=\"A|7\" w=\"L\"><us n=\"1\" c=\"{UNIT}\" a=\"here\"></us></t>");
+    let mut envelope = decode(&contract, &written).envelope;
+    envelope.exchange.as_mut().unwrap().system_id = "A|B".to_owned();
+    let refused = contract.encode(Some("m"), Reply::Request, &envelope).unwrap_err();
+    assert_eq!(refused.field, "exchange.system_id");
+}
+
+const CHOICE: &str = "<m><sn>{exchange.serial}</sn><amt c:when=\"matter.kind=GENERAL\">{matter.secured_amount_fen: fen}</amt>\
+    <amt c:when=\"matter.kind=MAXIMUM\">{matter.maximum_amount_fen: fen}</amt><k>{matter.kind: code kind}</k>\
+    <d>{matter.debt_from: date %Y%m%d}{matter.debt_to: date %Y%m%d}{matter.contract_date: date %Y%m%d}</d>\
+    <s>{matter.guarantee_scope}</s><n>{matter.contract_number}</n><h c:each=\"matter.properties\"><at>{.location}</at></h>\
+    <o c:each=\"matter.mortgagors\"><w>{.name}</w><i>{.id_type: code id}:{.id_number: id}</i></o>\
+    <b c:each=\"matter.mortgagees\"><w>{.name}</w><i>{.id_type: code id}:{.id_number: id}</i></b></m>";
+
+#[test]
+fn a_field_read_elsewhere_decides_between_like_named_siblings() {
+    let codes = "[codes.kind]\nG = \"GENERAL\"\nM = \"MAXIMUM\"";
+    let template = CHOICE.replacen("<m>", "<m c:when=\"matter.stage=EXISTING\">", 1);
+    let contract = compile(XML, "application.mortgage_registration", &template, codes)
+        .unwrap_or_else(|told| panic!("{told:#?}"));
+    for (kind, field) in [("G", "secured_amount_fen"), ("M", "maximum_amount_fen")] {
+        let written = format!(
+            "<m><sn>7</sn><amt>500</amt><k>{kind}</k><d>202603052046030420260301</d><s>all</s><n>N</n><h><at>here</at></h>\
+             <o><w>o</w><i>9:O</i></o><b><w>b</w><i>9:B</i></b></m>"
+        );
+        let read = round(&contract, &written, &written);
+        assert_eq!(read["application"]["mortgage_registration"][field], 500);
+    }
+}
+
+#[test]
+fn an_item_grouped_under_several_parents_is_one_item() {
+    let template = "<m c:when=\"matter.kind=TRANSFER\"><sn>{exchange.serial}</sn><n>{matter.contract_number}</n><d>{matter.contract_date: date %Y%m%d}</d>\
+        <h c:each=\"matter.properties\"><at>{.location}</at>\
+        <o c:each=\"matter.obligees by property_indexes\">{.name}/{.id_type: code id}/{.id_number: id}</o></h>\
+        <b c:each=\"matter.obligors\">{.name}/{.id_type: code id}/{.id_number: id}</b></m>";
+    let contract = contract(XML, "application.advance_notice", template);
+    let written = "<m><sn>7</sn><n>N</n><d>20260305</d><h><at>here</at><o>a/9/A</o><o>b/9/B</o></h>\
+        <h><at>there</at><o>b/9/B</o><o>c/9/C</o></h><b>d/9/D</b></m>";
+    let read = round(&contract, written, written);
+    let owners = read["application"]["advance_notice"]["obligees"].as_array().unwrap();
+    let indexes: Vec<&Value> = owners.iter().map(|owner| &owner["property_indexes"]).collect();
+    assert_eq!(indexes, [&json!([0]), &Value::Null, &json!([1])]);
+}
+
+#[test]
+fn containers_follow_what_they_hold() {
+    let template = r#"{ "sn": "{exchange.serial}", "why": "{matter.purpose: code purpose}",
+        "more": { "fixed": "x", "auth": "{matter.authorisation_number?}" },
+        "homes": [ { "c:each": "matter.properties", "unit": "{.unit_code: unit_code}",
+            "pairs": [ ["at", "{.location?}"], ["use", "{.use_code?}"] ], "m2": { "c:bare": "{.area_dm2?: m2}" } } ] }"#;
+    let contract = contract(JSON, "title_query", template);
+    let bare = format!(r#"{{"sn":"7","why":"L","homes":[{{"unit":"{UNIT}"}}]}}"#);
+    round(&contract, &bare, &bare);
+    let full = format!(
+        r#"{{"sn":"7","why":"L","more":{{"fixed":"x","auth":"A"}},"homes":[{{"unit":"{UNIT}","pairs":[["use","10"]],"m2":1.50}}]}}"#
+    );
+    let read = round(&contract, &full, &full);
+    assert_eq!(
+        read["title_query"]["properties"][0],
+        json!({"unit_code": UNIT, "area_dm2": 150, "use_code": "10"})
+    );
+    let nulls = format!(
+        r#"{{"sn":"7","why":"L","more":null,"homes":[{{"unit":"{UNIT}","pairs":null,"m2":"1.5"}}]}}"#
+    );
+    assert_eq!(
+        canonical(&decode(&contract, &nulls).envelope)["title_query"]["properties"][0]["area_dm2"],
+        150
+    );
+}
+
+#[test]
+fn two_places_that_disagree_are_a_conflict() {
+    let template = KEYED.replace("<u c:each", "<sn>{exchange.serial}</sn><u c:each");
+    let contract = contract(XML, "title_query", &template);
+    let message =
+        format!("<M><f n=\"S\"><v>7</v></f><f n=\"P\"><v>L</v></f><sn>8</sn><u>{UNIT}</u></M>");
+    let told = refuse(&contract, &message, Mode::Test);
+    assert_eq!(
+        told,
+        [("VALUE_CONFLICT".to_owned(), "/M/sn".to_owned(), offset(&message, "8</sn>"))]
+    );
+}
+
+#[test]
+fn a_request_leaves_no_set_field_behind() {
+    let contract = contract(XML, "title_query", KEYED);
+    let message = format!("<M><f n=\"S\"><v>7</v></f><f n=\"P\"><v>L</v></f><u>{UNIT}</u></M>");
+    let mut envelope = decode(&contract, &message).envelope;
+    envelope.exchange.as_mut().unwrap().system_id = "lost".to_owned();
+    let refused = contract.encode(Some("m"), Reply::Request, &envelope).unwrap_err();
+    assert_eq!(refused.field, "exchange.system_id");
+    assert!(refused.reason.starts_with("CANNOT_CARRY"), "{}", refused.reason);
+}
+
+#[test]
+fn a_serial_that_makes_no_key_is_told_where_it_stands() {
+    let contract = contract(
+        XML,
+        "application.advance_notice",
+        "<m c:when=\"matter.kind=TRANSFER\"><sn>{exchange.serial}</sn><n>{matter.contract_number}</n><d>{matter.contract_date: date %Y%m%d}</d>\
+         <h c:each=\"matter.properties\">{.location}</h><o c:each=\"matter.obligees\">{.name}/{.id_type: code id}/{.id_number: id}</o>\
+         <b c:each=\"matter.obligors\">{.name}/{.id_type: code id}/{.id_number: id}</b></m>",
+    );
+    let message = "<m><sn>七</sn><n>N</n><d>20260305</d><h>here</h><o>a/9/A</o><b>d/9/D</b></m>";
+    let told = refuse(&contract, message, Mode::Test);
+    assert_eq!(told, [("KEY_INVALID".to_owned(), "/m/sn".to_owned(), offset(message, "七"))]);
+}
+
+#[test]
+fn what_cannot_work_is_refused_before_use() {
+    let good = "<m><sn>{exchange.serial}</sn><p>{matter.purpose: code purpose}</p><u c:each=\"matter.properties\">{.unit_code: unit_code}</u></m>";
+    assert!(compile(XML, "title_query", good, "").is_ok());
+    for (from, to, told) in [
+        ("matter.purpose", "matter.purpos", "is no field of TitleQuery"),
+        (": code purpose", "", "does not fit purpose"),
+        ("code purpose", "code nothing", "there is no table"),
+        ("<p>{matter.purpose: code purpose}</p>", "", "the model requires `matter.purpose`"),
+        ("{exchange.serial}", "{exchange.serial}{exchange.system_id}", "is not certain"),
+        ("<sn>", "<u>x</u><sn>", "an input could be meant"),
+        ("{exchange.serial}", "{exchange.replied_at: time %Y%m%d}", "filled in by the gateway"),
+        ("{exchange.serial}", "{exchange.serial", "lacks its `}`"),
+        ("c:each", "c:every", "is no word of the language"),
+        ("<sn>", "<sn c:when=\"matter.purpose=PLEASURE\">", "is no value of"),
+        ("</sn>", "<sn>", "no document"),
+    ] {
+        let template = good.replacen(from, to, 1);
+        let complaints = compile(XML, "title_query", &template, "").expect_err(told);
+        let found = complaints.iter().find(|complaint| complaint.message.contains(told));
+        let complaint = found.unwrap_or_else(|| panic!("{told}: {complaints:#?}"));
+        assert_eq!(complaint.file, "m");
+        assert!(complaint.span.end <= template.len());
+    }
+    let complaints =
+        compile(XML, "title_query", good, "[codes.twice]\n1 = \"LENDING\"\n2 = \"LENDING\"")
+            .unwrap_err();
+    assert!(complaints[0].message.contains("two codes"), "{complaints:#?}");
+}
