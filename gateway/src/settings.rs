@@ -379,6 +379,8 @@ impl fmt::Display for Problem {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     const SMALLEST: &str = r#"
@@ -492,12 +494,14 @@ name = "甲"
 registry = "nowhere"
 division = "14010"
 prefixes = ["140105", "1401"]
+presale_prefixes = ["并", ""]
 [[office]]
 code = "b"
 name = "乙"
 registry = "nowhere"
 division = "140105"
 prefixes = ["140105", "140105001002GB00001"]
+presale_prefixes = ["并"]
 [routing]
 retired = { "140100" = "140101", "140101" = "140105" }
 "#
@@ -508,9 +512,11 @@ retired = { "140100" = "140101", "140101" = "140105" }
                 (17, "no [[registry]]"),
                 (18, "expected 6 digits"),
                 (19, "`1401`"),
-                (23, "no [[registry]]"),
-                (25, "`140105` is with office `a` too"),
-                (27, "name the last"),
+                (20, "expected some characters"),
+                (24, "no [[registry]]"),
+                (26, "`140105` is with office `a` too"),
+                (27, "`并` is with office `a` too"),
+                (29, "name the last"),
             ],
         );
     }
@@ -529,5 +535,25 @@ retired = { "140100" = "140101", "140101" = "140105" }
         assert_told("[admin]\n", &[(1, "`listen` is missing"), (1, "`institution` is missing")]);
         let told = problems("[listen]\nhttps = \n[admin\naddress = 1\n");
         assert!(told.len() >= 2, "both syntax faults are told: {told:#?}");
+    }
+
+    /// The reader's list is held to the keys that are read: an unknown key is answered with all that are known.
+    #[test]
+    fn every_key_is_documented_and_no_other() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/settings.md");
+        let document = fs::read_to_string(path).unwrap();
+        let (_, keys) = document.split_once("## Every key").unwrap();
+        for section in keys.split("\n### `").skip(1) {
+            let table = section.split('`').next().unwrap();
+            let told = problems(&format!("{table}\nzzz = 1\n"));
+            let expected = told.iter().find(|(line, _)| *line == 2).unwrap().1.clone();
+            let known: BTreeSet<&str> = expected.split('`').skip(3).step_by(2).collect();
+            let listed: BTreeSet<&str> = section
+                .lines()
+                .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+                .collect();
+            assert_eq!(listed, known, "{table}");
+        }
+        assert_eq!(keys.matches("\n### `").count(), 11, "a table without its section");
     }
 }

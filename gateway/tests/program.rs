@@ -134,8 +134,7 @@ impl Serving {
 async fn next_saying(lines: &mut Lines<BufReader<ChildStderr>>, message: &str) -> Value {
     loop {
         let line = within(lines.next_line()).await.unwrap().expect("the program ended");
-        let line: Value =
-            serde_json::from_str(&line).unwrap_or_else(|_| panic!("not a log line: {line}"));
+        let line: Value = serde_json::from_str(&line).expect("not a log line");
         if line["message"].as_str().unwrap().starts_with(message) {
             return line;
         }

@@ -289,7 +289,7 @@ impl Tables {
 
     fn check_offices(&self, notes: &mut Notes<'_>) {
         let mut by_code = HashMap::new();
-        let mut by_prefix: HashMap<&str, &str> = HashMap::new();
+        let mut by_prefix: HashMap<(&str, &str), &str> = HashMap::new();
         for placed in &self.offices {
             let it = &placed.is;
             if it.code.trim().is_empty() {
@@ -322,13 +322,23 @@ impl Tables {
                         format!("`{prefix}`: expected the first 6, 9, 12 or 19 characters of a unit code"),
                     );
                 }
-                if let Some(other) = by_prefix.insert(prefix, &it.code) {
-                    notes.add(
-                        placed.of("prefixes"),
-                        format!(
-                            "`{prefix}` is with office `{other}` too: one office must be in charge"
-                        ),
-                    );
+            }
+            for prefix in it.presale_prefixes.iter().filter(|prefix| prefix.trim().is_empty()) {
+                notes.add(
+                    placed.of("presale_prefixes"),
+                    format!("`{prefix}`: expected some characters"),
+                );
+            }
+            for (key, prefixes) in
+                [("prefixes", &it.prefixes), ("presale_prefixes", &it.presale_prefixes)]
+            {
+                for prefix in prefixes {
+                    if let Some(other) = by_prefix.insert((key, prefix), &it.code) {
+                        notes.add(
+                            placed.of(key),
+                            format!("`{prefix}` is with office `{other}` too: one office must be in charge"),
+                        );
+                    }
                 }
             }
         }

@@ -1,9 +1,6 @@
 //! An authority for certificates, made anew by each test.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::Path, sync::Arc};
 
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -14,19 +11,15 @@ use rustls::{
     pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
 };
 
-/// `CN=Authority`, and PEM files of what a gateway is given.
+/// `CN=Authority`.
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     own: Certificate,
-    /// Its own certificate.
-    pub(crate) ca: PathBuf,
-    /// A certificate for `localhost`, of servers and clients alike.
-    pub(crate) certificate: PathBuf,
-    /// The key of `certificate`.
-    pub(crate) key: PathBuf,
 }
 
 impl Authority {
+    /// Writes what a gateway is given into `folder`: `ca.pem`, its own certificate; `gateway.pem` and `gateway.key`, a
+    /// certificate for `localhost`, of servers and clients alike.
     pub(crate) fn new(folder: &Path) -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -35,19 +28,16 @@ impl Authority {
         let key = KeyPair::generate().unwrap();
         let own = params.self_signed(&key).unwrap();
         let issuer = Issuer::new(params, key);
-        let write = |name: &str, text: String| {
-            let path = folder.join(name);
-            std::fs::write(&path, text).unwrap();
-            path
-        };
         let (certificate, key) = leaf(&issuer, "localhost");
-        Self {
-            ca: write("ca.pem", own.pem()),
-            certificate: write("gateway.pem", certificate.pem()),
-            key: write("gateway.key", key.serialize_pem()),
-            issuer,
-            own,
+        let files = [
+            ("ca.pem", own.pem()),
+            ("gateway.pem", certificate.pem()),
+            ("gateway.key", key.serialize_pem()),
+        ];
+        for (name, text) in files {
+            std::fs::write(folder.join(name), text).unwrap();
         }
+        Self { issuer, own }
     }
 
     /// A client that shows a certificate for `name`, or none.
