@@ -320,3 +320,50 @@ fn milliseconds(length: Duration) -> i64 {
     const TEN_YEARS_MS: i64 = 3_653 * 24 * 60 * 60 * 1_000;
     i64::try_from(length.as_millis()).unwrap_or(TEN_YEARS_MS).min(TEN_YEARS_MS)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bank_is_never_told_to_ask_at_once() {
+        assert_eq!(retry_after(29_500), Some(Duration::from_millis(29_500)));
+        assert_eq!(retry_after(1), Some(Duration::from_secs(1)));
+        assert_eq!(retry_after(0), None, "the lease ran out meanwhile: it is to be tried again");
+        assert_eq!(retry_after(-1), None);
+    }
+
+    #[test]
+    fn a_length_of_time_never_overflows_a_date() {
+        assert_eq!(milliseconds(Duration::from_micros(1_999)), 1);
+        assert_eq!(milliseconds(Duration::MAX), milliseconds(Duration::from_secs(u64::MAX)));
+    }
+
+    fn retry_after(lease_left_ms: i64) -> Option<Duration> {
+        let fingerprint = Fingerprint { digest: [1; 32], leaves: Vec::new() };
+        let claim = Claim {
+            institution: "bank".into(),
+            key: "k".into(),
+            fingerprint,
+            matter: String::new(),
+            registry: String::new(),
+            office: String::new(),
+            lease: Duration::ZERO,
+        };
+        let record = Record {
+            institution: "bank".into(),
+            key: "k".into(),
+            matter: String::new(),
+            registry: String::new(),
+            office: String::new(),
+            state: State::Claimed,
+            outcome: None,
+        };
+        let standing = Standing { digest: vec![1; 32], leaves: Vec::new(), lease_left_ms, record };
+        match standing.admission(&claim).unwrap() {
+            Some(Admission::InFlight { retry_after }) => Some(retry_after),
+            None => None,
+            Some(admission) => panic!("{admission:?}"),
+        }
+    }
+}
