@@ -176,7 +176,17 @@ fn no_file_knows_somebodys_machine() {
 
 #[test]
 fn every_code_a_bank_may_see_is_explained() {
-    const SOURCES: &[&str] = &["adapters/src/fault.rs", "gateway/src/refusal.rs"];
+    const SOURCES: &[&str] =
+        &["adapters/src/fault.rs", "gateway/src/refusal.rs", "gateway/src/bank_port/problem.rs"];
+    // What goes with a code in `problem.rs`: its layer, whether anything was sent, what is next.
+    const WORDS: &[&str] = &[
+        "IDENTITY",
+        "TRANSPORT",
+        "UNKNOWN",
+        "CALL_OFFICE",
+        "CORRECT_AND_RESEND",
+        "RETRY_SAME_KEY",
+    ];
     let files = tree();
     let text =
         |path: &str| files.iter().find(|file| file.path == path).map_or("", |file| &file.text);
@@ -197,7 +207,7 @@ fn every_code_a_bank_may_see_is_explained() {
                 .skip(1)
                 .step_by(2)
         })
-        .filter(|word| is_code(word))
+        .filter(|word| is_code(word) && !WORDS.contains(word))
         .collect();
     let missing: Vec<_> = told.difference(&explained).collect();
     let unknown: Vec<_> = explained.difference(&told).collect();
