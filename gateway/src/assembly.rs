@@ -29,6 +29,13 @@ pub struct Parts {
     metrics: Metrics,
 }
 
+impl Parts {
+    /// Contracts by name.
+    pub fn contracts(&self) -> &HashMap<String, Arc<Contract>> {
+        &self.contracts
+    }
+}
+
 /// Reads every file the settings name and checks it. Opens no port, connects to nobody.
 ///
 /// # Errors

@@ -19,7 +19,7 @@ use gateway::{
     exchange::Gateway,
     identity::Identities,
     resolver,
-    settings::{Problem, Settings},
+    settings::{Listen, Problem, Settings, Store},
     telemetry::{Metrics, Telemetry},
     tls::{self, Protocol},
 };
@@ -103,6 +103,8 @@ enum Failure {
     Faulty(Vec<Problem>),
     /// Something outside is not.
     Broken(anyhow::Error),
+    /// The log has said it.
+    Logged,
 }
 
 impl std::fmt::Display for Failure {
@@ -112,6 +114,7 @@ impl std::fmt::Display for Failure {
                 problems.iter().try_for_each(|problem| writeln!(out, "{problem}"))
             }
             Self::Broken(error) => writeln!(out, "directlink: {error:#}"),
+            Self::Logged => Ok(()),
         }
     }
 }
@@ -163,13 +166,50 @@ fn prepare(file: &Path) -> Result<Ready, Failure> {
     let metrics = Metrics::new().map_err(|error| Failure::Broken(error.into()))?;
     let parts = assembly::parts(&settings, metrics.clone());
     let doors = doors(&settings);
+    let mut problems = unreadable_secrets(&settings);
     match (parts, doors) {
-        (Ok(parts), Ok(doors)) => Ok(Ready { settings, metrics, parts, doors }),
+        (Ok(parts), Ok(doors)) => {
+            problems.extend(unreachable_institutions(file, &settings, &parts));
+            if problems.is_empty() {
+                return Ok(Ready { settings, metrics, parts, doors });
+            }
+        }
         (parts, doors) => {
-            let of_parts = parts.err().unwrap_or_default();
-            Err(Failure::Faulty(of_parts.into_iter().chain(doors.err()).collect()))
+            problems.extend(parts.err().unwrap_or_default());
+            problems.extend(doors.err());
         }
     }
+    Err(Failure::Faulty(problems))
+}
+
+fn unreadable_secrets(settings: &Settings) -> Vec<Problem> {
+    let Store::Postgres { password_file: Some(file), .. } = &settings.ledger.store else {
+        return Vec::new();
+    };
+    let told = std::fs::read_to_string(file).err().map(|error| Problem {
+        file: file.clone(),
+        line: None,
+        message: format!("the ledger's password cannot be read: {error}"),
+    });
+    told.into_iter().collect()
+}
+
+/// Institutions whose contract needs a port that is not opened: nobody would notice until the bank calls.
+fn unreachable_institutions(file: &Path, settings: &Settings, parts: &Parts) -> Vec<Problem> {
+    let Listen { https, tcp, .. } = &settings.listen;
+    let told = settings.institutions.iter().filter_map(|institution| {
+        let wire = parts.contracts().get(&institution.contract)?.wire();
+        let reached =
+            (wire.http.is_some() && https.is_some()) || (wire.prefix.is_some() && tcp.is_some());
+        let needs = if wire.prefix.is_some() { "`tcp`" } else { "`https`" };
+        let (id, contract) = (&institution.id, &institution.contract);
+        (!reached).then(|| Problem {
+            file: file.to_owned(),
+            line: None,
+            message: format!("institution `{id}`: contract `{contract}` needs {needs} in [listen]"),
+        })
+    });
+    told.collect()
 }
 
 fn doors(settings: &Settings) -> Result<Vec<Door>, Problem> {
@@ -197,20 +237,21 @@ fn runtime() -> Result<Runtime, Failure> {
 fn serve(settings: &Path) -> Result<(), Failure> {
     runtime()?.block_on(async {
         let ready = prepare(settings)?;
-        serve_telling(ready).await.map_err(Failure::Broken)
+        let telemetry = Telemetry::start(&ready.settings.telemetry)
+            .map_err(|error| Failure::Broken(error.into()))?;
+        let served = serve_until_told(ready).await.map_err(|error| {
+            let error: &(dyn std::error::Error + 'static) = error.as_ref();
+            tracing::error!(error, "not serving");
+            Failure::Logged
+        });
+        // Exporting needs this runtime, so waiting for it must not take one of its threads.
+        let stopped = tokio::task::spawn_blocking(|| telemetry.stop()).await;
+        if !matches!(stopped, Ok(Ok(()))) {
+            // A collector that is away says nothing about what was done for banks.
+            tracing::warn!("some traces were not exported");
+        }
+        served
     })
-}
-
-async fn serve_telling(ready: Ready) -> anyhow::Result<()> {
-    let telemetry = Telemetry::start(&ready.settings.telemetry)?;
-    let served = serve_until_told(ready).await;
-    if let Err(error) = &served {
-        let error: &(dyn std::error::Error + 'static) = error.as_ref();
-        tracing::error!(error, "not serving");
-    }
-    // Exporting needs this runtime, so waiting for it must not take one of its threads.
-    let stopped = tokio::task::spawn_blocking(|| telemetry.stop()).await?;
-    served.and(stopped.map_err(anyhow::Error::from))
 }
 
 /// Up: operators first, so that they see why it takes long; then the ledger, the banks' ports, and whatever works on

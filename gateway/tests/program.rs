@@ -160,6 +160,22 @@ async fn settings_are_checked_and_everything_wrong_is_told_at_once() {
         (Some(0), "directlink.toml: nothing is wrong\n", "")
     );
 
+    // A contract that no open port speaks, and a secret that is not there.
+    let wrong = SETTINGS.replace("https = ", "tcp = ").replace(
+        "[contracts]",
+        "[ledger]\npostgres = \"postgresql://someone@localhost/ledger\"\npassword_file = \"none\"\n[contracts]",
+    );
+    fs::write(folder.path().join("directlink.toml"), wrong).unwrap();
+    let (code, _, told) = run(folder.path(), &check).await;
+    assert_eq!(code, Some(1));
+    for part in [
+        "none: the ledger's password",
+        "institution `one`: contract `one` needs `https` in [listen]",
+    ] {
+        assert!(told.contains(part), "{part} is not in\n{told}");
+    }
+    fs::write(folder.path().join("directlink.toml"), SETTINGS).unwrap();
+
     // Files: a contract, a port's key and a registry's authority, each told although the others are wrong too.
     fs::write(folder.path().join("contracts/one/poll.json"), r#"{ "case": "{no_such_field}" }"#)
         .unwrap();
@@ -230,6 +246,8 @@ async fn a_port_that_is_taken_is_said() {
     let settings = SETTINGS.replace("https = \"127.0.0.1:0\"", &format!("https = \"{address}\""));
     fs::write(folder.path().join("directlink.toml"), settings).unwrap();
     let (code, _, told) = run(folder.path(), &["serve", "--settings", "directlink.toml"]).await;
+    let log_lines = told.lines().all(|line| serde_json::from_str::<Value>(line).is_ok());
+    assert!(log_lines, "a line is no log line:\n{told}");
     assert!(
         code == Some(1) && told.contains(&format!("{address} cannot be listened on")),
         "{told}"
