@@ -20,6 +20,7 @@ use crate::{
     fault::{Fault, FaultCode},
     fill,
     template::{Leaf, Template},
+    typed,
     unify::{
         Filled, Reader, Record,
         document::{self, Document},
@@ -279,7 +280,7 @@ impl Contract {
         if !proto::rules::check(&envelope).is_empty() {
             return None;
         }
-        envelope.transcode_to::<Envelope>().ok()
+        typed::envelope(&envelope)
     }
 
     fn key(&self, envelope: &DynamicMessage) -> Result<String, CannotWrite> {

@@ -16,6 +16,7 @@ mod fill;
 mod path;
 mod template;
 pub mod tree;
+mod typed;
 mod unify;
 pub mod wire;
 

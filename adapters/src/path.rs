@@ -395,9 +395,13 @@ pub(crate) fn set_value<'m>(
     message: &'m DynamicMessage,
     field: &FieldDescriptor,
 ) -> Option<&'m Value> {
+    // Asked first: to get an unset field is to have its default made.
+    if !message.has_field(field) {
+        return None;
+    }
     match message.get_field(field) {
-        Cow::Borrowed(value) if message.has_field(field) => Some(value),
-        _ => None,
+        Cow::Borrowed(value) => Some(value),
+        Cow::Owned(_) => None,
     }
 }
 

@@ -661,7 +661,8 @@ impl<'c> Reader<'c> {
             return Ok(());
         }
         match path::set_value(holder, &path.field) {
-            None => *holder.get_field_mut(&path.field) = value,
+            // Its type is the field's, as the codec fits the field.
+            None => holder.try_set_field(&path.field, value).unwrap_or_default(),
             Some(known) if *known == value => {}
             Some(_) => return self.fault_of_path(FaultCode::ValueConflict, at, path, column),
         }
