@@ -81,7 +81,11 @@ pub(crate) fn check_key(template: &Template, key: &Leaf, complaints: &mut Vec<Co
     let mut checker = Checker { template, complaints };
     checker.cuts(key);
     for hole in key.holes() {
-        let of_exchange = matches!(hole.path.start, Start::Home(home) if template.homes.home(home).is_some_and(|home| home.word == "exchange"));
+        let home = match hole.path.start {
+            Start::Home(home) => template.homes.home(home),
+            Start::Item => None,
+        };
+        let of_exchange = home.is_some_and(|home| home.word == "exchange");
         if !of_exchange || hole.unset != Unset::Refused {
             checker.complain(
                 hole.span.clone(),
@@ -124,11 +128,18 @@ impl Checker<'_, '_> {
             match cut::end_of(leaf, number) {
                 End::Uncertain => self.complain(
                     hole.span.clone(),
-                    format!("where `{}` ends is not certain: put a literal behind it that it cannot hold, or give it a fixed width", hole.path.text),
+                    format!(
+                        "where `{}` ends is not certain: put a literal behind it that it cannot \
+                         hold, or give it a fixed width",
+                        hole.path.text
+                    ),
                 ),
                 End::Width(_) if hole.unset != Unset::Refused => self.complain(
                     hole.span.clone(),
-                    format!("`{}` ends by its width, so it cannot be unset: put a literal behind it", hole.path.text),
+                    format!(
+                        "`{}` ends by its width, so it cannot be unset: put a literal behind it",
+                        hole.path.text
+                    ),
                 ),
                 End::Width(_) | End::Before(_) | End::Text => {}
             }
@@ -365,12 +376,19 @@ fn unwritten(hole: &Hole) -> Option<String> {
         Kind::Enum(values) => {
             let missing = table.unwritten(&values);
             (!missing.is_empty()).then(|| {
-                format!("[codes.{name}] has no code for {}: add them, or declare the loss in [codes.{name}.also_written]", missing.join(", "))
+                format!(
+                    "[codes.{name}] has no code for {}: add them, or declare the loss in \
+                     [codes.{name}.also_written]",
+                    missing.join(", ")
+                )
             })
         }
         // Texts cannot be counted up, so only a code for all others makes sure that there is one.
         Kind::String => table.write(&Value::String("?".to_owned()), &Kind::String).is_err().then(|| {
-            format!("[codes.{name}] has no code for texts it does not list: declare one for `\"*\"` in [codes.{name}.also_written]")
+            format!(
+                "[codes.{name}] has no code for texts it does not list: declare one for `\"*\"` \
+                 in [codes.{name}.also_written]"
+            )
         }),
         _ => None,
     }

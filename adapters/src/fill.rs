@@ -14,7 +14,10 @@ use crate::{
     contract::CannotWrite,
     path::{self, Path, Scope, Start},
     template::{Each, Embed, Form, Hole, Leaf, Piece, Slot, Template, Unset, When},
-    tree::{Kind, json},
+    tree::{
+        Kind, json,
+        xml::{self, NotXml},
+    },
     unify::cut,
     wire::Media,
 };
@@ -42,8 +45,8 @@ struct At<'w> {
 pub(crate) struct Writer<'w> {
     template: &'w Template,
     homes: Vec<Option<&'w DynamicMessage>>,
-    /// The fields written, as they are told.
-    written: HashSet<String>,
+    /// The fields written, as they are told; only where a field left behind is refused.
+    written: Option<HashSet<String>>,
     /// Whether what is written must read back as it was.
     exact: bool,
 }
@@ -56,7 +59,7 @@ pub(crate) fn write(template: &Template, envelope: &DynamicMessage) -> Write<Str
 
 /// Writes a request: a set field that nothing wrote is refused.
 pub(crate) fn write_request(template: &Template, envelope: &DynamicMessage) -> Write<String> {
-    let mut writer = Writer::new(template, envelope);
+    let mut writer = Writer { written: Some(HashSet::new()), ..Writer::new(template, envelope) };
     let text = writer.document()?;
     match writer.left_behind(envelope, "") {
         None => Ok(text),
@@ -97,7 +100,7 @@ impl<'w> Writer<'w> {
                 .try_fold(envelope, |message, field| path::set_value(message, field)?.as_message())
         };
         let homes = template.homes.iter().map(|(_, known)| home(&known.chain)).collect();
-        Self { template, homes, written: HashSet::new(), exact: true }
+        Self { template, homes, written: None, exact: true }
     }
 
     fn document(&mut self) -> Write<String> {
@@ -144,7 +147,7 @@ impl<'w> Writer<'w> {
             return Ok(false);
         }
         if slot.maybe.is_some() {
-            self.written.insert(at.prefix.clone());
+            self.wrote(|| at.prefix.clone());
         }
         let set = self.node(slot, &at, out, first)?;
         Ok(set || slot.maybe.is_some() || !slot.when.is_empty())
@@ -168,9 +171,9 @@ impl<'w> Writer<'w> {
             }
             let item = value.as_message().map_or(Item::Scalar(value), Item::Message);
             let at = At { item, prefix: format!("{list}[{number}]"), parent: Some(number) };
-            self.written.insert(at.prefix.clone());
+            self.wrote(|| at.prefix.clone());
             if let Some(by) = &each.by {
-                self.written.insert(format!("{}.{}", at.prefix, by.name()));
+                self.wrote(|| format!("{}.{}", at.prefix, by.name()));
             }
             if self.broken(&slot.when, &at).is_none() {
                 self.node(slot, &at, out, first)?;
@@ -198,7 +201,7 @@ impl<'w> Writer<'w> {
             if self.value(&condition.path, at, 0) != Some(&condition.value) {
                 return Some(condition);
             }
-            self.written.insert(condition.path.told(&at.prefix, None));
+            self.wrote(|| condition.path.told(&at.prefix, None));
         }
         None
     }
@@ -230,7 +233,7 @@ impl<'w> Writer<'w> {
         out.push('<');
         out.push_str(name);
         for (declared, uri) in &slot.declares {
-            attribute(declared, uri, out);
+            attribute(declared, uri, out).map_err(|why| not_xml(None, at, why))?;
         }
         let (attributes, inside): (Vec<&Slot>, Vec<&Slot>) =
             slot.children.iter().partition(|child| child.form == Form::Attribute);
@@ -241,15 +244,14 @@ impl<'w> Writer<'w> {
         if let Some(leaf) = &slot.leaf {
             let text = self.leaf(leaf, at)?;
             set |= text.set;
-            escape(&text.text.unwrap_or_default(), false, out);
+            xml::escape_text(&text.text.unwrap_or_default(), out)
+                .map_err(|why| not_xml(Some(leaf), at, why))?;
         }
         if let Some(embed) = &slot.embed {
             let (text, wrote) = self.embedded(embed, at)?;
             set |= wrote;
-            match embed.cdata {
-                true => cdata(&text, out),
-                false => escape(&text, false, out),
-            }
+            let write = if embed.cdata { xml::cdata } else { xml::escape_text };
+            write(&text, out).map_err(|why| not_xml(None, at, why))?;
         }
         for child in inside {
             set |= self.slot(child, at, out, &mut first)?;
@@ -269,7 +271,8 @@ impl<'w> Writer<'w> {
             (None, None) => Text { text: Some(String::new()), set: false },
         };
         if let Some(value) = &text.text {
-            attribute(&slot.name.written, value, out);
+            attribute(&slot.name.written, value, out)
+                .map_err(|why| not_xml(slot.leaf.as_ref(), at, why))?;
         }
         Ok(text.set)
     }
@@ -380,7 +383,7 @@ impl<'w> Writer<'w> {
                 None => None,
                 Some(value) => {
                     let text = self.coded(hole, codec, value, at)?;
-                    self.written.insert(hole.path.told(&at.prefix, None));
+                    self.wrote(|| hole.path.told(&at.prefix, None));
                     Some(text.into_owned())
                 }
             },
@@ -426,7 +429,7 @@ impl<'w> Writer<'w> {
         let prefix = list.told(&at.prefix, None);
         let prefix = prefix.split_once("[]").map_or(prefix.as_str(), |(list, _)| list);
         for number in 0..count {
-            self.written.insert(format!("{prefix}[{number}]"));
+            self.wrote(|| format!("{prefix}[{number}]"));
             let Some(value) = self.value(&hole.path, at, number) else {
                 pieces.push(unset(hole, at)?.to_owned());
                 continue;
@@ -435,7 +438,7 @@ impl<'w> Writer<'w> {
             if piece.contains(separator) {
                 return Err(cannot(hole, at, "holds the separator of the column"));
             }
-            self.written.insert(hole.path.told(&at.prefix, Some(number)));
+            self.wrote(|| hole.path.told(&at.prefix, Some(number)));
             pieces.push(piece.into_owned());
         }
         // A single unset piece is an empty text, which reads back as that piece.
@@ -453,6 +456,12 @@ impl<'w> Writer<'w> {
             (Start::Home(home), _) => (*self.homes.get(home)?)?,
         };
         path.value(start, column)
+    }
+
+    fn wrote(&mut self, told: impl FnOnce() -> String) {
+        if let Some(written) = &mut self.written {
+            written.insert(told());
+        }
     }
 
     /// The first set field that was not written, as contracts write it.
@@ -503,7 +512,8 @@ impl<'w> Writer<'w> {
 
     fn missed(&self, path: &str) -> Option<String> {
         let told = self.template.homes.told(path);
-        (!self.written.contains(&told)).then_some(told)
+        let written = self.written.as_ref();
+        (!written.is_some_and(|written| written.contains(&told))).then_some(told)
     }
 }
 
@@ -537,34 +547,19 @@ fn bare_value(text: String) -> Write<String> {
     }
 }
 
-fn attribute(name: &str, value: &str, out: &mut String) {
+fn attribute(name: &str, value: &str, out: &mut String) -> Result<(), NotXml> {
     out.push(' ');
     out.push_str(name);
     out.push_str("=\"");
-    escape(value, true, out);
+    xml::escape_attribute(value, out)?;
     out.push('"');
+    Ok(())
 }
 
-/// Escapes what would be read as markup, or be lost: line ends and tabs in attributes, carriage
-/// returns everywhere.
-fn escape(text: &str, in_attribute: bool, out: &mut String) {
-    for character in text.chars() {
-        match character {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' if in_attribute => out.push_str("&quot;"),
-            '\t' if in_attribute => out.push_str("&#9;"),
-            '\n' if in_attribute => out.push_str("&#10;"),
-            '\r' => out.push_str("&#13;"),
-            other => out.push(other),
-        }
+/// A character that XML cannot hold, told of the field it stands in.
+fn not_xml(leaf: Option<&Leaf>, at: &At<'_>, why: NotXml) -> CannotWrite {
+    match leaf.and_then(|leaf| leaf.holes().next()) {
+        Some(hole) => cannot(hole, at, &why.to_string()),
+        None => CannotWrite { field: String::new(), reason: why.to_string() },
     }
-}
-
-/// A CDATA section; one that holds the end of such a section becomes two.
-fn cdata(text: &str, out: &mut String) {
-    out.push_str("<![CDATA[");
-    out.push_str(&text.replace("]]>", "]]]]><![CDATA[>"));
-    out.push_str("]]>");
 }

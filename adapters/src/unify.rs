@@ -25,6 +25,9 @@ use crate::{
     tree::{Kind, xml::XMLNS},
 };
 
+/// Places of unknown leaves that are told; each costs a look through the whole message.
+const DROPPED_MAX: usize = 100;
+
 /// The fast pass met trouble.
 #[derive(Debug)]
 pub(crate) struct Stop;
@@ -196,7 +199,8 @@ impl<'c> Reader<'c> {
             }
             let number = Value::I32(i32::try_from(number).unwrap_or(i32::MAX));
             if let Some(list) = self.list(&each.list, item)
-                && let Some(known) = list.iter_mut().find(|known| equal_but(known, &value, by))
+                && let Some(known) =
+                    list.iter_mut().find_map(|known| equal_but(known, &value, by).then_some(known))
             {
                 push_index(known, by, number);
                 return;
@@ -447,7 +451,9 @@ impl<'c> Reader<'c> {
         match self.mode {
             Mode::Test => self.fault(FaultCode::TagUnknown, Where::Start(spot), None, None),
             Mode::Production => {
-                self.dropped.push(spot.place(&self.template.told_by));
+                if self.dropped.len() < DROPPED_MAX {
+                    self.dropped.push(spot.place(&self.template.told_by));
+                }
                 Ok(())
             }
         }
@@ -752,12 +758,17 @@ fn only_mandatory(slot: &Slot) -> Option<&Hole> {
     if holes.next().is_none() { first } else { None }
 }
 
-fn equal_but(one: &Value, other: &Value, by: &FieldDescriptor) -> bool {
-    let (Some(one), Some(other)) = (one.as_message(), other.as_message()) else { return false };
-    let (mut one, mut other) = (one.clone(), other.clone());
-    one.clear_field(by);
-    other.clear_field(by);
-    one == other
+/// Whether two items are equal but for the parents they stand under.
+fn equal_but(known: &mut Value, value: &Value, by: &FieldDescriptor) -> bool {
+    let (Some(known), Some(value)) = (known.as_message_mut(), value.as_message()) else {
+        return false;
+    };
+    let parents = known.take_field(by);
+    let equal = known == value;
+    if let Some(parents) = parents {
+        *known.get_field_mut(by) = parents;
+    }
+    equal
 }
 
 fn push_index(value: &mut Value, by: &FieldDescriptor, number: Value) {

@@ -318,6 +318,28 @@ fn containers_follow_what_they_hold() {
 }
 
 #[test]
+fn what_is_told_is_bounded() {
+    let contract = contract(XML, "title_query", KEYED);
+    let many = "<x/>".repeat(5_000);
+    let message =
+        format!("<M>{many}<f n=\"S\"><v>7</v></f><f n=\"P\"><v>L</v></f><u>{UNIT}</u></M>");
+    assert_eq!(refuse(&contract, &message, Mode::Test).len(), 200);
+    let decoded = contract.decode(message.as_bytes(), Mode::Production).unwrap();
+    assert_eq!(decoded.dropped.len(), 100);
+    assert_eq!(decoded.dropped[0], "/M/x[1]");
+}
+
+#[test]
+fn what_xml_cannot_hold_is_not_written() {
+    let contract = contract(XML, "title_query", KEYED);
+    let message = format!("<M><f n=\"S\"><v>7</v></f><f n=\"P\"><v>L</v></f><u>{UNIT}</u></M>");
+    let mut envelope = decode(&contract, &message).envelope;
+    envelope.exchange.as_mut().unwrap().serial = "7\u{ffff}".to_owned();
+    let refused = contract.encode(Some("m"), Reply::Request, &envelope).unwrap_err();
+    assert_eq!(refused.field, "exchange.serial");
+}
+
+#[test]
 fn two_places_that_disagree_are_a_conflict() {
     let template = KEYED.replace("<u c:each", "<sn>{exchange.serial}</sn><u c:each");
     let contract = contract(XML, "title_query", &template);

@@ -314,7 +314,11 @@ impl Compiler<'_> {
                     continue;
                 }
                 other => {
-                    self.complain(span_of(node), format!("`{other}` is no word of the language: c:each, c:maybe, c:when, c:ignored, c:embed, c:item, c:bare"));
+                    let told = format!(
+                        "`{other}` is no word of the language: c:each, c:maybe, c:when, \
+                         c:ignored, c:embed, c:item, c:bare"
+                    );
+                    self.complain(span_of(node), told);
                     continue;
                 }
             };

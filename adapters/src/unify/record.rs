@@ -24,6 +24,14 @@ pub(crate) struct Record {
     prefix: String,
 }
 
+/// Faults told of one message. Whoever has more of them has sent something else altogether, and each
+/// costs a look through the whole message.
+const FAULTS_MAX: usize = 200;
+
+/// Fields whose places are remembered, for the same reason; what stands behind them is told at the
+/// nearest thing that holds it.
+const STANDS_MAX: usize = 5_000;
+
 /// Where one field stands, or should.
 #[derive(Debug, Clone)]
 pub(crate) struct Stands {
@@ -58,10 +66,17 @@ impl Record {
 
     /// Tells a fault of a field, at its place.
     pub(crate) fn tell(&mut self, code: FaultCode, field: String) {
+        if self.is_full() {
+            return;
+        }
         let stands = self.find(&field).cloned();
         let (place, offset, found) = stands
             .map_or((String::new(), 0, None), |stands| (stands.place, stands.offset, stands.found));
         self.faults.push(Fault { code, place, offset, field: Some(field), found, expected: None });
+    }
+
+    fn is_full(&self) -> bool {
+        self.faults.len() >= FAULTS_MAX
     }
 
     /// Whether a told fault already speaks for a field: for it, for what holds it, or for something
@@ -86,13 +101,11 @@ impl<'c> Reader<'c> {
         let told_by = &self.template.told_by;
         let Some(record) = &mut self.record else { return String::new() };
         let inner = told(&record.prefix);
-        let at = Where::Start(spot);
-        record.stands.push(Stands {
-            field: inner.clone(),
-            place: at.place(told_by),
-            offset: at.offset(),
-            found: None,
-        });
+        if record.stands.len() < STANDS_MAX {
+            let (at, field) = (Where::Start(spot), inner.clone());
+            let (place, offset) = (at.place(told_by), at.offset());
+            record.stands.push(Stands { field, place, offset, found: None });
+        }
         std::mem::replace(&mut record.prefix, inner)
     }
 
@@ -121,6 +134,9 @@ impl<'c> Reader<'c> {
     pub(super) fn note_path(&mut self, path: &Path, at: Where<'_, '_>, column: Option<usize>) {
         let told_by = &self.template.told_by;
         let Some(record) = &mut self.record else { return };
+        if record.stands.len() >= STANDS_MAX {
+            return;
+        }
         let field = path.told(&record.prefix, column);
         record.stands.push(Stands {
             field,
@@ -234,6 +250,9 @@ impl<'c> Reader<'c> {
         let Some(record) = &mut self.record else { return Err(Stop) };
         let field = hole.map(|hole| hole.path.told(&record.prefix, column));
         record.tainted.extend(field.clone());
+        if record.is_full() {
+            return Ok(());
+        }
         record.faults.push(Fault {
             code,
             place: at.place(&template.told_by),
@@ -299,8 +318,11 @@ impl<'c> Reader<'c> {
         at: impl FnOnce() -> (String, usize),
     ) -> Result<(), Stop> {
         let Some(record) = &mut self.record else { return Err(Stop) };
-        let (place, offset) = at();
         record.tainted.extend(field.clone());
+        if record.is_full() {
+            return Ok(());
+        }
+        let (place, offset) = at();
         record.faults.push(Fault { code, place, offset, field, found: None, expected: None });
         Ok(())
     }
