@@ -240,6 +240,11 @@ impl<'w> Writer<'w> {
         for child in attributes {
             set |= self.slot(child, at, out, &mut first)?;
         }
+        if slot.leaf.is_none() && slot.embed.is_none() && inside.is_empty() {
+            // The sample shows nothing inside, so nothing ever will be.
+            out.push_str("/>");
+            return Ok(set);
+        }
         out.push('>');
         if let Some(leaf) = &slot.leaf {
             let text = self.leaf(leaf, at)?;

@@ -222,8 +222,7 @@ const COLUMNS: &str = "<t s=\"{exchange.system_id}|{exchange.serial}\" w=\"{matt
 #[test]
 fn records_and_columns_are_cut_at_their_separators() {
     let contract = contract(XML, "title_query", COLUMNS);
-    let written =
-        format!("<t s=\"A|7\" w=\"L\"><us n=\"2\" c=\"|{UNIT}\" a=\"here|there\"></us></t>");
+    let written = format!("<t s=\"A|7\" w=\"L\"><us n=\"2\" c=\"|{UNIT}\" a=\"here|there\"/></t>");
     let read = round(&contract, &written, &written);
     assert_eq!(read["title_query"]["properties"][0], json!({"location": "here"}));
     assert_eq!(read["exchange"], json!({"system_id": "A", "serial": "7"}));
@@ -234,7 +233,7 @@ fn records_and_columns_are_cut_at_their_separators() {
         ("A|7", "A|", "VALUE_EMPTY", "/t/@s", "\" w="),
         ("here|there", "here", "COUNT_MISMATCH", "/t/us/@a", "here"),
         ("n=\"2\"", "n=\"3\"", "COUNT_MISMATCH", "/t/us/@n", "3\""),
-        ("here|there", "here|", "VALUE_EMPTY", "/t/us/@a", "\"></us>"),
+        ("here|there", "here|", "VALUE_EMPTY", "/t/us/@a", "\"/></t>"),
         ("GB", "GZ", "UNIT_CODE_INVALID", "/t/us/@c", "140105"),
     ] {
         let bad = written.replace(from, to);
@@ -246,7 +245,7 @@ fn records_and_columns_are_cut_at_their_separators() {
 #[test]
 fn a_separator_inside_a_value_is_not_written() {
     let contract = contract(XML, "title_query", COLUMNS);
-    let written = format!("<t s=\"A|7\" w=\"L\"><us n=\"1\" c=\"{UNIT}\" a=\"here\"></us></t>");
+    let written = format!("<t s=\"A|7\" w=\"L\"><us n=\"1\" c=\"{UNIT}\" a=\"here\"/></t>");
     let mut envelope = decode(&contract, &written).envelope;
     envelope.exchange.as_mut().unwrap().system_id = "A|B".to_owned();
     let refused = contract.encode(Some("m"), Reply::Request, &envelope).unwrap_err();
