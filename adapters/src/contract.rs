@@ -15,7 +15,7 @@ use proto::{
     v1::{Envelope, Exchange, Form, OriginalFiling},
 };
 
-use self::entrance::Entrance;
+use self::entrance::{Entrance, Stranger};
 use crate::{
     fault::{Fault, FaultCode},
     fill,
@@ -368,17 +368,17 @@ impl Contract {
     /// A message of no known kind. What it says of its exchange is read as any message of the
     /// contract would say it.
     fn unknown(&self, document: &Document<'_>, opened: &Opened<'_>) -> Undecoded {
-        let (place, offset, said) = self.entrance.stranger(document);
+        let Stranger { code, place, offset, said } = self.entrance.stranger(document);
         let mut exchange = Exchange::default();
         if let Some(template) = self.entrance.first()
             && let Some((filled, _)) = recorded(template, Mode::Production, document)
         {
             exchange = exchange_of(&filled);
         }
-        if let Some(code) = said {
-            exchange.transaction_code = code;
+        if let Some(said) = said {
+            exchange.transaction_code = said;
         }
-        let fault = fault(FaultCode::MessageUnknown, &place, opened.sent_offset(offset), None);
+        let fault = fault(code, &place, opened.sent_offset(offset), None);
         Undecoded { faults: vec![fault], message: None, exchange }
     }
 }

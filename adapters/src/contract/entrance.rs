@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use crate::{
+    fault::FaultCode,
     template::{
-        Form, Template,
-        rivals::{Alike, Mark, Step, follow, shared, tell_apart, text_of},
+        Form, Template, ToldBy,
+        rivals::{Alike, Mark, Step, broken, follow, shared, tell_apart, text_of},
     },
     tree::Kind,
     unify::document::{Document, Spot, Where},
@@ -31,6 +32,22 @@ struct Door {
     kind: usize,
     template: Arc<Template>,
     marks: Vec<Mark>,
+}
+
+/// Why a document is no message of the contract. The offset is in the message's text.
+pub(super) struct Stranger {
+    pub(super) code: FaultCode,
+    pub(super) place: String,
+    pub(super) offset: usize,
+    /// The transaction code that it says, though no message has it.
+    pub(super) said: Option<String>,
+}
+
+impl Stranger {
+    fn at(at: Where<'_, '_>, told_by: &[ToldBy]) -> Self {
+        let (place, offset) = (at.place(told_by), at.offset());
+        Self { code: FaultCode::MessageUnknown, place, offset, said: None }
+    }
 }
 
 /// Two messages that one input could be, by their kinds' numbers.
@@ -74,24 +91,22 @@ impl Entrance {
         Some((door.kind, &door.template))
     }
 
-    /// Where a document shows that it is no message of the contract, and what stands there: the
-    /// literal that tells messages apart, or else the root. The offset is in the document's text.
-    pub(super) fn stranger(&self, document: &Document<'_>) -> (String, usize, Option<String>) {
+    /// Why a document is no message of the contract: at the literal that tells messages apart, or at
+    /// the document that should hold it, or else at the root.
+    pub(super) fn stranger(&self, document: &Document<'_>) -> Stranger {
         let spot = document.root();
         let door = self.group(spot).and_then(|group| group.doors.first());
-        let mark = door.and_then(|door| Some((door, door.marks.first()?)));
-        let told = mark.and_then(|(door, mark)| {
+        let told = door.and_then(|door| {
+            let (mark, told_by) = (door.marks.first()?, &door.template.told_by);
+            if let Some((code, place, offset)) = broken(spot, &mark.way, told_by) {
+                return Some(Stranger { code, place, offset, said: None });
+            }
             follow(spot, &mark.way, &mut |leaf| {
-                let at = Where::Value(leaf);
-                let told_by = &door.template.told_by;
-                (
-                    at.place(told_by),
-                    at.offset(),
-                    binds_code(door, mark).then(|| code(leaf)).flatten(),
-                )
+                let said = binds_code(door, mark).then(|| code(leaf)).flatten();
+                Stranger { said, ..Stranger::at(Where::Value(leaf), told_by) }
             })
         });
-        told.unwrap_or_else(|| (Where::Start(spot).place(&[]), Where::Start(spot).offset(), None))
+        told.unwrap_or_else(|| Stranger::at(Where::Start(spot), &[]))
     }
 
     /// Any template of those that come in.

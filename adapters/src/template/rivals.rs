@@ -1,8 +1,9 @@
 //! Which of several like-named slots, or of several messages, a node is meant for: by the literals
 //! in which they differ.
 
-use super::{Form, Name, Slot};
+use super::{Form, Name, Slot, ToldBy};
 use crate::{
+    fault::FaultCode,
     tree::NodeId,
     unify::document::{self, Document, Spot},
     wire::Media,
@@ -181,6 +182,26 @@ pub(crate) fn follow<R>(
         return follow(document.root(), rest, see);
     }
     follow(spot.at(step.find(spot)?), rest, see)
+}
+
+/// The embedded document that ends a way because it is none: its fault, with its place and its offset
+/// in the message's text.
+pub(crate) fn broken(
+    spot: Spot<'_>,
+    way: &[Step],
+    told_by: &[ToldBy],
+) -> Option<(FaultCode, String, usize)> {
+    let (step, rest) = way.split_first()?;
+    let To::Embedded(media) = step.to else {
+        return broken(spot.at(step.find(spot)?), rest, told_by);
+    };
+    match document::parse(media, &spot.node()?.text) {
+        Ok(tree) => broken(Document::embedded(&tree, spot).root(), rest, told_by),
+        Err(fault) => {
+            let (place, offset) = spot.embedded_fault(&fault, told_by);
+            Some((fault.code, place, offset))
+        }
+    }
 }
 
 impl Step {
