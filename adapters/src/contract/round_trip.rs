@@ -292,6 +292,8 @@ impl<'t> Carried<'t> {
                     .iter()
                     .copied()
                     .filter(|character| !keep_off.contains(*character))
+                    // A blank that separates may be any blank when it is read.
+                    .filter(|character| !(character.is_whitespace() && keep_off.contains(' ')))
                     .collect();
                 let inner: String =
                     (0..self.pick(12)).map(|_| characters[self.pick(characters.len())]).collect();
