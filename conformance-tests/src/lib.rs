@@ -2,7 +2,13 @@
 //! bring them together over real sockets. No product logic: nothing here runs inside a gateway.
 
 pub mod bench;
+pub mod demo;
+pub mod deployment;
+pub mod fake_bank;
 pub mod pki;
 pub mod postgres_server;
+pub mod programme;
 pub mod reference_registry;
+pub mod samples;
+pub mod scenario;
 pub mod tls;

@@ -55,6 +55,26 @@ impl PostgresServer {
         Ok(self.address(&name))
     }
 
+    /// Stops the server, in an orderly way; what it holds stays.
+    ///
+    /// # Errors
+    /// It could not be waited for.
+    pub fn stop(&mut self) -> Result<()> {
+        drop(self.supervisor.stdin.take());
+        self.supervisor.wait()?;
+        Ok(())
+    }
+
+    /// Starts a stopped server again on what it held. Blocks until it takes connections.
+    ///
+    /// # Errors
+    /// It does not start; with what it said.
+    pub fn start_again(&mut self) -> Result<()> {
+        let user = User::for_owner_of(self.folder.path())?;
+        self.supervisor = serve(&programs()?, &user, self.folder.path())?;
+        Ok(())
+    }
+
     /// Runs a statement that concerns the whole server, as its administrator.
     ///
     /// # Errors

@@ -210,7 +210,8 @@ impl Hearing<'_> {
             Err(refusal) => Err(refusal),
             Ok(()) => match envelope.body {
                 Some(Body::Application(application)) => {
-                    self.file(application, &exchange).await.map(Said::Outcome)
+                    let outcome = self.file(application, &exchange).await;
+                    outcome.map(|outcome| Said::Outcome(self.placed(outcome)))
                 }
                 Some(Body::TitleQuery(query)) => self.ask_title(query).await.map(Said::Title),
                 Some(Body::CaseQuery(query)) => self.ask_case(query).await.map(Said::Outcome),
@@ -251,17 +252,21 @@ impl Hearing<'_> {
         application.submitted_at = matter::submitted_at(exchange);
 
         let admission = self.gateway.timed(LedgerVerb::Admit, self.gateway.ledger.admit(&claim));
-        let entry = match admission.await.map_err(|error| self.ledger_away(&error))? {
-            Admission::New(entry) => entry,
+        let (entry, registry) = match admission.await.map_err(|error| self.ledger_away(&error))? {
+            Admission::New(entry) => (entry, registry),
             Admission::Settled(record) => return Ok(replayed(self.present(record).await)),
             Admission::InFlight { retry_after } => {
                 return Err(Refusal::retry_same_key(Code::StillWorking, retry_after));
             }
             Admission::Conflict { earlier } => return Err(self.key_reused(&application, &earlier)),
-            Admission::AskFirst(entry) => match self.ask_first(entry, registry).await? {
-                Asked::Known(outcome) => return Ok(replayed(outcome)),
-                Asked::NotKnown(entry) => entry,
-            },
+            // It is asked, and sent again, where it went first, wherever it would be routed now.
+            Admission::AskFirst(entry) => {
+                let registry = self.registry_of(&entry.registry)?;
+                match self.ask_first(&entry, registry).await? {
+                    Some(outcome) => return Ok(replayed(outcome)),
+                    None => (entry, registry),
+                }
+            }
         };
         // From here the registry may have acted. However this ends (error, deadline, the process dying), the entry
         // stays unsettled until somebody has asked the registry by key.
@@ -353,21 +358,26 @@ impl Hearing<'_> {
         }
     }
 
-    /// Asks the registry by key about a filing that may have reached it, before anything is sent again.
-    async fn ask_first(&self, entry: Entry, registry: &Registry) -> Result<Asked, Refusal> {
+    /// Asks the registry by key about a filing that may have reached it, before anything is sent again. `None`: nothing was
+    /// registered under the key, and sending it again cannot register it twice.
+    async fn ask_first(
+        &self,
+        entry: &Entry,
+        registry: &Registry,
+    ) -> Result<Option<Outcome>, Refusal> {
         let caller = self.caller();
         let asking = registry
             .case_by_key(&entry.key, &caller)
             .instrument(tracing::info_span!("ask_by_key", otel.kind = "client"));
         match asking.await {
-            Ok(Some(case)) => Ok(Asked::Known(self.settle(&entry, case.outcome).await)),
+            Ok(Some(case)) => Ok(Some(self.settle(entry, case.outcome).await)),
             // Not known now does not prove that an earlier call is not still on its way: only a registry that promises
             // idempotency is sent to again.
-            Ok(None) if registry.is_idempotent() => Ok(Asked::NotKnown(entry)),
-            Ok(None) => Err(self.still_unknown(&entry).await),
+            Ok(None) if registry.is_idempotent() => Ok(None),
+            Ok(None) => Err(self.still_unknown(entry).await),
             Err(error) => {
                 tracing::warn!(registry = registry.name(), %error, "a filing could not be asked about");
-                Err(self.still_unknown(&entry).await)
+                Err(self.still_unknown(entry).await)
             }
         }
     }
@@ -467,6 +477,21 @@ impl Hearing<'_> {
         Refusal::retry_same_key(Code::LedgerUnavailable, self.gateway.ask_again_after)
     }
 
+    /// What a registry finds wrong it tells by canonical field; the bank is told where that stands in its own message.
+    fn placed(&self, mut outcome: Outcome) -> Outcome {
+        if let Some(refusal) = &mut outcome.refusal {
+            let unplaced = |fault: &&mut proto::v1::Fault| fault.place.is_empty();
+            let faults: Vec<_> = refusal.faults.iter_mut().filter(unplaced).collect();
+            let fields: Vec<_> = faults.iter().map(|fault| fault.field.clone()).collect();
+            let places = self.contract.locate(self.wire, self.bank.mode(), &fields);
+            for (fault, (place, offset)) in faults.into_iter().zip(places) {
+                fault.place = place;
+                fault.offset = i64::try_from(offset).ok();
+            }
+        }
+        outcome
+    }
+
     /// Faults at canonical fields, placed in the bank's message.
     fn faults(&self, code: FaultCode, fields: &[String]) -> Vec<Fault> {
         let places = self.contract.locate(self.wire, self.bank.mode(), fields);
@@ -485,12 +510,6 @@ impl Hearing<'_> {
         faults.sort_by_key(|fault| fault.offset);
         faults
     }
-}
-
-/// What the registry said of a key.
-enum Asked {
-    Known(Outcome),
-    NotKnown(Entry),
 }
 
 impl Told {

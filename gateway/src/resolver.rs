@@ -5,6 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
 use proto::v1::Institution;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -60,8 +61,9 @@ impl Resolver {
         let due =
             ledger.claim_due(self.registry.name(), self.settings.batch_max, self.gateway.lease);
         let due = self.gateway.timed(LedgerVerb::ClaimDue, due).await?;
-        for entry in &due {
-            self.ask(entry).await?;
+        // All at once: asked one by one, the last could outlive its lease.
+        for asked in join_all(due.iter().map(|entry| self.ask(entry))).await {
+            asked?;
         }
         Ok(due.len())
     }

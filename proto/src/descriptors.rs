@@ -2,7 +2,8 @@
 
 use std::sync::LazyLock;
 
-use prost_reflect::{DescriptorPool, MessageDescriptor};
+use prost::Message;
+use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
 
 static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
     // The bytes are made by our own build script: a failure here is a broken build, not an input.
@@ -19,6 +20,12 @@ pub fn pool() -> &'static DescriptorPool {
 /// none.
 pub fn message(name: &str) -> Option<MessageDescriptor> {
     POOL.get_message_by_name(&format!("directlink.v1.{name}"))
+}
+
+/// A message of package `directlink.v1`, given by its short name, as one that can be looked into by field; `None` if it is
+/// of another type than named.
+pub fn dynamic(name: &str, of: &impl Message) -> Option<DynamicMessage> {
+    DynamicMessage::decode(message(name)?, of.encode_to_vec().as_slice()).ok()
 }
 
 #[cfg(test)]

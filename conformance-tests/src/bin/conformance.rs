@@ -1,12 +1,14 @@
 //! `conformance`: the conformance kit on the command line. Reads arguments and prints; what is done is in the library.
 
-use std::{fs, net::SocketAddr, path::PathBuf};
+use std::{fs, net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use conformance_tests::{
     pki::{self, Credentials, Names, Pki},
+    programme::{self, Choice},
     reference_registry::{ReferenceRegistry, Repeats, Review, SAMPLES, Settings},
+    scenario::StoreKind,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -21,8 +23,31 @@ struct Arguments {
 enum Command {
     /// Makes a development PKI: roots, gateway, registry, banks, and certificates to be refused.
     Pki(PkiArguments),
+    /// Plays scenarios: for every bank that has the messages, over both ledger stores, against real processes.
+    Run(RunArguments),
     /// Runs a registry to build against, until it is asked to end (SIGTERM, SIGINT).
     ReferenceRegistry(RegistryArguments),
+}
+
+#[derive(Debug, Args)]
+struct RunArguments {
+    /// Scenarios whose name contains one of these; without any, all.
+    names: Vec<String>,
+    /// Folder of the scenarios.
+    #[arg(long, default_value = "conformance-tests/scenarios", value_name = "FOLDER")]
+    scenarios: PathBuf,
+    /// Folder of the contracts.
+    #[arg(long, default_value = "contracts/banks", value_name = "FOLDER")]
+    contracts: PathBuf,
+    /// Only this bank.
+    #[arg(long)]
+    bank: Option<String>,
+    /// Only this ledger store: sqlite or postgres.
+    #[arg(long)]
+    store: Option<StoreKind>,
+    /// How many are played at a time.
+    #[arg(long, default_value_t = 6)]
+    at_a_time: usize,
 }
 
 #[derive(Debug, Args)]
@@ -68,14 +93,23 @@ struct RegistryArguments {
     not_idempotent: bool,
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match Arguments::parse().command {
-        Command::Pki(arguments) => make_pki(arguments),
-        Command::ReferenceRegistry(arguments) => tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()?
-            .block_on(run_registry(arguments)),
+        Command::Pki(arguments) => make_pki(arguments)?,
+        Command::Run(arguments) => return runtime.block_on(run_scenarios(arguments)),
+        Command::ReferenceRegistry(arguments) => runtime.block_on(run_registry(arguments))?,
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn run_scenarios(arguments: RunArguments) -> anyhow::Result<ExitCode> {
+    let RunArguments { names, scenarios, contracts, bank, store, at_a_time } = arguments;
+    let choice = Choice { names, bank, store, at_a_time };
+    let (passed, failed) =
+        programme::run(&scenarios, &contracts, &choice, |played| say(&played.to_string())).await?;
+    say(&format!("{passed} passed, {failed} failed"));
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn make_pki(arguments: PkiArguments) -> anyhow::Result<()> {

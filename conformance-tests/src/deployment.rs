@@ -1,0 +1,297 @@
+//! A gateway and a registry on this machine: PKI, settings and processes, from start to SIGKILL.
+//!
+//! The gateway is the real program in a process of its own, so that it can die as programs die. Everything lives in a
+//! temporary folder and ends with the value; nothing but loopback is bound.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, bail, ensure};
+use serde::Deserialize;
+use tokio::{
+    process::{Child, Command},
+    time::{Instant, sleep, timeout},
+};
+
+use crate::{
+    pki::{self, Names, Pki},
+    reference_registry::{ReferenceRegistry, Settings as RegistrySettings},
+};
+
+/// The name the registry's certificate carries.
+const REGISTRY_NAME: &str = "registry.example";
+/// How long a process may take to become ready, or to end once told to.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The offices and the banks' own values, `data/stage.toml`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Places {
+    /// Offices as the gateway's settings have them, less the registry's name.
+    pub office: Vec<toml::Table>,
+    /// By bank, the values that steps name.
+    pub bank: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+impl Places {
+    /// What comes with the kit.
+    ///
+    /// # Errors
+    /// A slip in the file.
+    pub fn kit() -> anyhow::Result<Self> {
+        toml::from_str(include_str!("../data/stage.toml")).context("data/stage.toml")
+    }
+}
+
+/// What to deploy.
+#[derive(Debug)]
+pub struct Plan {
+    /// Banks that get a certificate and an institution each, by contract folder.
+    pub banks: Vec<String>,
+    /// Folder of the contracts.
+    pub contracts: PathBuf,
+    /// Offices.
+    pub places: Places,
+    /// The `[ledger]` table.
+    pub ledger: toml::Table,
+    /// Whether the registry's answer to a repeated key is declared to be the first case.
+    pub idempotent: bool,
+    /// Settings that differ from the ones made here, by table; for `[[registry]]` and `[[institution]]`, every one.
+    pub settings: toml::Table,
+}
+
+/// A gateway and a registry.
+#[derive(Debug)]
+pub struct Deployment {
+    /// Certificates.
+    pub pki: Pki,
+    /// The registry, in this process, over real sockets.
+    pub registry: ReferenceRegistry,
+    /// Where banks call over HTTPS.
+    pub https: SocketAddr,
+    /// Where banks call over length-prefixed TCP.
+    pub tcp: SocketAddr,
+    /// The admin port.
+    pub admin: SocketAddr,
+    settings: PathBuf,
+    log: PathBuf,
+    gateway: Option<Child>,
+    folder: tempfile::TempDir,
+}
+
+impl Deployment {
+    /// Makes everything and starts the registry, not yet the gateway.
+    ///
+    /// # Errors
+    /// A file that can't be written, a registry that does not start.
+    pub async fn prepare(
+        plan: &Plan,
+        registry: impl FnOnce(RegistrySettings) -> RegistrySettings,
+    ) -> anyhow::Result<Self> {
+        // The HTTP client asks for a process-wide one; whoever comes second finds it there.
+        let _there = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let folder = tempfile::Builder::new().prefix("directlink-").tempdir()?;
+        let names = Names { banks: plan.banks.clone(), registries: vec![REGISTRY_NAME.to_owned()] };
+        let pki = Pki::write(&folder.path().join("pki"), &names)?;
+        let settings = RegistrySettings::here(pki.registry.clone(), pki.registry_ca.clone());
+        let registry = ReferenceRegistry::start(registry(settings)).await?;
+        let [https, tcp, admin] = free_addresses()?;
+        let deployment = Self {
+            settings: folder.path().join("directlink.toml"),
+            log: folder.path().join("directlink.log"),
+            gateway: None,
+            pki,
+            registry,
+            https,
+            tcp,
+            admin,
+            folder,
+        };
+        let settings = toml::to_string(&deployment.settings_of(plan)?)?;
+        fs::write(&deployment.settings, settings)?;
+        Ok(deployment)
+    }
+
+    /// The folder everything is in.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Process id of the gateway, while it runs.
+    pub fn gateway_id(&self) -> Option<u32> {
+        self.gateway.as_ref().and_then(Child::id)
+    }
+
+    /// Starts the gateway and waits until it is ready.
+    ///
+    /// # Errors
+    /// It ends, or is not ready in time; its log is told.
+    pub async fn start(&mut self) -> anyhow::Result<()> {
+        ensure!(self.gateway.is_none(), "the gateway runs already");
+        let log = fs::OpenOptions::new().create(true).append(true).open(&self.log)?;
+        let child = Command::new(program("directlink")?)
+            .args(["serve", "--settings"])
+            .arg(&self.settings)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .context("start directlink")?;
+        self.gateway = Some(child);
+        let url = format!("http://{}/ready", self.admin);
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if let Some(status) =
+                self.gateway.as_mut().and_then(|child| child.try_wait().transpose())
+            {
+                bail!("the gateway ended with {}:\n{}", status?, self.log_text());
+            }
+            let ready = reqwest::get(&url).await;
+            if ready.is_ok_and(|answer| answer.status().is_success()) {
+                return Ok(());
+            }
+            sleep(Duration::from_millis(15)).await;
+        }
+        bail!("the gateway was not ready in time:\n{}", self.log_text())
+    }
+
+    /// Kills the gateway (SIGKILL).
+    ///
+    /// # Errors
+    /// It does not run.
+    pub async fn kill(&mut self) -> anyhow::Result<()> {
+        self.gateway.take().context("the gateway does not run")?.kill().await?;
+        Ok(())
+    }
+
+    /// Tells the gateway to stop (SIGTERM).
+    ///
+    /// # Errors
+    /// It does not run.
+    pub async fn tell_to_stop(&self) -> anyhow::Result<()> {
+        let id = self.gateway_id().context("the gateway does not run")?;
+        let status = Command::new("kill").args(["-TERM", &id.to_string()]).status().await?;
+        ensure!(status.success(), "kill -TERM failed");
+        Ok(())
+    }
+
+    /// Waits until the gateway, told to stop, has ended.
+    ///
+    /// # Errors
+    /// It does not run, or not end in time.
+    pub async fn stopped(&mut self) -> anyhow::Result<ExitStatus> {
+        let mut child = self.gateway.take().context("the gateway does not run")?;
+        Ok(timeout(PATIENCE, child.wait()).await.context("the gateway did not stop")??)
+    }
+
+    /// What the gateway has logged so far.
+    pub fn log_text(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    fn settings_of(&self, plan: &Plan) -> anyhow::Result<toml::Table> {
+        let path = |path: &Path| path.display().to_string();
+        let listen = table([
+            ("https", self.https.to_string().into()),
+            ("tcp", self.tcp.to_string().into()),
+            ("certificate", path(&self.pki.gateway.certificate).into()),
+            ("key", path(&self.pki.gateway.key).into()),
+            ("client_ca", path(&self.pki.banks_ca).into()),
+        ]);
+        let contracts = table([("folder", path(&fs::canonicalize(&plan.contracts)?).into())]);
+        let resolver = table([("ask_again_seconds", 1.into()), ("first_seconds", 1.into())]);
+        let registry = table([
+            ("name", "province".into()),
+            ("address", format!("https://{}", self.registry.address()).into()),
+            ("server_name", REGISTRY_NAME.into()),
+            ("ca", path(&self.pki.registry_ca).into()),
+            ("certificate", path(&self.pki.gateway_client.certificate).into()),
+            ("key", path(&self.pki.gateway_client.key).into()),
+            ("deadline_seconds", 3.into()),
+            ("idempotent", plan.idempotent.into()),
+        ]);
+        let institutions = plan.banks.iter().map(|bank| {
+            table([
+                ("id", bank.as_str().into()),
+                ("name", bank.as_str().into()),
+                ("kind", "BANK".into()),
+                ("contract", bank.as_str().into()),
+                ("mode", "test".into()),
+                ("certificate_issuer", format!("CN={}", pki::BANKS_CA).into()),
+                ("certificate_san", pki::bank_san(bank).into()),
+            ])
+        });
+        let offices = plan.places.office.iter().cloned().map(|mut office| {
+            office.insert("registry".to_owned(), "province".into());
+            office
+        });
+        let mut settings = table([
+            ("listen", listen.into()),
+            ("admin", table([("address", self.admin.to_string().into())]).into()),
+            ("ledger", plan.ledger.clone().into()),
+            ("contracts", contracts.into()),
+            ("resolver", resolver.into()),
+            ("registry", list([registry])),
+            ("institution", list(institutions)),
+            ("office", list(offices)),
+        ]);
+        overlay(&mut settings, &plan.settings);
+        Ok(settings)
+    }
+}
+
+fn table<const N: usize>(entries: [(&str, toml::Value); N]) -> toml::Table {
+    entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+fn list(tables: impl IntoIterator<Item = toml::Table>) -> toml::Value {
+    toml::Value::Array(tables.into_iter().map(toml::Value::from).collect())
+}
+
+/// Puts `over` onto `settings`, table by table; onto every table of a list.
+fn overlay(settings: &mut toml::Table, over: &toml::Table) {
+    for (key, value) in over {
+        match (settings.get_mut(key), value) {
+            (Some(toml::Value::Table(inner)), toml::Value::Table(over)) => overlay(inner, over),
+            (Some(toml::Value::Array(list)), toml::Value::Table(over)) => {
+                list.iter_mut()
+                    .filter_map(toml::Value::as_table_mut)
+                    .for_each(|inner| overlay(inner, over));
+            }
+            _ => {
+                settings.insert(key.clone(), value.clone());
+            }
+        }
+    }
+}
+
+/// A program of this workspace, beside the one that runs (or beside its folder, for tests).
+///
+/// # Errors
+/// It has not been built.
+pub fn program(name: &str) -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    own.ancestors()
+        .skip(1)
+        .take(2)
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file())
+        .with_context(|| format!("`{name}` is not built: cargo build -p gateway"))
+}
+
+/// Addresses on loopback that nobody listened on a moment ago.
+fn free_addresses<const N: usize>() -> anyhow::Result<[SocketAddr; N]> {
+    let listeners = [(); N].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
+    let mut addresses = [SocketAddr::from((Ipv4Addr::LOCALHOST, 0)); N];
+    for (address, listener) in addresses.iter_mut().zip(listeners) {
+        *address = listener?.local_addr()?;
+    }
+    Ok(addresses)
+}

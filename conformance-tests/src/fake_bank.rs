@@ -1,0 +1,347 @@
+//! A bank's core system, as far as a gateway can tell: it speaks any contract, over mutual TLS, in its own words.
+//!
+//! It keeps a connection as banks do, sends what it is given, and reads the answer back with the contract's own reply and
+//! refusal files. It knows no bank: what it says comes from the contract and its samples.
+
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use adapters::{
+    Contract, Reply,
+    wire::{HttpRoute, Prefix},
+};
+use anyhow::{Context, bail, ensure};
+use aws_lc_rs::{
+    digest::{SHA256, digest},
+    rand,
+};
+use prost_reflect::{DynamicMessage, ReflectMessage, Value};
+use proto::v1::Envelope;
+use rustls::pki_types::ServerName;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use crate::{deployment::Deployment, pki::Credentials, tls};
+
+/// How long a bank waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// A bank. Cheap to copy.
+#[derive(Debug, Clone)]
+pub struct FakeBank {
+    contract: Arc<Contract>,
+    https: SocketAddr,
+    tcp: SocketAddr,
+    gateway_ca: Arc<Path>,
+    credentials: Arc<Credentials>,
+    certificate_sha256: Arc<str>,
+    trace_id: Arc<str>,
+}
+
+/// A connection to the gateway.
+#[derive(Debug)]
+pub struct Line {
+    contract: Arc<Contract>,
+    trace_id: Arc<str>,
+    wire: LineWire,
+}
+
+#[derive(Debug)]
+enum LineWire {
+    Tcp(Prefix, Box<TlsStream<TcpStream>>),
+    Https(reqwest::Client, SocketAddr, HttpRoute),
+}
+
+/// What a bank hears.
+#[derive(Debug)]
+pub enum Heard {
+    /// An answer in its own words.
+    Answer {
+        /// Which of the message's answers it is.
+        reply: Reply,
+        /// The message it answers, by its name in the contract.
+        message: Option<String>,
+        /// What it says.
+        envelope: Box<Envelope>,
+        /// The bytes, framing included.
+        bytes: Vec<u8>,
+        /// The bytes as a person reads them.
+        text: String,
+        /// What had been sent.
+        sent: Vec<u8>,
+    },
+    /// Nothing in its own words: why.
+    Nothing(String),
+}
+
+impl FakeBank {
+    /// A bank of a deployment.
+    ///
+    /// # Errors
+    /// It has no certificate there.
+    pub fn new(
+        deployment: &Deployment,
+        bank: &str,
+        contract: Arc<Contract>,
+    ) -> anyhow::Result<Self> {
+        let credentials =
+            deployment.pki.banks.get(bank).with_context(|| format!("no certificate for {bank}"))?;
+        let certificate = tls::certificate(&credentials.certificate)?;
+        let mut trace_id = [0; 16];
+        rand::fill(&mut trace_id)?;
+        Ok(Self {
+            contract,
+            https: deployment.https,
+            tcp: deployment.tcp,
+            gateway_ca: deployment.pki.banks_ca.as_path().into(),
+            credentials: Arc::new(credentials.clone()),
+            certificate_sha256: hex::encode(digest(&SHA256, &certificate)).into(),
+            trace_id: hex::encode(trace_id).into(),
+        })
+    }
+
+    /// The trace its HTTP requests belong to. Length-prefixed messages carry none.
+    pub fn trace_id(&self) -> Option<&str> {
+        self.contract.wire().http.as_ref().map(|_| &*self.trace_id)
+    }
+
+    /// SHA-256 of its certificate, in lower-case hexadecimal.
+    pub fn certificate_sha256(&self) -> &str {
+        &self.certificate_sha256
+    }
+
+    /// Connects, with its own certificate.
+    ///
+    /// # Errors
+    /// It could not.
+    pub async fn connect(&self) -> anyhow::Result<Line> {
+        self.connect_as(Some(&self.credentials)).await
+    }
+
+    /// Connects with any certificate, or none.
+    ///
+    /// # Errors
+    /// It could not.
+    pub async fn connect_as(&self, credentials: Option<&Credentials>) -> anyhow::Result<Line> {
+        let wire = self.contract.wire();
+        let wire = match (wire.prefix, &wire.http) {
+            (Some(prefix), _) => {
+                let tls = tls::client(credentials, &self.gateway_ca, &[])?;
+                let tcp = TcpStream::connect(self.tcp).await?;
+                tcp.set_nodelay(true)?;
+                let name = ServerName::try_from("localhost")?;
+                let stream = TlsConnector::from(Arc::new(tls)).connect(name, tcp).await?;
+                LineWire::Tcp(prefix, Box::new(stream))
+            }
+            (None, Some(route)) => {
+                let tls = tls::client(credentials, &self.gateway_ca, &["h2", "http/1.1"])?;
+                let client = reqwest::Client::builder()
+                    .tls_backend_preconfigured(tls)
+                    .no_proxy()
+                    .timeout(PATIENCE)
+                    .build()?;
+                LineWire::Https(client, self.https, route.clone())
+            }
+            (None, None) => bail!("the contract says neither a prefix nor an HTTP path"),
+        };
+        Ok(Line {
+            contract: Arc::clone(&self.contract),
+            trace_id: Arc::clone(&self.trace_id),
+            wire,
+        })
+    }
+
+    /// Tries to file with the wrong certificate, or none, and sees that it hears nothing in its own words.
+    ///
+    /// # Errors
+    /// It was let in.
+    pub async fn is_turned_away(
+        &self,
+        credentials: Option<&Credentials>,
+        bytes: Vec<u8>,
+    ) -> anyhow::Result<()> {
+        let Ok(mut line) = self.connect_as(credentials).await else { return Ok(()) };
+        let heard = line.ask(None, bytes).await?;
+        ensure!(heard.is_nothing(), "it was let in: {}", heard.text());
+        Ok(())
+    }
+}
+
+impl Line {
+    /// Sends a message as it is and waits for the answer. `message` is its name in the contract, where it has one.
+    ///
+    /// # Errors
+    /// An answer that is not as the contract says.
+    pub async fn ask(&mut self, message: Option<&str>, bytes: Vec<u8>) -> anyhow::Result<Heard> {
+        let answered = match &mut self.wire {
+            LineWire::Tcp(prefix, stream) => {
+                let answer = timeout(PATIENCE, ask_over_tcp(stream, *prefix, &bytes)).await;
+                answer.context("no answer in time").flatten()
+            }
+            LineWire::Https(client, address, route) => {
+                ask_over_https(client, *address, route, &self.trace_id, bytes.clone()).await
+            }
+        };
+        match answered {
+            Ok(answer) => self.heard(message, bytes, answer),
+            Err(error) => Ok(Heard::Nothing(format!("{error:#}"))),
+        }
+    }
+
+    fn heard(&self, message: Option<&str>, sent: Vec<u8>, bytes: Vec<u8>) -> anyhow::Result<Heard> {
+        let opened = self.contract.wire().open(&bytes).ok().context("an answer in other bytes")?;
+        let text = opened.text.into_owned();
+        let (reply, envelope) = self
+            .contract
+            .read_reply(message, &bytes)
+            .with_context(|| format!("an answer the contract does not know: {text}"))?;
+        let (message, envelope) = (message.map(str::to_owned), Box::new(envelope));
+        Ok(Heard::Answer { reply, message, envelope, bytes, text, sent })
+    }
+}
+
+async fn ask_over_tcp(
+    stream: &mut TlsStream<TcpStream>,
+    prefix: Prefix,
+    bytes: &[u8],
+) -> anyhow::Result<Vec<u8>> {
+    stream.write_all(bytes).await?;
+    stream.flush().await?;
+    let mut answer = vec![0; prefix.length()];
+    stream.read_exact(&mut answer).await?;
+    let length = prefix.body_length(&answer).ok().context("an answer without its length")?;
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await?;
+    answer.extend(body);
+    Ok(answer)
+}
+
+async fn ask_over_https(
+    client: &reqwest::Client,
+    address: SocketAddr,
+    route: &HttpRoute,
+    trace_id: &str,
+    bytes: Vec<u8>,
+) -> anyhow::Result<Vec<u8>> {
+    let answer = client
+        .post(format!("https://{address}{}", route.path))
+        .header("content-type", &route.content_type)
+        .header("traceparent", format!("00-{trace_id}-00000000000000a1-01"))
+        .body(bytes)
+        .send()
+        .await?;
+    let media = answer.headers().get("content-type").and_then(|value| value.to_str().ok());
+    if media.is_some_and(|media| media.starts_with("application/problem+json")) {
+        bail!("HTTP problem: {}", answer.text().await?);
+    }
+    Ok(answer.bytes().await?.to_vec())
+}
+
+impl Heard {
+    /// Whether nothing was said in the bank's own words.
+    pub fn is_nothing(&self) -> bool {
+        matches!(self, Self::Nothing(_))
+    }
+
+    /// What was heard, as a person reads it.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Answer { text, .. } => text,
+            Self::Nothing(why) => why,
+        }
+    }
+
+    /// Whether the answer says this, in the bank's words: were it said in place of what was read, the bytes would be the
+    /// same. Several canonical values may be one in the bank's words. Short words: `status`, `replayed`, `code`, `sent`,
+    /// `certificates`, `faults`, `field`, `entries`, `found`, `encumbrances`; anything else is a canonical path.
+    ///
+    /// # Errors
+    /// Nothing was heard, or there is no such field.
+    pub fn says(&self, contract: &Contract, what: &str, value: &str) -> anyhow::Result<bool> {
+        let Self::Answer { reply, message, envelope, sent, .. } = self else {
+            bail!("nothing was heard")
+        };
+        let refusal = envelope.outcome.as_ref().and_then(|outcome| outcome.refusal.as_ref());
+        let entries = envelope.title_answer.iter().flat_map(|answer| &answer.entries);
+        let path = match what {
+            "certificates" => {
+                let numbers = envelope.outcome.iter().flat_map(|it| &it.certificate_numbers);
+                return Ok(numbers.count() == value.parse::<usize>()?);
+            }
+            "faults" => {
+                return Ok(
+                    refusal.map_or(0, |refusal| refusal.faults.len()) == value.parse::<usize>()?
+                );
+            }
+            "field" => {
+                let fields = [value.to_owned()];
+                let places = contract.locate(sent, adapters::Mode::Test, &fields);
+                return Ok(refusal.is_some_and(|refusal| {
+                    refusal.faults.iter().any(|fault| {
+                        fault.field == value
+                            || places
+                                .iter()
+                                .any(|(place, _)| !place.is_empty() && *place == fault.place)
+                    })
+                }));
+            }
+            "entries" => return Ok(entries.count() == value.parse::<usize>()?),
+            "found" => {
+                let found = entries.filter(|entry| entry.state() == proto::v1::TitleState::Found);
+                return Ok(found.count() == value.parse::<usize>()?);
+            }
+            "encumbrances" => {
+                return Ok(entries.map(|entry| entry.encumbrances.len()).sum::<usize>()
+                    == value.parse::<usize>()?);
+            }
+            "status" => "outcome.status",
+            "replayed" => "outcome.replayed",
+            "code" => "outcome.refusal.code",
+            "sent" => "outcome.refusal.sent",
+            path => path,
+        };
+        // The moment of the answer is the same for both, whatever it was.
+        let now = proto::v1::Exchange {
+            replied_at: Some(prost_types::Timestamp::default()),
+            ..envelope.exchange.clone().unwrap_or_default()
+        };
+        let heard = Envelope { exchange: Some(now), ..envelope.as_ref().clone() };
+        let written = |envelope: &Envelope| contract.encode(message.as_deref(), *reply, envelope);
+        let cannot = |cannot: adapters::contract::CannotWrite| {
+            anyhow::anyhow!("{}: {}", cannot.field, cannot.reason)
+        };
+        let same = written(&heard).map_err(cannot)?;
+        Ok(written(&said_instead(&heard, path, value)?).is_ok_and(|other| other == same))
+    }
+}
+
+/// The envelope with another value at a path of messages.
+fn said_instead(envelope: &Envelope, path: &str, value: &str) -> anyhow::Result<Envelope> {
+    let mut message =
+        proto::descriptors::dynamic("Envelope", envelope).context("not an envelope")?;
+    set(&mut message, path, value)?;
+    Ok(message.transcode_to()?)
+}
+
+fn set(message: &mut DynamicMessage, path: &str, value: &str) -> anyhow::Result<()> {
+    let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
+    let field = message
+        .descriptor()
+        .get_field_by_name(name)
+        .with_context(|| format!("there is no field {name}"))?;
+    if let Some(rest) = rest {
+        let inner = message.get_field_mut(&field).as_message_mut();
+        return set(inner.with_context(|| format!("{name} holds nothing"))?, rest, value);
+    }
+    let json = serde_json::json!({ name: serde_json::from_str::<serde_json::Value>(value)
+        .ok()
+        .filter(|value| value.is_boolean() || value.is_number())
+        .unwrap_or_else(|| value.into()) });
+    let read = proto::golden::read(&message.descriptor(), &json).map_err(anyhow::Error::msg)?;
+    let value: Value = read.get_field(&field).into_owned();
+    message.set_field(&field, value);
+    Ok(())
+}

@@ -1,0 +1,405 @@
+//! Plays a scenario: one bank, one ledger store, a fresh gateway process and registry each time.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use adapters::{Contract, Mode, Reply};
+use anyhow::{Context, bail, ensure};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep, timeout},
+};
+
+use super::{Caller, Change, Counted, Hears, Kind, Message, Scenario, Step, StoreKind, WireKind};
+use crate::{
+    deployment::{Deployment, Places, Plan},
+    fake_bank::{FakeBank, Heard, Line},
+    postgres_server::PostgresServer,
+    reference_registry::{self, Counts, Received, Repeats},
+    samples::Samples,
+};
+
+/// How long any one thing that a step waits for may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What scenarios are played with.
+#[derive(Debug)]
+pub struct Theatre {
+    /// Folder of the contracts.
+    pub contracts: std::path::PathBuf,
+    /// Offices and the banks' own values.
+    pub places: Places,
+    /// The Postgres server that ledgers are made on.
+    pub postgres: Option<PostgresServer>,
+}
+
+/// A bank's part: its contract and its sample messages.
+#[derive(Debug)]
+pub struct Role {
+    /// Name of its contract's folder.
+    pub bank: String,
+    /// The contract.
+    pub contract: Arc<Contract>,
+    /// Its samples.
+    pub samples: Samples,
+    /// The values that steps name.
+    pub values: BTreeMap<String, String>,
+}
+
+impl Role {
+    /// Whether the bank has every message the scenario is about.
+    pub fn can_play(&self, scenario: &Scenario) -> bool {
+        let wire = match self.contract.wire().prefix {
+            Some(_) => WireKind::Tcp,
+            None => WireKind::Https,
+        };
+        if scenario.wire.is_some_and(|wanted| wanted != wire) {
+            return false;
+        }
+        scenario.steps.iter().all(|step| match step {
+            Step::Send(message) | Step::Start(message) | Step::Repeat(message, _) => {
+                match message {
+                    Message::Sample { name, changes } => {
+                        self.samples.has(name)
+                            && changes.iter().all(|change| match change {
+                                Change::Set(_, value) | Change::End(_, value) => {
+                                    self.worded(value).is_ok()
+                                }
+                                Change::Without(_) | Change::Emptying(_) => true,
+                            })
+                    }
+                    Message::Bytes { file } => self.samples.bytes(file).is_ok(),
+                    Message::Blank { .. } => true,
+                }
+            }
+            _ => true,
+        })
+    }
+
+    /// A value with the bank's own put in for `{name}`.
+    fn worded(&self, value: &str) -> anyhow::Result<String> {
+        match value.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
+            Some(name) => self
+                .values
+                .get(name)
+                .cloned()
+                .with_context(|| format!("{} has no {name}", self.bank)),
+            None => Ok(value.to_owned()),
+        }
+    }
+
+    /// The name of a message in the contract; `None` if its bytes do not say.
+    fn message_of(&self, message: &Message) -> Option<String> {
+        let bytes = self.samples.request(message.sample()?).ok()?;
+        self.contract.decode(&bytes, Mode::Test).ok().map(|decoded| decoded.message)
+    }
+
+    /// The bytes of a message, as the bank sends them.
+    fn bytes_of(&self, message: &Message) -> anyhow::Result<Vec<u8>> {
+        match message {
+            Message::Bytes { file } => self.samples.bytes(file),
+            Message::Blank { length } => {
+                let blanks = vec![b' '; *length];
+                match self.contract.wire().prefix {
+                    Some(prefix) => prefix.put_on(&blanks).ok().context("too long for its prefix"),
+                    None => Ok(blanks),
+                }
+            }
+            Message::Sample { name, changes } if changes.is_empty() => self.samples.request(name),
+            Message::Sample { name, changes } => {
+                if let [Change::Emptying(path)] = changes.as_slice() {
+                    return self.samples.emptied(&self.contract, name, path);
+                }
+                let changes = changes
+                    .iter()
+                    .map(|change| {
+                        Ok(match change {
+                            Change::Set(path, value) => {
+                                Change::Set(path.clone(), self.worded(value)?)
+                            }
+                            Change::End(..) | Change::Without(_) | Change::Emptying(_) => {
+                                change.clone()
+                            }
+                        })
+                    })
+                    .collect::<anyhow::Result<Vec<_>>>()?;
+                let (message, envelope) = self.samples.changed(&self.contract, name, &changes)?;
+                self.contract
+                    .encode(Some(&message), Reply::Request, &envelope)
+                    .map_err(|cannot| anyhow::anyhow!("{}: {}", cannot.field, cannot.reason))
+            }
+        }
+    }
+}
+
+/// Plays one scenario for one bank over one store.
+///
+/// # Errors
+/// The first step that did not go as it says, with what was heard and the gateway's log.
+pub async fn play(
+    theatre: &Theatre,
+    scenario: &Scenario,
+    role: &Role,
+    store: StoreKind,
+) -> anyhow::Result<()> {
+    // A server that is to go down is the scenario's own: others play on the shared one meanwhile.
+    let mut own_server = match scenario.steps.contains(&Step::LedgerDown) {
+        true => Some(PostgresServer::start()?),
+        false => None,
+    };
+    let server = own_server.as_ref().or(theatre.postgres.as_ref());
+    let plan = Plan {
+        banks: vec![role.bank.clone()],
+        contracts: theatre.contracts.clone(),
+        places: theatre.places.clone(),
+        ledger: ledger_table(server, store).await?,
+        idempotent: scenario.repeats == Repeats::FirstCase,
+        settings: scenario.settings.clone(),
+    };
+    let mut deployment = Deployment::prepare(&plan, |settings| reference_registry::Settings {
+        review: scenario.review,
+        repeats: scenario.repeats,
+        ..settings
+    })
+    .await?;
+    deployment.start().await?;
+    let mut stage = Stage::new(deployment, own_server.as_mut());
+    stage.enter(role)?;
+    for (number, step) in (1..).zip(&scenario.steps) {
+        let played = timeout(PATIENCE * 2, stage.play(step)).await.context("it took too long");
+        if let Err(error) = played.flatten() {
+            bail!(
+                "step {number} {step:?}: {error:#}\nlast heard: {}\ngateway's log:\n{}",
+                stage.heard().map(Heard::text).unwrap_or_default(),
+                stage.deployment().log_text()
+            );
+        }
+    }
+    let most = stage.deployment().registry.control().counts().registrations_per_key_max;
+    ensure!(most <= 1, "{most} registrations under one key");
+    Ok(())
+}
+
+async fn ledger_table(
+    server: Option<&PostgresServer>,
+    store: StoreKind,
+) -> anyhow::Result<toml::Table> {
+    let (key, value) = match (store, server) {
+        (StoreKind::Sqlite, _) => ("sqlite", "ledger.db".to_owned()),
+        (StoreKind::Postgres, Some(server)) => ("postgres", server.make_database().await?),
+        (StoreKind::Postgres, None) => bail!("there is no Postgres server"),
+    };
+    Ok(toml::Table::from_iter([
+        (key.to_owned(), toml::Value::from(value)),
+        ("lease_seconds".to_owned(), 4.into()),
+    ]))
+}
+
+/// Processes that run, and the bank whose turn it is.
+pub struct Stage<'s> {
+    postgres: Option<&'s mut PostgresServer>,
+    deployment: Deployment,
+    turn: Option<Turn<'s>>,
+}
+
+/// A bank, and what it has said and heard.
+struct Turn<'s> {
+    role: &'s Role,
+    bank: FakeBank,
+    line: Option<Line>,
+    heard: Option<Heard>,
+    started: Option<JoinHandle<anyhow::Result<Heard>>>,
+}
+
+impl<'s> Stage<'s> {
+    /// A stage on which no bank has entered yet.
+    pub fn new(deployment: Deployment, postgres: Option<&'s mut PostgresServer>) -> Self {
+        Self { postgres, deployment, turn: None }
+    }
+
+    /// It is this bank's turn from now on.
+    ///
+    /// # Errors
+    /// The deployment has no certificate for it.
+    pub fn enter(&mut self, role: &'s Role) -> anyhow::Result<()> {
+        let bank = FakeBank::new(&self.deployment, &role.bank, Arc::clone(&role.contract))?;
+        self.turn = Some(Turn { role, bank, line: None, heard: None, started: None });
+        Ok(())
+    }
+
+    /// What runs.
+    pub fn deployment(&self) -> &Deployment {
+        &self.deployment
+    }
+
+    /// What runs, when the play is over.
+    pub fn into_deployment(self) -> Deployment {
+        self.deployment
+    }
+
+    /// What the bank whose turn it is heard last.
+    pub fn heard(&self) -> Option<&Heard> {
+        self.turn.as_ref()?.heard.as_ref()
+    }
+
+    /// Plays one step.
+    ///
+    /// # Errors
+    /// It did not go as it says.
+    pub async fn play(&mut self, step: &Step) -> anyhow::Result<()> {
+        let Self { postgres, deployment, turn } = self;
+        let turn = turn.as_mut().context("no bank has entered")?;
+        let control = deployment.registry.control().clone();
+        match step {
+            Step::Send(message) => turn.heard = Some(turn.send(message).await?),
+            Step::Start(message) => turn.start(message)?,
+            Step::Repeat(message, hears) => turn.repeat(message, hears).await?,
+            Step::Hear(hears) => {
+                turn.check(turn.heard.as_ref().context("nothing was sent")?, hears)?
+            }
+            Step::StartedHears(hears) => turn.started_hears(hears).await?,
+            Step::TurnedAway(caller) => turn.is_turned_away(deployment, *caller).await?,
+            Step::Order(call, fault) => control.order(*call, [*fault]),
+            Step::Release => control.release(),
+            Step::Await(counted) => {
+                timeout(PATIENCE, control.when(|counts| count(counts, *counted) > 0))
+                    .await
+                    .context("it never happened")?;
+            }
+            Step::RegisterAll => {
+                let moved = control.advance_all(reference_registry::Step::Register);
+                ensure!(moved > 0, "no case waited to be registered");
+            }
+            Step::RegistryDown => control.down().await,
+            Step::RegistryUp => control.up().await?,
+            Step::RegistryHas(expected) => {
+                let counts = control.counts();
+                for (counted, number) in expected {
+                    let found = count(&counts, *counted);
+                    ensure!(found == *number, "{found} {counted:?}, expected {number}: {counts:?}");
+                }
+            }
+            Step::RegistrySaw => registry_saw(&turn.bank, &control.received())?,
+            Step::Kill => {
+                turn.line = None;
+                deployment.kill().await?;
+            }
+            Step::Stop => deployment.tell_to_stop().await?,
+            Step::Stopped => {
+                turn.line = None;
+                let status = deployment.stopped().await?;
+                ensure!(status.success(), "it ended with {status}");
+            }
+            Step::Run => deployment.start().await?,
+            Step::LedgerDown => postgres.as_mut().context("there is no server")?.stop()?,
+            Step::LedgerUp => postgres.as_mut().context("there is no server")?.start_again()?,
+        }
+        Ok(())
+    }
+}
+
+impl Turn<'_> {
+    fn start(&mut self, message: &Message) -> anyhow::Result<()> {
+        let (bank, bytes) = (self.bank.clone(), self.role.bytes_of(message)?);
+        let name = self.role.message_of(message);
+        self.started = Some(tokio::spawn(async move {
+            let mut line = bank.connect().await?;
+            line.ask(name.as_deref(), bytes).await
+        }));
+        Ok(())
+    }
+
+    async fn started_hears(&mut self, hears: &Hears) -> anyhow::Result<()> {
+        let heard = self.started.take().context("nothing was started")?.await??;
+        let checked = self.check(&heard, hears);
+        self.heard = Some(heard);
+        checked
+    }
+
+    async fn is_turned_away(&self, deployment: &Deployment, caller: Caller) -> anyhow::Result<()> {
+        let bytes = self.role.samples.request(&self.role.samples.first_name()?)?;
+        let odd = &deployment.pki.odd;
+        let credentials = match caller {
+            Caller::Nobody => None,
+            Caller::Unknown => Some(&odd.unknown),
+            Caller::Expired => Some(&odd.expired),
+            Caller::WrongUse => Some(&odd.wrong_use),
+            Caller::Foreign => Some(&odd.foreign),
+        };
+        self.bank.is_turned_away(credentials, bytes).await
+    }
+
+    async fn send(&mut self, message: &Message) -> anyhow::Result<Heard> {
+        let bytes = self.role.bytes_of(message)?;
+        let mut line = match self.line.take() {
+            Some(line) => line,
+            None => self.bank.connect().await?,
+        };
+        let heard = line.ask(self.role.message_of(message).as_deref(), bytes).await?;
+        if !heard.is_nothing() {
+            self.line = Some(line);
+        }
+        Ok(heard)
+    }
+
+    async fn repeat(&mut self, message: &Message, hears: &Hears) -> anyhow::Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let heard = self.send(message).await?;
+            let checked = self.check(&heard, hears);
+            self.heard = Some(heard);
+            match checked {
+                Ok(()) => return Ok(()),
+                Err(error) if Instant::now() > deadline => return Err(error),
+                // A bank comes again after a while; there is no event to wait for on its side of the wire.
+                Err(_) => sleep(Duration::from_millis(100)).await,
+            }
+        }
+    }
+
+    /// Whether the answer says what it must: each thing said is put into what was heard, and the bank would have got the
+    /// same bytes.
+    fn check(&self, heard: &Heard, hears: &Hears) -> anyhow::Result<()> {
+        let kind = match heard {
+            Heard::Nothing(_) => Kind::Nothing,
+            Heard::Answer { reply: Reply::Refusal, .. } => Kind::Refusal,
+            Heard::Answer { envelope, .. } if envelope.title_answer.is_some() => Kind::Titles,
+            Heard::Answer { .. } => Kind::Outcome,
+        };
+        ensure!(kind == hears.kind, "heard {kind:?}: {}", heard.text());
+        for (what, value) in &hears.says {
+            ensure!(
+                heard.says(&self.role.contract, what, value)?,
+                "not {what}={value}: {}",
+                heard.text()
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Whether the last call under a key was in the bank's trace and showed its certificate.
+fn registry_saw(bank: &FakeBank, received: &[Received]) -> anyhow::Result<()> {
+    let last = received.iter().rev().find(|call| !call.key.is_empty()).context("no call")?;
+    if let Some(trace_id) = bank.trace_id() {
+        ensure!(
+            last.traceparent.contains(trace_id),
+            "the registry's call is in trace `{}`, the bank's is {trace_id}",
+            last.traceparent,
+        );
+    }
+    ensure!(
+        last.bank_certificate_sha256 == bank.certificate_sha256(),
+        "the registry was shown another certificate than the bank's"
+    );
+    Ok(())
+}
+
+fn count(counts: &Counts, counted: Counted) -> u64 {
+    match counted {
+        Counted::Submits => counts.submits,
+        Counted::Cases => counts.cases,
+        Counted::Registrations => counts.registered,
+        Counted::Discharges => counts.discharged,
+        Counted::Refusals => counts.refused,
+    }
+}
