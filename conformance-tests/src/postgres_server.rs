@@ -21,6 +21,7 @@ use tokio_postgres::NoTls;
 #[derive(Debug)]
 pub struct PostgresServer {
     folder: TempDir,
+    user: User,
     supervisor: Child,
     databases: AtomicU32,
 }
@@ -42,7 +43,7 @@ impl PostgresServer {
         }
         make_data(&programs, &user, folder.path())?;
         let supervisor = serve(&programs, &user, folder.path())?;
-        Ok(PostgresServer { folder, supervisor, databases: AtomicU32::new(0) })
+        Ok(PostgresServer { folder, user, supervisor, databases: AtomicU32::new(0) })
     }
 
     /// Makes a new, empty database and returns how to connect to it, as `[ledger] postgres` takes it.
@@ -70,8 +71,7 @@ impl PostgresServer {
     /// # Errors
     /// It does not start; with what it said.
     pub fn start_again(&mut self) -> Result<()> {
-        let user = User::for_owner_of(self.folder.path())?;
-        self.supervisor = serve(&programs()?, &user, self.folder.path())?;
+        self.supervisor = serve(&programs()?, &self.user, self.folder.path())?;
         Ok(())
     }
 
@@ -169,6 +169,7 @@ fn wait_until_ready(log: &mut impl BufRead) -> Result<()> {
 }
 
 /// As whom the server runs.
+#[derive(Debug)]
 enum User {
     Myself,
     Other { uid: u32, gid: u32 },
