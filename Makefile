@@ -1,7 +1,7 @@
 # Names for what one types every day. No logic here: behind each word is cargo.
 
 .DEFAULT_GOAL := help
-.PHONY: help test ready demo fuzz fmt docs
+.PHONY: help test ready demo bench fuzz fmt docs
 
 # How long `make fuzz` stays with each target.
 FUZZ_SECONDS ?= 60

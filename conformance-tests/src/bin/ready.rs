@@ -76,6 +76,16 @@ fn steps() -> Vec<Step> {
             needs: Some(("cargo deny --version", "cargo install --locked cargo-deny")),
             ..dependencies
         },
+        // Scenarios and demo start the gateway's own program, which stands beside theirs.
+        Step { when: When::All, ..step("programs", "cargo build --workspace --bins") },
+        Step {
+            when: When::All,
+            ..step("scenarios", "cargo run --quiet -p conformance-tests --bin conformance -- run")
+        },
+        Step {
+            when: When::All,
+            ..step("demo", "cargo run --quiet -p conformance-tests --bin demo -- --once")
+        },
     ]
 }
 
