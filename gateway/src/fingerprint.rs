@@ -30,11 +30,11 @@ struct Leaf<'b> {
 pub fn fingerprint(application: &Application, retry_may_change: &[String]) -> Fingerprint {
     let bytes = application.encode_to_vec();
     let leaves = leaves(&bytes, retry_may_change);
-    let mut whole = digest::Context::new(&SHA256);
+    let mut whole = Vec::with_capacity(2 * bytes.len() + 32 * leaves.len());
     for leaf in &leaves {
-        whole.update(&framed(leaf));
+        frame(leaf, &mut whole);
     }
-    let digest = to_array(whole.finish().as_ref());
+    let digest = to_array(digest::digest(&SHA256, &whole).as_ref());
     Fingerprint { digest, leaves: pack(&leaves, &digest) }
 }
 
@@ -105,14 +105,12 @@ fn value_of<'b>(bytes: &mut &'b [u8], number: u32, wire: WireType) -> Option<&'b
     before.get(..before.len() - bytes.len())
 }
 
-/// A leaf as bytes that no other leaf has: path and value each behind their length.
-fn framed(leaf: &Leaf<'_>) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(16 + leaf.value.len());
+/// Adds a leaf as bytes that no other leaf has: path and value each behind their length.
+fn frame(leaf: &Leaf<'_>, bytes: &mut Vec<u8>) {
     bytes.extend(length_of(leaf.path.len()));
     leaf.path.iter().for_each(|step| bytes.extend(step.to_be_bytes()));
     bytes.extend(length_of(leaf.value.len()));
     bytes.extend(leaf.value);
-    bytes
 }
 
 fn length_of(length: usize) -> [u8; 8] {
@@ -122,6 +120,7 @@ fn length_of(length: usize) -> [u8; 8] {
 /// Leaves as the ledger keeps them: per leaf the number of steps, the steps as varints, and the digest.
 fn pack(leaves: &[Leaf<'_>], salt: &[u8; 32]) -> Vec<u8> {
     let mut packed = Vec::with_capacity(leaves.len() * 16);
+    let mut salted = salt.to_vec();
     for leaf in leaves {
         prost::encoding::encode_varint(
             u64::try_from(leaf.path.len()).unwrap_or(u64::MAX),
@@ -130,10 +129,10 @@ fn pack(leaves: &[Leaf<'_>], salt: &[u8; 32]) -> Vec<u8> {
         leaf.path
             .iter()
             .for_each(|step| prost::encoding::encode_varint(u64::from(*step), &mut packed));
-        let mut context = digest::Context::new(&SHA256);
-        context.update(salt);
-        context.update(&framed(leaf));
-        packed.extend(context.finish().as_ref().iter().take(LEAF_DIGEST_BYTES));
+        salted.truncate(salt.len());
+        frame(leaf, &mut salted);
+        let digest = digest::digest(&SHA256, &salted);
+        packed.extend(digest.as_ref().iter().take(LEAF_DIGEST_BYTES));
     }
     packed
 }

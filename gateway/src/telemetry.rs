@@ -55,6 +55,10 @@ impl Telemetry {
             .with_location(false)
             .with_threads(false)
             .with_target(false)
+            // How long a span was busy and idle is timed at each entry and exit, sampled or not.
+            .with_tracked_inactivity(false)
+            // Nothing here asks for the current OpenTelemetry context; spans are asked for theirs.
+            .with_context_activation(false)
             // Spans of our own only: those of the HTTP and TLS crates would trace the export of traces.
             .with_filter(OWN.iter().map(|part| (*part, LevelFilter::INFO)).collect::<Targets>());
         let logged = lines::Lines::new(std::io::stderr).with_filter(log_filter(&settings.log)?);

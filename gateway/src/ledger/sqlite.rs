@@ -20,7 +20,10 @@ use std::{
 use async_trait::async_trait;
 use prost::Message;
 use proto::v1::Outcome;
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Params, Row, named_params};
+use rusqlite::{
+    Connection, ErrorCode, OpenFlags, OptionalExtension, Params, Row, config::DbConfig,
+    named_params,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
@@ -293,8 +296,8 @@ const ADMIT: &str = "
     RETURNING institution, key, registry, office, attempt, state";
 
 const SETTLE: &str = "
-    UPDATE filing SET state = 3, case_id = :case_id, outcome = :outcome, changed_at = now
-    FROM (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now)
+    UPDATE filing SET state = 3, case_id = :case_id, outcome = :outcome,
+        changed_at = CAST(unixepoch('subsec') * 1000 AS INTEGER)
     WHERE institution = :institution AND key = :key AND state <> 3";
 
 const RELEASE: &str = "
@@ -443,6 +446,9 @@ fn open_to_write(path: &Path) -> Result<Connection, LedgerError> {
     database.pragma_update(None, "journal_mode", "WAL").map_err(fault)?;
     // FULL, not NORMAL: a commit that power failure can undo would let a key be claimed twice.
     database.pragma_update(None, "synchronous", "FULL").map_err(fault)?;
+    // Else a statement is compiled anew for each call: two indexes are partial, and without this the
+    // values bound may decide whether one of them can be used.
+    database.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(fault)?;
     // An older release that starts on a newer release's tables finds what it knows still there.
     embedded::migrations::runner()
         .set_abort_missing(false)
