@@ -35,8 +35,19 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Places {
     /// Offices as the gateway's settings have them, less the registry's name.
     pub office: Vec<toml::Table>,
-    /// By bank, the values that steps name.
-    pub bank: BTreeMap<String, BTreeMap<String, String>>,
+    /// By bank, what is its own.
+    pub bank: BTreeMap<String, BankPlaces>,
+}
+
+/// What one bank says other than the others.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct BankPlaces {
+    /// By sample, fields and the values it is sent with instead of its own.
+    #[serde(default)]
+    pub sent_with: BTreeMap<String, BTreeMap<String, String>>,
+    /// The values that steps name.
+    #[serde(flatten)]
+    pub values: BTreeMap<String, String>,
 }
 
 impl Places {

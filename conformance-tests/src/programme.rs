@@ -144,11 +144,11 @@ pub fn roles(contracts: &Path) -> anyhow::Result<Vec<Arc<Role>>> {
         .iter()
         .map(|folder| {
             let bank = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let values = places.bank.get(&bank).cloned().unwrap_or_default();
+            let own = places.bank.get(&bank).cloned().unwrap_or_default();
             Ok(Arc::new(Role {
                 contract: Arc::new(read_contract(folder)?),
                 samples: Samples::of(folder)?,
-                values,
+                own,
                 bank,
             }))
         })

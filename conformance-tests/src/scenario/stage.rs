@@ -1,6 +1,6 @@
 //! Plays a scenario: one bank, one ledger store, a fresh gateway process and registry each time.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use adapters::{Contract, Mode, Reply};
 use anyhow::{Context, bail, ensure};
@@ -11,7 +11,7 @@ use tokio::{
 
 use super::{Caller, Change, Counted, Hears, Kind, Message, Scenario, Step, StoreKind, WireKind};
 use crate::{
-    deployment::{Deployment, Places, Plan},
+    deployment::{BankPlaces, Deployment, Places, Plan},
     fake_bank::{FakeBank, Heard, Line},
     postgres_server::PostgresServer,
     reference_registry::{self, Counts, Received, Repeats},
@@ -41,8 +41,8 @@ pub struct Role {
     pub contract: Arc<Contract>,
     /// Its samples.
     pub samples: Samples,
-    /// The values that steps name.
-    pub values: BTreeMap<String, String>,
+    /// What is its own: values that steps name, samples it sends otherwise.
+    pub own: BankPlaces,
 }
 
 impl Role {
@@ -79,6 +79,7 @@ impl Role {
     fn worded(&self, value: &str) -> anyhow::Result<String> {
         match value.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
             Some(name) => self
+                .own
                 .values
                 .get(name)
                 .cloned()
@@ -104,24 +105,24 @@ impl Role {
                     None => Ok(blanks),
                 }
             }
-            Message::Sample { name, changes } if changes.is_empty() => self.samples.request(name),
             Message::Sample { name, changes } => {
                 if let [Change::Emptying(path)] = changes.as_slice() {
                     return self.samples.emptied(&self.contract, name, path);
                 }
-                let changes = changes
-                    .iter()
+                let own = self.own.sent_with.get(name).into_iter().flatten();
+                let own = own.map(|(path, value)| Change::Set(path.clone(), value.clone()));
+                let changes = own
+                    .chain(changes.iter().cloned())
                     .map(|change| {
                         Ok(match change {
-                            Change::Set(path, value) => {
-                                Change::Set(path.clone(), self.worded(value)?)
-                            }
-                            Change::End(..) | Change::Without(_) | Change::Emptying(_) => {
-                                change.clone()
-                            }
+                            Change::Set(path, value) => Change::Set(path, self.worded(&value)?),
+                            Change::End(..) | Change::Without(_) | Change::Emptying(_) => change,
                         })
                     })
                     .collect::<anyhow::Result<Vec<_>>>()?;
+                if changes.is_empty() {
+                    return self.samples.request(name);
+                }
                 let (message, envelope) = self.samples.changed(&self.contract, name, &changes)?;
                 self.contract
                     .encode(Some(&message), Reply::Request, &envelope)
