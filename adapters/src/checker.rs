@@ -105,7 +105,7 @@ struct Checker<'c, 't> {
 
 impl Checker<'_, '_> {
     fn complain(&mut self, span: Range<usize>, message: String) {
-        self.complaints.push(Complaint { file: self.template.file.clone(), span, message });
+        self.complaints.push(self.template.origins.complaint(span, message));
     }
 
     fn each_leaf(&mut self, mut see: impl FnMut(&mut Self, &Leaf)) {
@@ -395,5 +395,5 @@ fn unwritten(hole: &Hole) -> Option<String> {
 }
 
 fn in_contract(span: Range<usize>, message: String) -> Complaint {
-    Complaint { file: "contract.toml".to_owned(), span, message }
+    Complaint { file: "contract.toml".to_owned(), span, message, used_at: Vec::new() }
 }

@@ -109,6 +109,18 @@ pub struct Complaint {
     pub span: std::ops::Range<usize>,
     /// What is wrong and what to do instead.
     pub message: String,
+    /// Where the shared part is used that it stands in, if it stands in one. A part that is used by
+    /// a part is followed outwards.
+    pub used_at: Vec<Place>,
+}
+
+/// A place in a contract.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Place {
+    /// File of the contract, relative to its folder.
+    pub file: String,
+    /// Byte range in that file.
+    pub span: std::ops::Range<usize>,
 }
 
 /// Why a canonical message could not be written.

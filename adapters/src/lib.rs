@@ -20,5 +20,5 @@ mod typed;
 mod unify;
 pub mod wire;
 
-pub use contract::{CannotWrite, Complaint, Contract, Decoded, Mode, Reply, Undecoded};
+pub use contract::{CannotWrite, Complaint, Contract, Decoded, Mode, Place, Reply, Undecoded};
 pub use fault::{Fault, FaultCode};

@@ -7,6 +7,7 @@
 
 mod compile;
 mod hole;
+mod part;
 pub(crate) mod rivals;
 
 use std::ops::Range;
@@ -16,6 +17,7 @@ use prost_reflect::{FieldDescriptor, Value};
 pub(crate) use self::{
     compile::{Source, compile, value_of},
     hole::{Words, parse_leaf},
+    part::{Origins, Parts},
     rivals::Rivals,
 };
 use crate::{
@@ -28,8 +30,8 @@ use crate::{
 /// One file of a contract, compiled.
 #[derive(Debug)]
 pub(crate) struct Template {
-    /// Its name in the contract's folder.
-    pub(crate) file: String,
+    /// Where its spans lead to.
+    pub(crate) origins: Origins,
     /// Where its paths start.
     pub(crate) homes: Homes,
     /// What the document is to hold.
@@ -57,7 +59,7 @@ pub(crate) struct Slot {
     pub(crate) name: Name,
     /// What sort of node it is.
     pub(crate) form: Form,
-    /// Where it stands in its file.
+    /// Its position.
     pub(crate) span: Range<usize>,
     /// Whether it repeats, once per item of a list.
     pub(crate) each: Option<Each>,
@@ -174,7 +176,7 @@ pub(crate) struct Hole {
     pub(crate) unset: Unset,
     /// Whether the value tells who somebody is, and so is masked in faults.
     pub(crate) personal: bool,
-    /// Where it stands in its file.
+    /// Its position.
     pub(crate) span: Range<usize>,
 }
 
@@ -204,8 +206,8 @@ pub(crate) struct Embed {
 
 impl Template {
     /// A template with nothing but homes: what a contract's key is built in.
-    pub(crate) fn of_key(file: &str, homes: Homes) -> Self {
-        Self { file: file.to_owned(), homes, root: compile::empty_slot(), told_by: Vec::new() }
+    pub(crate) fn of_key(origins: Origins, homes: Homes) -> Self {
+        Self { origins, homes, root: compile::empty_slot(), told_by: Vec::new() }
     }
 }
 
@@ -227,6 +229,13 @@ impl Leaf {
     pub(crate) fn holes(&self) -> impl Iterator<Item = &Hole> {
         self.pieces.iter().filter_map(|piece| match piece {
             Piece::Hole(hole) => Some(&**hole),
+            Piece::Literal(_) => None,
+        })
+    }
+
+    fn holes_mut(&mut self) -> impl Iterator<Item = &mut Hole> {
+        self.pieces.iter_mut().filter_map(|piece| match piece {
+            Piece::Hole(hole) => Some(&mut **hole),
             Piece::Literal(_) => None,
         })
     }
@@ -253,6 +262,12 @@ impl Slot {
     /// Whether a node of the bank's message bears this slot's name and is of its sort.
     pub(crate) fn bears(&self, node: &Node<'_>) -> bool {
         (node.kind == Kind::Attribute) == (self.form == Form::Attribute) && self.name.is_of(node)
+    }
+
+    /// Whether it is a literal that stands whatever is set.
+    fn stands_always(&self) -> bool {
+        let free = self.each.is_none() && self.maybe.is_none() && self.when.is_empty();
+        free && self.leaf.as_ref().is_some_and(|leaf| leaf.literal().is_some())
     }
 
     /// The slot that is told as missing for this one: a container's single mandatory leaf, if it

@@ -27,20 +27,30 @@ fn compile(
     request: &str,
     codes: &str,
 ) -> Result<Contract, Vec<Complaint>> {
+    compile_with(wire, subject, request, codes, None)
+}
+
+/// The same with a file of shared parts.
+fn compile_with(
+    wire: &str,
+    subject: &str,
+    request: &str,
+    codes: &str,
+    parts: Option<&str>,
+) -> Result<Contract, Vec<Complaint>> {
+    let named = if parts.is_some() { "parts = \"p\"\n" } else { "" };
     let reply =
         if wire == XML { "<r>{exchange.serial?=}</r>" } else { r#"{"r":"{exchange.serial?=}"}"# };
     let toml = format!(
-        "bank = \"x\"\nversion = \"1\"\nin_force = [\"2026-01-01\"]\n[wire]\n{wire}\n\
+        "bank = \"x\"\nversion = \"1\"\nin_force = [\"2026-01-01\"]\n{named}[wire]\n{wire}\n\
          [key]\nbuild = \"{{exchange.serial}}\"\n\
          [messages]\nm = {{ subject = \"{subject}\", request = \"m\", reply = \"r\", refusal = \"r\" }}\n\
          [codes.purpose]\nL = \"LENDING\"\nE = \"ENFORCEMENT\"\n[codes.id]\n1 = \"RESIDENT_ID\"\n9 = \"OTHER\"\n{codes}"
     );
     let files = [("contract.toml", toml.as_str()), ("m", request), ("r", reply)];
+    let files = files.into_iter().chain(parts.map(|parts| ("p", parts)));
     Contract::compile(
-        &files
-            .map(|(name, text)| (name.to_owned(), text.to_owned()))
-            .into_iter()
-            .collect::<BTreeMap<_, _>>(),
+        &files.map(|(name, text)| (name.to_owned(), text.to_owned())).collect::<BTreeMap<_, _>>(),
     )
 }
 
@@ -374,6 +384,106 @@ fn a_serial_that_makes_no_key_is_told_where_it_stands() {
     let message = "<m><sn>七</sn><n>N</n><d>20260305</d><h>here</h><o>a/9/A</o><b>d/9/D</b></m>";
     let told = refuse(&contract, message, Mode::Test);
     assert_eq!(told, [("KEY_INVALID".to_owned(), "/m/sn".to_owned(), offset(message, "七"))]);
+}
+
+const SHARED: &str = "<parts><head><sn>{exchange.serial}</sn></head>\
+    <party r=\"{.kind?: code kind}\"><w>{.name}</w><i c:part=\"card\"/></party>\
+    <card>{.id_type: code id}:{.id_number: id}</card></parts>";
+const SHARING: &str = "<m c:when=\"matter.kind=TRANSFER\"><h c:part=\"head\"><k>T</k></h><c:part>deed</c:part>\
+    <p c:each=\"matter.properties\">{.location}</p><o c:each=\"matter.obligees\" c:part=\"party\"/>\
+    <b c:each=\"matter.obligors\" c:part=\"party\"><x/></b></m>";
+const DEED: &str =
+    "<deed><n>{matter.contract_number}</n><d>{matter.contract_date: date %Y%m%d}</d></deed>";
+const KINDS: &str = "[codes.kind]\nP = \"NATURAL_PERSON\"\nC = \"COMPANY\"";
+
+#[test]
+fn a_shared_part_stands_as_if_it_were_written_at_its_place() {
+    let parts = SHARED.replace("<head>", &format!("{DEED}<head>"));
+    let subject = "application.advance_notice";
+    let contract = compile_with(XML, subject, SHARING, KINDS, Some(&parts)).unwrap();
+    let written = "<m><h><k>T</k><sn>7</sn></h><n>N</n><d>20260305</d><p>here</p>\
+        <o r=\"P\"><w>a</w><i>9:A</i></o><b><x/><w>b</w><i>9:B</i></b></m>";
+    let read = round(&contract, written, written);
+    let notice = &read["application"]["advance_notice"];
+    assert_eq!(notice["obligees"][0]["kind"], "NATURAL_PERSON");
+    assert_eq!(notice["obligors"][0]["name"], "b");
+
+    let bad = written.replace("9:B", "9-B");
+    let told = refuse(&contract, &bad, Mode::Test);
+    assert_eq!(told, [("PARTS_MISMATCH".to_owned(), "/m/b/i".to_owned(), offset(&bad, "9-B"))]);
+}
+
+#[test]
+fn what_is_wrong_with_a_part_is_told_once_with_every_place_of_use() {
+    let parts = SHARED.replace("<head>", &format!("{DEED}<head>")).replace(".id_type", ".id_typ");
+    let complaints =
+        compile_with(XML, "application.advance_notice", SHARING, KINDS, Some(&parts)).unwrap_err();
+    let [complaint] = complaints.as_slice() else { panic!("{complaints:#?}") };
+    assert_eq!(complaint.file, "p");
+    assert_eq!(&parts[complaint.span.clone()], "{.id_typ: code id}");
+    let text = |place: &adapters::Place| match place.file.as_str() {
+        "p" => parts[place.span.clone()].to_owned(),
+        file => format!("{file}: {}", &SHARING[place.span.clone()]),
+    };
+    let used: Vec<String> = complaint.used_at.iter().map(text).collect();
+    assert_eq!(used, ["card", "m: party", "m: party"]);
+}
+
+#[test]
+fn parts_that_cannot_be_placed_are_refused() {
+    let parts = SHARED.replace("<head>", &format!("{DEED}<head>"));
+    let subject = "application.advance_notice";
+    for (from, to, file, told) in [
+        ("<m ", "<m c:part=\"\" ", "m", "`c:part` is `NAME`"),
+        ("\"head\"", "\"hat\"", "m", "p has no part `hat`, but deed, head, party, card"),
+        ("<card>", "<card><y c:part=\"party\"/>", "p", "would hold itself"),
+        ("<card>", "<card c:when=\"matter.kind=TRANSFER\">", "p", "at the place of use"),
+        ("<card>", "<card><y/>", "p", "text beside elements"),
+        ("</card>", "</card><more/>", "p", "no message uses the part `more`"),
+        ("</parts>", "</part>", "p", "the parts are no document"),
+    ] {
+        let (request, parts) = (SHARING.replacen(from, to, 1), parts.replacen(from, to, 1));
+        let complaints = compile_with(XML, subject, &request, KINDS, Some(&parts)).expect_err(told);
+        let found = complaints.iter().find(|complaint| complaint.message.contains(told));
+        let complaint = found.unwrap_or_else(|| panic!("{told}: {complaints:#?}"));
+        // Text beside elements is told where both have come together.
+        assert!(complaint.file == file || told.starts_with("text beside"), "{complaint:#?}");
+    }
+    let complaints = compile(XML, subject, SHARING, KINDS).unwrap_err();
+    assert!(complaints[0].message.contains("no file of `parts`"), "{complaints:#?}");
+}
+
+const FLAT: &str = r#"{ "kind": "T", "c:when": "matter.kind=TRANSFER", "c:part": ["head", "home 1-2 of matter.properties as home#*",
+    "party 1-2 of matter.obligees as to#*", "party 0-0 of matter.obligors as *_#"] }"#;
+const FLAT_PARTS: &str = r#"{ "head": { "sn": "{exchange.serial}", "no": "{matter.contract_number}", "on": "{matter.contract_date: date %Y%m%d}" },
+    "home": { "at": "{.location}", "titles": "{.title_numbers?: list ;}" },
+    "party": { "name": "{.name}", "id": "{.id_type: code id}:{.id_number: id}", "by": "{.agent.name?}" } }"#;
+
+#[test]
+fn a_part_numbers_the_items_of_a_flat_message() {
+    let subject = "application.advance_notice";
+    let contract = compile_with(JSON, subject, FLAT, "", Some(FLAT_PARTS))
+        .unwrap_or_else(|told| panic!("{told:#?}"));
+    let written = r#"{"kind":"T","sn":"7","no":"N","on":"20260305","home1at":"here","home1titles":"t;u","to1name":"a","to1id":"9:A","to2name":"b","to2id":"9:B","name_0":"c","id_0":"9:C"}"#;
+    let read = round(&contract, written, written);
+    let notice = &read["application"]["advance_notice"];
+    assert_eq!(notice["properties"], json!([{"location": "here", "title_numbers": ["t", "u"]}]));
+    assert_eq!(notice["obligees"][1]["name"], "b");
+
+    // The first item of a list that the model requires must stand, as with `c:each`.
+    let first = written.replace(r#""name_0":"c","#, "");
+    let told = refuse(&contract, &first, Mode::Test);
+    assert_eq!(told, [("TAG_MISSING".to_owned(), "/name_0".to_owned(), 0)]);
+    let gap = written.replace("to1name", "to3name").replace("to1id", "to3id");
+    let codes: Vec<_> =
+        refuse(&contract, &gap, Mode::Test).into_iter().map(|told| told.0).collect();
+    assert!(codes.contains(&"TAG_UNKNOWN".to_owned()), "{codes:?}");
+
+    let literal = FLAT_PARTS.replace("\"name\"", "\"role\": \"x\", \"name\"");
+    let told = compile_with(JSON, subject, FLAT, "", Some(&literal)).unwrap_err();
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert!(told[0].message.contains("a literal stands even where"), "{told:#?}");
+    assert_eq!((told[0].file.as_str(), told[0].used_at[0].file.as_str()), ("p", "m"));
 }
 
 #[test]

@@ -8,13 +8,13 @@ use proto::Date;
 use super::{
     Complaint, Contract, Kind,
     entrance::Entrance,
-    file::{File, KeyTable, Message, NAME},
+    file::{File, KeyTable, Message, NAME, complaint},
 };
 use crate::{
     checker,
     codec::CodeTable,
     path::{Homes, Scope},
-    template::{self, Leaf, Source, Template},
+    template::{self, Leaf, Origins, Parts, Source, Template},
     wire::Wire,
 };
 
@@ -28,8 +28,18 @@ pub(super) fn compile(files: &BTreeMap<String, String>) -> Result<Contract, Vec<
     let tables = or_complain(file.tables(), &mut complaints);
     let wire = or_complain(file.wire(), &mut complaints);
     let (Some(tables), Some(wire)) = (tables, wire) else { return Err(complaints) };
-    let mut compiler =
-        Compiler { files, wire: &wire, tables: &tables, compiled: BTreeMap::new(), complaints };
+    let parts = parts(&file, files, &wire, &mut complaints);
+    if parts.is_none() && file.parts.is_some() {
+        return Err(complaints);
+    }
+    let mut compiler = Compiler {
+        files,
+        wire: &wire,
+        tables: &tables,
+        parts: parts.as_ref(),
+        compiled: BTreeMap::new(),
+        complaints,
+    };
     let key = file.key.as_ref().and_then(|key| compiler.key(key));
     let messages: Vec<Kind> = file
         .messages
@@ -37,15 +47,14 @@ pub(super) fn compile(files: &BTreeMap<String, String>) -> Result<Contract, Vec<
         .map(|(name, message)| compiler.kind(name, message.get_ref(), message.span()))
         .collect();
     let mut complaints = compiler.complaints;
+    if let (Some(parts), true) = (&parts, complaints.is_empty()) {
+        unused(parts, compiler.compiled.values().flatten(), &mut complaints);
+    }
     let entrance = entrance(&messages, &mut complaints);
     check(&file, &messages, key.as_ref(), &mut complaints);
     let retry_may_change = retry_may_change(file.key.as_ref(), &mut complaints);
     if !complaints.is_empty() {
-        complaints.sort_by(|one, other| {
-            (&one.file, one.span.start).cmp(&(&other.file, other.span.start))
-        });
-        complaints.dedup();
-        return Err(complaints);
+        return Err(in_order(complaints));
     }
     Ok(Contract {
         bank: file.bank,
@@ -59,10 +68,68 @@ pub(super) fn compile(files: &BTreeMap<String, String>) -> Result<Contract, Vec<
     })
 }
 
+/// The shared parts, if there are any and they can be read.
+fn parts<'c>(
+    file: &'c File,
+    files: &'c BTreeMap<String, String>,
+    wire: &Wire,
+    complaints: &mut Vec<Complaint>,
+) -> Option<Parts<'c>> {
+    let name = file.parts.as_ref()?;
+    let Some(text) = files.get(name.get_ref()) else {
+        let told = format!("the file `{}` is not there", name.get_ref());
+        complaints.push(complaint(name.span(), told));
+        return None;
+    };
+    let broken = |fault: crate::tree::SyntaxFault| {
+        let told = format!("the parts are no document ({}): reading stopped here", fault.code);
+        Origins::new(name.get_ref(), text).complaint(fault.at..fault.at, told)
+    };
+    let parts = Parts::parse(wire.media, name.get_ref(), text).map_err(broken);
+    parts.map_err(|told| complaints.push(told)).ok()
+}
+
+/// A part that no message uses is checked by nobody.
+fn unused<'t>(
+    parts: &Parts<'_>,
+    templates: impl Iterator<Item = &'t Arc<Template>> + Clone,
+    complaints: &mut Vec<Complaint>,
+) {
+    for (name, span) in parts.names() {
+        if !templates.clone().any(|template| template.origins.uses(name)) {
+            let told = format!("no message uses the part `{name}`, so nobody checks it");
+            complaints.push(Origins::new(parts.file, "").complaint(span, told));
+        }
+    }
+}
+
+/// In order of place, each once: what is wrong with a part is told once, with all its uses.
+fn in_order(mut complaints: Vec<Complaint>) -> Vec<Complaint> {
+    complaints
+        .sort_by(|one, other| (&one.file, one.span.start).cmp(&(&other.file, other.span.start)));
+    let mut told: Vec<Complaint> = Vec::new();
+    for complaint in complaints {
+        let same = |known: &&mut Complaint| {
+            (&known.file, &known.span, &known.message)
+                == (&complaint.file, &complaint.span, &complaint.message)
+        };
+        match told.iter_mut().find(same) {
+            Some(known) => {
+                let new = complaint.used_at.into_iter();
+                let new: Vec<_> = new.filter(|place| !known.used_at.contains(place)).collect();
+                known.used_at.extend(new);
+            }
+            None => told.push(complaint),
+        }
+    }
+    told
+}
+
 struct Compiler<'c> {
     files: &'c BTreeMap<String, String>,
     wire: &'c Wire,
     tables: &'c BTreeMap<String, Arc<CodeTable>>,
+    parts: Option<&'c Parts<'c>>,
     /// One file may serve many messages, with one or more subjects.
     compiled: BTreeMap<(String, Option<String>), Option<Arc<Template>>>,
     complaints: Vec<Complaint>,
@@ -115,8 +182,8 @@ impl Compiler<'_> {
             self.complaints.push(complaint(span, format!("the file `{file}` is not there")));
             return None;
         };
-        let media = self.wire.media;
-        match template::compile(Source { file, text, media, subject, tables: self.tables }) {
+        let (media, tables, parts) = (self.wire.media, self.tables, self.parts);
+        match template::compile(Source { file, text, media, subject, tables, parts }) {
             Ok(template) => Some(template),
             Err(told) => {
                 self.complaints.extend(told);
@@ -135,11 +202,12 @@ impl Compiler<'_> {
                 return None;
             }
         };
-        let words = template::Words { homes: &homes, scope: &Scope::Root, tables: self.tables };
+        let words =
+            template::Words { homes: &homes, scope: &Scope::Root, item: None, tables: self.tables };
         // The span begins at the opening quote.
         match template::parse_leaf(key.build.get_ref(), false, span.start.saturating_add(1), words)
         {
-            Ok(leaf) => Some((Template::of_key(NAME, homes), leaf)),
+            Ok(leaf) => Some((Template::of_key(Origins::new(NAME, ""), homes), leaf)),
             Err((at, message)) => {
                 self.complaints.push(told(at, message));
                 None
@@ -185,11 +253,7 @@ fn entrance(messages: &[Kind], complaints: &mut Vec<Complaint>) -> Entrance {
             "an input could be message `{}` or message `{}`: let a literal differ",
             one.name, other.name
         );
-        complaints.push(Complaint {
-            file: template.file.clone(),
-            span: template.root.span.clone(),
-            message: told,
-        });
+        complaints.push(template.origins.complaint(template.root.span.clone(), told));
     }
     entrance
 }
@@ -221,8 +285,4 @@ fn retry_may_change(key: Option<&KeyTable>, complaints: &mut Vec<Complaint>) -> 
 
 fn or_complain<T>(result: Result<T, Vec<Complaint>>, complaints: &mut Vec<Complaint>) -> Option<T> {
     result.map_err(|told| complaints.extend(told)).ok()
-}
-
-fn complaint(span: std::ops::Range<usize>, message: String) -> Complaint {
-    Complaint { file: NAME.to_owned(), span, message }
 }

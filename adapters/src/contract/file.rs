@@ -21,6 +21,8 @@ pub(super) struct File {
     pub(super) version: String,
     /// From, and, once it has ended, to.
     pub(super) in_force: Spanned<Vec<String>>,
+    /// The file of shared parts.
+    pub(super) parts: Option<Spanned<String>>,
     wire: Spanned<WireTable>,
     pub(super) key: Option<KeyTable>,
     #[serde(default)]
@@ -75,17 +77,14 @@ struct HttpTable {
 
 impl File {
     pub(super) fn read(text: &str) -> Result<Self, Complaint> {
-        toml::from_str(text).map_err(|error| Complaint {
-            file: NAME.to_owned(),
-            span: error.span().unwrap_or(0..0),
-            message: error.message().to_owned(),
-        })
+        toml::from_str(text)
+            .map_err(|error| complaint(error.span().unwrap_or(0..0), error.message().to_owned()))
     }
 
     pub(super) fn wire(&self) -> Result<Wire, Vec<Complaint>> {
         let mut complaints = Vec::new();
         let mut complain = |message: String| {
-            complaints.push(Complaint { file: NAME.to_owned(), span: self.wire.span(), message });
+            complaints.push(complaint(self.wire.span(), message));
         };
         let table = self.wire.get_ref();
         let media = match table.media.as_str() {
@@ -132,13 +131,15 @@ impl File {
                 Ok(table) => {
                     tables.insert(name.clone(), Arc::new(table));
                 }
-                Err(told) => complaints.extend(told.into_iter().map(|message| Complaint {
-                    file: NAME.to_owned(),
-                    span: table.span(),
-                    message,
-                })),
+                Err(told) => complaints
+                    .extend(told.into_iter().map(|message| complaint(table.span(), message))),
             }
         }
         if complaints.is_empty() { Ok(tables) } else { Err(complaints) }
     }
+}
+
+/// A complaint about the file itself.
+pub(super) fn complaint(span: std::ops::Range<usize>, message: String) -> Complaint {
+    Complaint { file: NAME.to_owned(), span, message, used_at: Vec::new() }
 }

@@ -7,6 +7,7 @@ use prost_reflect::{FieldDescriptor, Kind as FieldKind, Value};
 use super::{
     Each, Embed, Form, Leaf, Maybe, Name, Slot, Template, ToldBy, Unset, When,
     hole::{Words, parse_leaf},
+    part::{Origins, Parts, Use},
     rivals::{self, Rivals},
 };
 use crate::{
@@ -31,6 +32,8 @@ pub(crate) struct Source<'c> {
     pub(crate) subject: Option<&'c str>,
     /// The contract's code tables.
     pub(crate) tables: &'c BTreeMap<String, Arc<CodeTable>>,
+    /// The contract's shared parts, if it has any.
+    pub(crate) parts: Option<&'c Parts<'c>>,
 }
 
 /// Compiles one template.
@@ -38,26 +41,30 @@ pub(crate) struct Source<'c> {
 /// # Errors
 /// All complaints about it.
 pub(crate) fn compile(source: Source<'_>) -> Result<Template, Vec<Complaint>> {
-    let complaint = |span, message| Complaint { file: source.file.to_owned(), span, message };
-    let homes = Homes::new(source.subject).map_err(|told| vec![complaint(0..0, told)])?;
+    let origins = Origins::new(source.file, source.text);
+    let homes = Homes::new(source.subject).map_err(|told| vec![origins.complaint(0..0, told)])?;
     let tree = document::parse_template(source.media, source.text).map_err(|fault| {
         let told = format!("the sample is no document ({}): reading stopped here", fault.code);
-        vec![complaint(fault.at..fault.at, told)]
+        vec![origins.complaint(fault.at..fault.at, told)]
     })?;
     let mut compiler = Compiler {
         source,
         homes: &homes,
+        origins,
+        origin: 0,
         base: None,
+        placing: Vec::new(),
+        numbering: None,
         complaints: Vec::new(),
         of_message: Vec::new(),
         of_item: Vec::new(),
     };
     let mut root = compiler.slot(&tree, tree.root(), &Scope::Root);
     root.numbered = compiler.of_message;
-    let complaints = compiler.complaints;
+    let (complaints, origins) = (compiler.complaints, compiler.origins);
     let told_by = told_by(&root);
     if complaints.is_empty() {
-        Ok(Template { file: source.file.to_owned(), homes, root, told_by })
+        Ok(Template { origins, homes, root, told_by })
     } else {
         Err(complaints)
     }
@@ -66,12 +73,26 @@ pub(crate) fn compile(source: Source<'_>) -> Result<Template, Vec<Complaint>> {
 struct Compiler<'c> {
     source: Source<'c>,
     homes: &'c Homes,
+    origins: Origins,
+    /// The position where the file at hand begins: the template itself, or a use of a part.
+    origin: usize,
     /// Where the document at hand stands, if it is written inside a text of the file.
     base: Option<usize>,
+    /// The parts at hand, outermost first.
+    placing: Vec<String>,
+    numbering: Option<Numbering>,
     complaints: Vec<Complaint>,
     /// Lists numbered from a home, and from the item at hand.
     of_message: Vec<Path>,
     of_item: Vec<Path>,
+}
+
+/// The numbered item that a part is used for.
+struct Numbering {
+    /// What paths with a leading dot begin with: `matter.mortgagors[0]`.
+    item: String,
+    /// Whether the list may have fewer items.
+    optional: bool,
 }
 
 /// The words of the language that stand at one node, each with its text.
@@ -83,29 +104,45 @@ struct Directives<'t> {
     ignored: Option<&'t Node<'t>>,
     embed: Option<&'t Node<'t>>,
     bare: Option<&'t Node<'t>>,
+    part: Option<&'t Node<'t>>,
     item: Option<NodeId>,
 }
 
 impl Compiler<'_> {
     fn complain(&mut self, span: Range<usize>, message: impl Into<String>) {
-        let span = self.base.map_or(span, |base| base..base);
-        self.complaints.push(Complaint {
-            file: self.source.file.to_owned(),
-            span,
-            message: message.into(),
-        });
+        self.complaints.push(self.origins.complaint(span, message));
+    }
+
+    /// The position of bytes of the document at hand.
+    fn position(&self, span: Range<usize>) -> Range<usize> {
+        let at = |byte: usize| self.origin.saturating_add(byte);
+        self.base.map_or(at(span.start)..at(span.end), |base| base..base)
+    }
+
+    fn span_of(&self, node: &Node<'_>) -> Range<usize> {
+        let end = node.at.saturating_add(node.name.len()).saturating_add(1);
+        self.position(node.at..end)
+    }
+
+    fn value_span(&self, node: &Node<'_>) -> Range<usize> {
+        self.position(node.value_at..node.value_at.saturating_add(node.text.len()))
     }
 
     fn words<'w>(&'w self, scope: &'w Scope) -> Words<'w> {
-        Words { homes: self.homes, scope, tables: self.source.tables }
+        let item = self.numbering.as_ref().map(|numbering| numbering.item.as_str());
+        Words { homes: self.homes, scope, item, tables: self.source.tables }
     }
 
     fn slot(&mut self, tree: &Tree<'_>, id: NodeId, outer: &Scope) -> Slot {
         let Some(node) = tree.node(id) else { return empty_slot() };
         let directives = self.directives(tree, id);
         let (mut scope, mut opens) = (outer.clone(), false);
-        let mut slot =
-            Slot { name: name_of(node), form: form_of(node), span: span_of(node), ..empty_slot() };
+        let mut slot = Slot {
+            name: name_of(node),
+            form: form_of(node),
+            span: self.span_of(node),
+            ..empty_slot()
+        };
         if let Some(words) = directives.each {
             slot.each = self.each(words, outer);
             if let Some(each) = &slot.each {
@@ -118,7 +155,7 @@ impl Compiler<'_> {
                 (scope, opens) = (inner, true);
             }
         }
-        let around = opens.then(|| mem::take(&mut self.of_item));
+        let around = opens.then(|| (mem::take(&mut self.of_item), self.numbering.take()));
         if let Some(words) = directives.when {
             slot.when = self.when(words, &scope);
         }
@@ -126,8 +163,9 @@ impl Compiler<'_> {
         if !slot.ignored {
             self.fill(&mut slot, tree, id, &directives, &scope);
         }
-        if let Some(around) = around {
-            slot.numbered = mem::replace(&mut self.of_item, around);
+        if let Some((of_item, numbering)) = around {
+            slot.numbered = mem::replace(&mut self.of_item, of_item);
+            self.numbering = numbering;
         }
         self.weigh(&mut slot);
         slot
@@ -144,6 +182,15 @@ impl Compiler<'_> {
     ) {
         let content = directives.item.unwrap_or(id);
         let Some(node) = tree.node(content) else { return };
+        if let Some(part) = directives.part
+            && (directives.item.is_some()
+                || directives.embed.is_some()
+                || directives.bare.is_some())
+        {
+            let told = "`c:part` stands where its elements or members are to stand, not beside \
+                        `c:item`, `c:embed` or `c:bare`";
+            self.complain(self.span_of(part), told);
+        }
         if let Some(embed) = directives.embed {
             slot.form = if slot.form == Form::Object { Form::Scalar } else { slot.form };
             slot.embed = self.embed(embed, tree, id, directives.item, scope);
@@ -157,17 +204,19 @@ impl Compiler<'_> {
         }
         if let Some(bare) = directives.bare {
             slot.form = Form::Scalar;
-            slot.leaf = self.leaf(tree, bare, true, scope);
+            slot.leaf = self.leaf(bare, true, scope);
             return;
         }
         slot.form = form_of(node);
         match node.kind {
             Kind::Element => self.element(slot, tree, content, scope),
             Kind::Object | Kind::Array => self.inside(slot, tree, content, scope),
-            Kind::Attribute | Kind::String => slot.leaf = self.leaf(tree, node, false, scope),
-            Kind::Number | Kind::Bool => slot.leaf = self.leaf(tree, node, true, scope),
-            Kind::Null => self
-                .complain(span_of(node), "`null` says nothing of a value: write a hole with `?`"),
+            Kind::Attribute | Kind::String => slot.leaf = self.leaf(node, false, scope),
+            Kind::Number | Kind::Bool => slot.leaf = self.leaf(node, true, scope),
+            Kind::Null => self.complain(
+                self.span_of(node),
+                "`null` says nothing of a value: write a hole with `?`",
+            ),
         }
     }
 
@@ -179,22 +228,19 @@ impl Compiler<'_> {
             }
         }
         self.inside(slot, tree, id, scope);
-        if node.text.trim().is_empty() {
-            return;
+        if !node.text.trim().is_empty() {
+            slot.leaf = self.leaf(node, false, scope);
         }
-        if tree.elements(id).next().is_some() {
+        if slot.leaf.is_some() && slot.children.iter().any(|child| child.form == Form::Element) {
             self.complain(
-                span_of(node),
+                self.span_of(node),
                 "text beside elements: a sample has one or the other in an element",
             );
         }
-        slot.leaf = self.leaf(tree, node, false, scope);
     }
 
     fn inside(&mut self, slot: &mut Slot, tree: &Tree<'_>, id: NodeId, scope: &Scope) {
-        let declaration = |node: &Node<'_>| node.namespace.as_deref() == Some(XMLNS);
-        let children = tree.children(id).filter(|(_, node)| !is_word(node) && !declaration(node));
-        slot.children = children.map(|(child, _)| self.slot(tree, child, scope)).collect();
+        self.children(slot, tree, id, scope);
         let is_plain = |child: &Slot| {
             child.form == Form::Scalar && child.each.is_none() && child.maybe.is_none()
         };
@@ -204,25 +250,131 @@ impl Compiler<'_> {
         slot.rivals = self.group(&mut slot.children, slot.form);
     }
 
-    fn leaf(
+    /// What a document shows inside a node, shared parts in their places.
+    fn children(&mut self, slot: &mut Slot, tree: &Tree<'_>, id: NodeId, scope: &Scope) {
+        let mut last = None;
+        for (child, node) in tree.children(id) {
+            match (is_word(node), node.name.as_ref(), node.kind) {
+                // An attribute has no place among the elements: what it means follows them.
+                (true, "c:part", Kind::Attribute) => last = Some(node),
+                (true, "c:part", Kind::Array) => {
+                    for (_, item) in tree.children(child) {
+                        self.part(item, slot, scope);
+                    }
+                }
+                (true, "c:part", _) => self.part(node, slot, scope),
+                (true, ..) => {}
+                _ if node.namespace.as_deref() == Some(XMLNS) => {}
+                _ => {
+                    let inside = self.slot(tree, child, scope);
+                    slot.children.push(inside);
+                }
+            }
+        }
+        if let Some(words) = last {
+            self.part(words, slot, scope);
+        }
+    }
+
+    /// Puts a shared part where its words stand.
+    fn part(&mut self, words: &Node<'_>, slot: &mut Slot, scope: &Scope) {
+        let span = self.value_span(words);
+        let used = match Use::parse(&words.text) {
+            Ok(used) => used,
+            Err(told) => return self.complain(span, told),
+        };
+        let Some(parts) = self.source.parts else {
+            return self.complain(span, "contract.toml names no file of `parts`");
+        };
+        let Some(id) = parts.find(used.name) else {
+            let known: Vec<&str> = parts.names().map(|(name, _)| name).collect();
+            let told =
+                format!("{} has no part `{}`, but {}", parts.file, used.name, known.join(", "));
+            return self.complain(span, told);
+        };
+        if self.placing.iter().any(|outer| outer == used.name) {
+            return self.complain(span, format!("the part `{}` would hold itself", used.name));
+        }
+        let Some(numbered) = &used.numbered else {
+            return self.place(parts, used.name, id, span, slot, scope);
+        };
+        let Some(list) = self.path(numbered.list, words, scope) else { return };
+        if !list.field.is_list() || list.pick != Pick::Whole {
+            return self.complain(span, format!("`{}` is no list", list.text));
+        }
+        let required = proto::rules::rule_of(&list.field).required;
+        for number in 0..numbered.items {
+            let (from, optional) = (slot.children.len(), number > 0 || !required);
+            let item = Numbering { item: format!("{}[{number}]", list.text), optional };
+            let around = self.numbering.replace(item);
+            self.place(parts, used.name, id, span.clone(), slot, scope);
+            self.numbering = around;
+            for child in slot.children.iter_mut().skip(from) {
+                child.name.written = numbered.name(number, &child.name.written);
+                if optional && child.stands_always() {
+                    self.complaints.push(self.origins.complaint(
+                        child.span.clone(),
+                        "a literal stands even where the list has no such item: bind it, or leave \
+                         it out of the part",
+                    ));
+                }
+            }
+        }
+    }
+
+    fn place(
         &mut self,
-        _tree: &Tree<'_>,
-        node: &Node<'_>,
-        bare: bool,
+        parts: &Parts<'_>,
+        name: &str,
+        id: NodeId,
+        used: Range<usize>,
+        slot: &mut Slot,
         scope: &Scope,
-    ) -> Option<Leaf> {
+    ) {
+        let Some(node) = parts.tree.node(id) else { return };
+        let is_of = match slot.form {
+            Form::Element => node.kind == Kind::Element,
+            _ => node.kind == Kind::Object,
+        };
+        if !is_of {
+            let told = format!("the part `{name}` is of another sort than what it is to stand in");
+            return self.complain(used, told);
+        }
+        let from = self.origins.add(parts, name, used);
+        let around = (mem::replace(&mut self.origin, from), self.base.take());
+        self.placing.push(name.to_owned());
+        let stray = |(_, word): &(NodeId, &Node<'_>)| is_word(word) && word.name != "c:part";
+        if let Some((_, word)) = parts.tree.children(id).find(stray) {
+            let told =
+                format!("`{}` stands at the place of use, not at the part itself", word.name);
+            self.complain(self.span_of(word), told);
+        }
+        self.children(slot, &parts.tree, id, scope);
+        if node.kind == Kind::Element && !node.text.trim().is_empty() {
+            slot.leaf = self.leaf(node, false, scope);
+        }
+        self.placing.pop();
+        (self.origin, self.base) = around;
+    }
+
+    fn leaf(&mut self, node: &Node<'_>, bare: bool, scope: &Scope) -> Option<Leaf> {
         let quote = usize::from(matches!(node.kind, Kind::String));
         let at = node.value_at.saturating_add(quote);
         let text = if node.kind == Kind::Element { node.text.trim() } else { &node.text };
         match parse_leaf(text, bare, at, self.words(scope)) {
-            Ok(leaf) => {
-                for hole in leaf.holes() {
+            Ok(mut leaf) => {
+                let may_lack = self.numbering.as_ref().is_some_and(|numbering| numbering.optional);
+                for hole in leaf.holes_mut() {
+                    hole.span = self.position(hole.span.clone());
+                    if may_lack && hole.unset == Unset::Refused {
+                        hole.unset = Unset::Absent;
+                    }
                     self.number(&hole.path);
                 }
                 Some(leaf)
             }
             Err((span, told)) => {
-                self.complain(span, told);
+                self.complain(self.position(span), told);
                 None
             }
         }
@@ -244,19 +396,20 @@ impl Compiler<'_> {
                 "cdata" => cdata = true,
                 "declared" => declared = true,
                 _ => self.complain(
-                    value_span(words),
+                    self.value_span(words),
                     format!("`{word}`: `c:embed` is `xml` or `json`, then `cdata`, `declared`"),
                 ),
             }
         }
         let Some(media) = media else {
             self.complain(
-                value_span(words),
+                self.value_span(words),
                 "`c:embed` says what the document is: `xml` or `json`",
             );
             return None;
         };
-        let inner = item.or_else(|| tree.elements(id).next().map(|(child, _)| child));
+        let mut elements = tree.elements(id).filter(|(_, node)| !is_word(node));
+        let inner = item.or_else(|| elements.next().map(|(child, _)| child));
         let holder = inner.and_then(|inner| tree.node(inner)).or_else(|| tree.node(id))?;
         let root = match (media, holder.kind) {
             (Media::Xml, Kind::Element) | (Media::Json, Kind::Object | Kind::Array) => {
@@ -281,7 +434,7 @@ impl Compiler<'_> {
         scope: &Scope,
     ) -> Option<Slot> {
         let text = tree.node(id)?.text.trim();
-        let base = tree.source_offset(id, 0);
+        let base = self.origin.saturating_add(tree.source_offset(id, 0));
         match document::parse_template(media, text) {
             Ok(inner) => {
                 let around = self.base.replace(self.base.unwrap_or(base));
@@ -309,6 +462,7 @@ impl Compiler<'_> {
                 "c:ignored" => &mut found.ignored,
                 "c:embed" => &mut found.embed,
                 "c:bare" => &mut found.bare,
+                "c:part" => &mut found.part,
                 "c:item" => {
                     found.item = Some(child);
                     continue;
@@ -316,9 +470,9 @@ impl Compiler<'_> {
                 other => {
                     let told = format!(
                         "`{other}` is no word of the language: c:each, c:maybe, c:when, \
-                         c:ignored, c:embed, c:item, c:bare"
+                         c:ignored, c:embed, c:item, c:bare, c:part"
                     );
-                    self.complain(span_of(node), told);
+                    self.complain(self.span_of(node), told);
                     continue;
                 }
             };
@@ -335,7 +489,7 @@ impl Compiler<'_> {
         let list = self.path(path, words, scope)?;
         if !list.field.is_list() || list.pick != Pick::Whole {
             self.complain(
-                value_span(words),
+                self.value_span(words),
                 format!("`{path}` is no list: `c:each` repeats over a list"),
             );
             return None;
@@ -352,14 +506,14 @@ impl Compiler<'_> {
                 }
                 _ => {
                     self.complain(
-                        value_span(words),
+                        self.value_span(words),
                         format!("`by {name}`: it is to name the items' list of parents' numbers"),
                     );
                     None
                 }
             },
             (Some(_), _) => {
-                self.complain(value_span(words), "`by` groups messages, not scalars");
+                self.complain(self.value_span(words), "`by` groups messages, not scalars");
                 None
             }
         };
@@ -373,7 +527,7 @@ impl Compiler<'_> {
             FieldKind::Message(message) => Some(Scope::Message(message)),
             _ => {
                 self.complain(
-                    value_span(words),
+                    self.value_span(words),
                     format!("`{}` is a single value: write its hole with `?`", path.text),
                 );
                 return None;
@@ -386,14 +540,17 @@ impl Compiler<'_> {
         let mut conditions = Vec::new();
         for word in words.text.split_whitespace() {
             let Some((path, text)) = word.split_once('=') else {
-                self.complain(value_span(words), format!("`{word}`: a condition is `path=VALUE`"));
+                self.complain(
+                    self.value_span(words),
+                    format!("`{word}`: a condition is `path=VALUE`"),
+                );
                 continue;
             };
             let Some(path) = self.path(path, words, scope) else { continue };
             match value_of(&path.field, text) {
                 Some(value) => conditions.push(When { path, value }),
                 None => self.complain(
-                    value_span(words),
+                    self.value_span(words),
                     format!("`{text}` is no value of `{}`", path.text),
                 ),
             }
@@ -402,13 +559,13 @@ impl Compiler<'_> {
     }
 
     fn path(&mut self, text: &str, words: &Node<'_>, scope: &Scope) -> Option<Path> {
-        match self.homes.resolve(text, scope) {
+        match self.words(scope).resolve(text) {
             Ok(path) => {
                 self.number(&path);
                 Some(path)
             }
             Err(told) => {
-                self.complain(value_span(words), told);
+                self.complain(self.value_span(words), told);
                 None
             }
         }
@@ -615,14 +772,6 @@ fn form_of(node: &Node<'_>) -> Form {
         Kind::Array => Form::Array,
         Kind::String | Kind::Number | Kind::Bool | Kind::Null => Form::Scalar,
     }
-}
-
-fn span_of(node: &Node<'_>) -> Range<usize> {
-    node.at..node.at.saturating_add(node.name.len()).saturating_add(1)
-}
-
-fn value_span(node: &Node<'_>) -> Range<usize> {
-    node.value_at..node.value_at.saturating_add(node.text.len())
 }
 
 pub(super) fn empty_slot() -> Slot {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ops::Range, sync::Arc};
 use super::{Hole, Leaf, Piece, Unset};
 use crate::{
     codec::{CodeTable, Codec},
-    path::{Homes, Pick, Scope},
+    path::{Homes, Path, Pick, Scope},
 };
 
 /// What the words of a hole refer to.
@@ -15,8 +15,23 @@ pub(crate) struct Words<'c> {
     pub(crate) homes: &'c Homes,
     /// What paths with a leading dot are relative to.
     pub(crate) scope: &'c Scope,
+    /// The numbered item they are relative to instead, in a part used for it.
+    pub(crate) item: Option<&'c str>,
     /// The contract's code tables.
     pub(crate) tables: &'c BTreeMap<String, Arc<CodeTable>>,
+}
+
+impl Words<'_> {
+    /// Resolves a path as it is written here.
+    pub(crate) fn resolve(&self, path: &str) -> Result<Path, String> {
+        match (self.item, path) {
+            (Some(item), ".") => self.homes.resolve(item, self.scope),
+            (Some(item), path) if path.starts_with('.') => {
+                self.homes.resolve(&format!("{item}{path}"), self.scope)
+            }
+            _ => self.homes.resolve(path, self.scope),
+        }
+    }
 }
 
 /// A complaint about a part of a text: where in it, and what.
@@ -70,7 +85,7 @@ fn parse_hole(inside: &str, span: Range<usize>, words: Words<'_>) -> Result<Hole
             }
         },
     };
-    let path = words.homes.resolve(path, words.scope)?;
+    let path = words.resolve(path)?;
     let codec = Codec::parse(codec_words, words.tables)?;
     match (path.column_list().is_some(), &codec) {
         (true, Codec::List { item, .. }) => item.fits(&path.field)?,
