@@ -1,41 +1,39 @@
 //! What an application is, as digests: whether two are the same, and in which fields they differ.
 //!
 //! The digest covers every set leaf of the canonical application in its protobuf form, less what the gateway fills in
-//! and what the contract lists as changing on a retry. Leaves are kept as short digests salted with the whole, so that
+//! and what the contract lists as changing on a retry. Leaves are kept as short digests keyed with the whole, so that
 //! a conflict can name fields and the ledger holds no value. Source: docs/domain.md, "Idempotency".
+//!
+//! Every filing passes here, so the schema is laid out once and a walk over the bytes allocates two buffers.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeSet, HashMap},
+    hash::Hasher,
+    ops::Range,
+    sync::LazyLock,
+};
 
 use aws_lc_rs::digest::{self, SHA256};
 use prost::{
     Message,
-    encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field},
+    encoding::{DecodeContext, WireType, decode_key, decode_varint, encode_varint, skip_field},
 };
 use prost_reflect::{Kind, MessageDescriptor};
 use proto::{rules, v1::Application};
+use siphasher::sip::SipHasher24;
 
 use crate::ledger::Fingerprint;
 
-/// Bytes of a leaf's digest that are kept: enough to tell two values apart, too few to be worth guessing from.
+/// Bytes of a leaf's digest (SipHash-2-4): enough to tell two values apart, too few to be worth guessing from.
 const LEAF_DIGEST_BYTES: usize = 8;
-
-/// One set leaf: its path in field numbers (and positions in lists), and its protobuf bytes.
-struct Leaf<'b> {
-    path: Vec<u32>,
-    value: &'b [u8],
-}
 
 /// The fingerprint of an application. `retry_may_change` holds contract paths (`matter.remarks`, `branch.operator_id`);
 /// those that are no part of an application change nothing.
 pub fn fingerprint(application: &Application, retry_may_change: &[String]) -> Fingerprint {
-    let bytes = application.encode_to_vec();
-    let leaves = leaves(&bytes, retry_may_change);
-    let mut whole = Vec::with_capacity(2 * bytes.len() + 32 * leaves.len());
-    for leaf in &leaves {
-        frame(leaf, &mut whole);
-    }
-    let digest = to_array(digest::digest(&SHA256, &whole).as_ref());
-    Fingerprint { digest, leaves: pack(&leaves, &digest) }
+    let leaves = Leaves::of(application, retry_may_change);
+    let mut digest = [0; 32];
+    digest.copy_from_slice(digest::digest(&SHA256, &leaves.bytes).as_ref());
+    Fingerprint { digest, leaves: leaves.packed(&digest) }
 }
 
 /// The contract paths of the fields in which `application` differs from what was fingerprinted earlier.
@@ -44,51 +42,148 @@ pub fn differing(
     retry_may_change: &[String],
     earlier: &Fingerprint,
 ) -> Vec<String> {
-    let bytes = application.encode_to_vec();
-    let now = unpack(&pack(&leaves(&bytes, retry_may_change), &earlier.digest));
-    let before = unpack(&earlier.leaves);
+    let now = Leaves::of(application, retry_may_change).packed(&earlier.digest);
+    let (now, before) = (unpack(&now), unpack(&earlier.leaves));
     let changed: BTreeSet<&Vec<u32>> =
         now.symmetric_difference(&before).map(|(path, _)| path).collect();
     changed.into_iter().filter_map(|path| named(path)).collect()
 }
 
-fn leaves<'b>(bytes: &'b [u8], retry_may_change: &[String]) -> Vec<Leaf<'b>> {
-    let mut found = Vec::with_capacity(64);
-    if let Some(descriptor) = proto::descriptors::message("Application") {
-        walk(bytes, &descriptor, &mut Vec::new(), &mut found);
-    }
-    if retry_may_change.iter().any(|path| !path.starts_with("exchange.")) {
-        found.retain(|leaf| named(&leaf.path).is_none_or(|name| !retry_may_change.contains(&name)));
-    }
-    found
+/// The set leaves of an application, one behind the other: how many steps its path has, the steps (field numbers, and
+/// positions in lists), how long its value is, and the value; all numbers as varints, so that no two applications look
+/// alike.
+struct Leaves {
+    bytes: Vec<u8>,
+    /// Where each leaf's path stands, and where its value ends.
+    spans: Vec<(Range<usize>, usize)>,
 }
 
-/// Walks one message's protobuf bytes. Our own encoder made them, so anything unreadable ends the walk.
-fn walk<'b>(
-    mut bytes: &'b [u8],
-    message: &MessageDescriptor,
-    path: &mut Vec<u32>,
-    found: &mut Vec<Leaf<'b>>,
-) {
-    let mut counted: (u32, u32) = (0, 0);
-    while let Ok((number, wire)) = decode_key(&mut bytes) {
-        let Some(field) = message.get_field(number) else { return };
-        let Some(value) = value_of(&mut bytes, number, wire) else { return };
-        if rules::rule_of(&field).by_gateway {
-            continue;
+impl Leaves {
+    fn of(application: &Application, retry_may_change: &[String]) -> Self {
+        let encoded = application.encode_to_vec();
+        let mut leaves =
+            Self { bytes: Vec::with_capacity(encoded.len() * 2), spans: Vec::with_capacity(64) };
+        leaves.walk(&encoded, 0, &mut Vec::with_capacity(8));
+        if retry_may_change.iter().any(|path| !path.starts_with("exchange.")) {
+            return leaves.without(retry_may_change);
         }
-        path.push(number);
-        if field.is_list() {
-            counted = if counted.0 == number { (number, counted.1 + 1) } else { (number, 0) };
-            path.push(counted.1);
-        }
-        match field.kind() {
-            Kind::Message(inner) if inner.package_name() == message.package_name() => {
-                walk(value, &inner, path, found);
+        leaves
+    }
+
+    /// Adds the leaves of one message. Our own encoder made its bytes, so anything unreadable ends the walk.
+    fn walk(&mut self, mut bytes: &[u8], message: usize, path: &mut Vec<u32>) {
+        let depth = path.len();
+        let mut counted: (u32, u32) = (0, 0);
+        while let Ok((number, wire)) = decode_key(&mut bytes) {
+            let Some(value) = value_of(&mut bytes, number, wire) else { return };
+            let Some(field) = SHAPES.field(message, number) else { continue };
+            path.push(number);
+            if field.is_list {
+                counted = if counted.0 == number { (number, counted.1 + 1) } else { (number, 0) };
+                path.push(counted.1);
             }
-            _ => found.push(Leaf { path: path.clone(), value }),
+            match field.message {
+                Some(inner) => self.walk(value, inner, path),
+                None => self.add(path, value),
+            }
+            path.truncate(depth);
         }
-        path.truncate(path.len() - if field.is_list() { 2 } else { 1 });
+    }
+
+    fn add(&mut self, path: &[u32], value: &[u8]) {
+        let start = self.bytes.len();
+        self.count(path.len());
+        path.iter().for_each(|step| encode_varint(u64::from(*step), &mut self.bytes));
+        let path = start..self.bytes.len();
+        self.count(value.len());
+        self.bytes.extend_from_slice(value);
+        self.spans.push((path, self.bytes.len()));
+    }
+
+    fn count(&mut self, number: usize) {
+        encode_varint(u64::try_from(number).unwrap_or(u64::MAX), &mut self.bytes);
+    }
+
+    fn without(&self, paths: &[String]) -> Self {
+        let mut kept = Self { bytes: Vec::new(), spans: Vec::new() };
+        for (path, end) in &self.spans {
+            let steps = self.bytes.get(path.clone()).and_then(|mut bytes| steps_of(&mut bytes));
+            let name = steps.and_then(|steps| named(&steps));
+            if name.is_none_or(|name| !paths.contains(&name)) {
+                let start = kept.bytes.len();
+                kept.bytes.extend(self.bytes.get(path.start..*end).into_iter().flatten());
+                kept.spans.push((start..start + path.len(), kept.bytes.len()));
+            }
+        }
+        kept
+    }
+
+    /// Leaves as the ledger keeps them: of each the path and a digest keyed with that of the whole.
+    fn packed(&self, whole: &[u8; 32]) -> Vec<u8> {
+        let mut key = [0; 16];
+        key.iter_mut().zip(whole).for_each(|(to, from)| *to = *from);
+        let mut packed = Vec::with_capacity(self.spans.len() * 16);
+        for (path, end) in &self.spans {
+            let mut hasher = SipHasher24::new_with_key(&key);
+            hasher.write(self.bytes.get(path.start..*end).unwrap_or_default());
+            packed.extend_from_slice(self.bytes.get(path.clone()).unwrap_or_default());
+            packed.extend_from_slice(&hasher.finish().to_be_bytes());
+        }
+        packed
+    }
+}
+
+/// What the walk needs to know of the schema.
+static SHAPES: LazyLock<Shapes> = LazyLock::new(Shapes::of_an_application);
+
+/// The messages an application is made of, itself first; of each its fields by number.
+struct Shapes(Vec<Vec<Option<FieldShape>>>);
+
+#[derive(Clone, Copy)]
+struct FieldShape {
+    is_list: bool,
+    /// The message inside, if it is one of the model's own; moments count as leaves.
+    message: Option<usize>,
+}
+
+impl Shapes {
+    fn of_an_application() -> Self {
+        let mut shapes = Self(Vec::new());
+        if let Some(application) = proto::descriptors::message("Application") {
+            shapes.add(&application, &mut HashMap::new());
+        }
+        shapes
+    }
+
+    fn add(&mut self, message: &MessageDescriptor, known: &mut HashMap<String, usize>) -> usize {
+        if let Some(place) = known.get(message.full_name()) {
+            return *place;
+        }
+        let place = self.0.len();
+        known.insert(message.full_name().to_owned(), place);
+        self.0.push(Vec::new());
+        let mut fields = Vec::new();
+        for field in message.fields().filter(|field| !rules::rule_of(field).by_gateway) {
+            let inner = match field.kind() {
+                Kind::Message(inner) if inner.package_name() == message.package_name() => {
+                    Some(self.add(&inner, known))
+                }
+                _ => None,
+            };
+            let number = usize::try_from(field.number()).unwrap_or_default();
+            fields.resize(fields.len().max(number + 1), None);
+            if let Some(shape) = fields.get_mut(number) {
+                *shape = Some(FieldShape { is_list: field.is_list(), message: inner });
+            }
+        }
+        if let Some(shape) = self.0.get_mut(place) {
+            *shape = fields;
+        }
+        place
+    }
+
+    fn field(&self, message: usize, number: u32) -> Option<FieldShape> {
+        *self.0.get(message)?.get(usize::try_from(number).ok()?)?
     }
 }
 
@@ -105,38 +200,6 @@ fn value_of<'b>(bytes: &mut &'b [u8], number: u32, wire: WireType) -> Option<&'b
     before.get(..before.len() - bytes.len())
 }
 
-/// Adds a leaf as bytes that no other leaf has: path and value each behind their length.
-fn frame(leaf: &Leaf<'_>, bytes: &mut Vec<u8>) {
-    bytes.extend(length_of(leaf.path.len()));
-    leaf.path.iter().for_each(|step| bytes.extend(step.to_be_bytes()));
-    bytes.extend(length_of(leaf.value.len()));
-    bytes.extend(leaf.value);
-}
-
-fn length_of(length: usize) -> [u8; 8] {
-    u64::try_from(length).unwrap_or(u64::MAX).to_be_bytes()
-}
-
-/// Leaves as the ledger keeps them: per leaf the number of steps, the steps as varints, and the digest.
-fn pack(leaves: &[Leaf<'_>], salt: &[u8; 32]) -> Vec<u8> {
-    let mut packed = Vec::with_capacity(leaves.len() * 16);
-    let mut salted = salt.to_vec();
-    for leaf in leaves {
-        prost::encoding::encode_varint(
-            u64::try_from(leaf.path.len()).unwrap_or(u64::MAX),
-            &mut packed,
-        );
-        leaf.path
-            .iter()
-            .for_each(|step| prost::encoding::encode_varint(u64::from(*step), &mut packed));
-        salted.truncate(salt.len());
-        frame(leaf, &mut salted);
-        let digest = digest::digest(&SHA256, &salted);
-        packed.extend(digest.as_ref().iter().take(LEAF_DIGEST_BYTES));
-    }
-    packed
-}
-
 fn unpack(mut packed: &[u8]) -> BTreeSet<(Vec<u32>, Vec<u8>)> {
     let mut leaves = BTreeSet::new();
     while let Some(leaf) = unpack_one(&mut packed) {
@@ -146,13 +209,15 @@ fn unpack(mut packed: &[u8]) -> BTreeSet<(Vec<u32>, Vec<u8>)> {
 }
 
 fn unpack_one(packed: &mut &[u8]) -> Option<(Vec<u32>, Vec<u8>)> {
-    let steps = decode_varint(packed).ok()?;
-    let path = (0..steps)
-        .map(|_| u32::try_from(decode_varint(packed).ok()?).ok())
-        .collect::<Option<Vec<_>>>()?;
+    let path = steps_of(packed)?;
     let (digest, rest) = packed.split_at_checked(LEAF_DIGEST_BYTES)?;
     *packed = rest;
     Some((path, digest.to_vec()))
+}
+
+fn steps_of(bytes: &mut &[u8]) -> Option<Vec<u32>> {
+    let steps = decode_varint(bytes).ok()?;
+    (0..steps).map(|_| u32::try_from(decode_varint(bytes).ok()?).ok()).collect()
 }
 
 /// A path of numbers in the contract's words: `matter.` for the chosen matter, names and positions after it.
@@ -177,12 +242,6 @@ fn named(path: &[u32]) -> Option<String> {
         }
     }
     Some(name)
-}
-
-fn to_array(bytes: &[u8]) -> [u8; 32] {
-    let mut array = [0; 32];
-    array.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
-    array
 }
 
 #[cfg(test)]
