@@ -144,7 +144,7 @@ pub async fn play(
 ) -> anyhow::Result<()> {
     // A server that is to go down is the scenario's own: others play on the shared one meanwhile.
     let mut own_server = match scenario.steps.contains(&Step::LedgerDown) {
-        true => Some(PostgresServer::start()?),
+        true => Some(aside(PostgresServer::start)?),
         false => None,
     };
     let server = own_server.as_ref().or(theatre.postgres.as_ref());
@@ -178,6 +178,12 @@ pub async fn play(
     let most = stage.deployment().registry.control().counts().registrations_per_key_max;
     ensure!(most <= 1, "{most} registrations under one key");
     Ok(())
+}
+
+/// Does what blocks for seconds. Registries and banks of other scenarios live on the same threads: held up, they would
+/// miss deadlines that are no fault of the gateway's.
+fn aside<T>(blocks: impl FnOnce() -> T) -> T {
+    tokio::task::block_in_place(blocks)
 }
 
 async fn ledger_table(
@@ -291,8 +297,14 @@ impl<'s> Stage<'s> {
                 ensure!(status.success(), "it ended with {status}");
             }
             Step::Run => deployment.start().await?,
-            Step::LedgerDown => postgres.as_mut().context("there is no server")?.stop()?,
-            Step::LedgerUp => postgres.as_mut().context("there is no server")?.start_again()?,
+            Step::LedgerDown => {
+                let server = postgres.as_mut().context("there is no server")?;
+                aside(|| server.stop())?;
+            }
+            Step::LedgerUp => {
+                let server = postgres.as_mut().context("there is no server")?;
+                aside(|| server.start_again())?;
+            }
         }
         Ok(())
     }
