@@ -254,6 +254,13 @@ impl Heard {
         }
     }
 
+    /// The case an answer is about, if it says one.
+    pub fn case(&self) -> Option<&str> {
+        let Self::Answer { envelope, .. } = self else { return None };
+        let outcome = envelope.outcome.as_ref()?;
+        Some(outcome.case_id.as_str()).filter(|case| !case.is_empty())
+    }
+
     /// Whether the answer says this, in the bank's words: were it said in place of what was read, the bytes would be the
     /// same. Several canonical values may be one in the bank's words. Short words: `status`, `replayed`, `code`, `sent`,
     /// `certificates`, `faults`, `field`, `entries`, `found`, `encumbrances`; anything else is a canonical path.

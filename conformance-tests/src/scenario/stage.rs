@@ -20,6 +20,8 @@ use crate::{
 
 /// How long any one thing that a step waits for may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// In `sent_with`, the number of the case the bank last heard of; before it heard of one the sample says its own.
+const HEARD_CASE: &str = "{case}";
 
 /// What scenarios are played with.
 #[derive(Debug)]
@@ -94,8 +96,8 @@ impl Role {
         self.contract.decode(&bytes, Mode::Test).ok().map(|decoded| decoded.message)
     }
 
-    /// The bytes of a message, as the bank sends them.
-    fn bytes_of(&self, message: &Message) -> anyhow::Result<Vec<u8>> {
+    /// The bytes of a message, as the bank sends them. `case` is the case it last heard of.
+    fn bytes_of(&self, message: &Message, case: Option<&str>) -> anyhow::Result<Vec<u8>> {
         match message {
             Message::Bytes { file } => self.samples.bytes(file),
             Message::Blank { length } => {
@@ -110,7 +112,10 @@ impl Role {
                     return self.samples.emptied(&self.contract, name, path);
                 }
                 let own = self.own.sent_with.get(name).into_iter().flatten();
-                let own = own.map(|(path, value)| Change::Set(path.clone(), value.clone()));
+                let own = own.filter_map(|(path, value)| {
+                    let value = if value == HEARD_CASE { case? } else { value };
+                    Some(Change::Set(path.clone(), value.to_owned()))
+                });
                 let changes = own
                     .chain(changes.iter().cloned())
                     .map(|change| {
@@ -214,6 +219,7 @@ struct Turn<'s> {
     bank: FakeBank,
     line: Option<Line>,
     heard: Option<Heard>,
+    case: Option<String>,
     started: Option<JoinHandle<anyhow::Result<Heard>>>,
 }
 
@@ -229,7 +235,7 @@ impl<'s> Stage<'s> {
     /// The deployment has no certificate for it.
     pub fn enter(&mut self, role: &'s Role) -> anyhow::Result<()> {
         let bank = FakeBank::new(&self.deployment, &role.bank, Arc::clone(&role.contract))?;
-        self.turn = Some(Turn { role, bank, line: None, heard: None, started: None });
+        self.turn = Some(Turn { role, bank, line: None, heard: None, case: None, started: None });
         Ok(())
     }
 
@@ -312,7 +318,7 @@ impl<'s> Stage<'s> {
 
 impl Turn<'_> {
     fn start(&mut self, message: &Message) -> anyhow::Result<()> {
-        let (bank, bytes) = (self.bank.clone(), self.role.bytes_of(message)?);
+        let (bank, bytes) = (self.bank.clone(), self.role.bytes_of(message, self.case.as_deref())?);
         let name = self.role.message_of(message);
         self.started = Some(tokio::spawn(async move {
             let mut line = bank.connect().await?;
@@ -342,7 +348,7 @@ impl Turn<'_> {
     }
 
     async fn send(&mut self, message: &Message) -> anyhow::Result<Heard> {
-        let bytes = self.role.bytes_of(message)?;
+        let bytes = self.role.bytes_of(message, self.case.as_deref())?;
         let mut line = match self.line.take() {
             Some(line) => line,
             None => self.bank.connect().await?,
@@ -351,6 +357,7 @@ impl Turn<'_> {
         if !heard.is_nothing() {
             self.line = Some(line);
         }
+        self.case = heard.case().map(str::to_owned).or(self.case.take());
         Ok(heard)
     }
 
