@@ -37,6 +37,7 @@ pub struct Contract {
     wire: Wire,
     /// The leaf that the idempotency key is written as, in a template that has nothing else.
     key: Option<(Template, Leaf)>,
+    key_build: Option<String>,
     retry_may_change: Vec<String>,
     messages: Vec<Kind>,
     entrance: Entrance,
@@ -260,6 +261,11 @@ impl Contract {
     /// First day in force and, where it has ended or will, the last; `YYYY-MM-DD`, Asia/Shanghai.
     pub fn in_force(&self) -> (&str, Option<&str>) {
         (&self.in_force.0, self.in_force.1.as_deref())
+    }
+
+    /// How the idempotency key is built, as the contract says it (`{exchange.serial}`).
+    pub fn key_build(&self) -> Option<&str> {
+        self.key_build.as_deref()
     }
 
     /// Fields (`exchange.time`) in which a retry may differ from the first message.

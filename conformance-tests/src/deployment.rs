@@ -113,6 +113,7 @@ impl Deployment {
         let settings = RegistrySettings::here(pki.registry.clone(), pki.registry_ca.clone());
         let registry = ReferenceRegistry::start(registry(settings)).await?;
         let [https, tcp, admin] = free_addresses()?;
+        copy_contracts(plan, &folder.path().join(CONTRACTS))?;
         let deployment = Self {
             settings: folder.path().join("directlink.toml"),
             log: folder.path().join("directlink.log"),
@@ -132,6 +133,11 @@ impl Deployment {
     /// The folder everything is in.
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// The folder of a contract that the gateway serves: a copy, to be changed at will.
+    pub fn contract(&self, name: &str) -> PathBuf {
+        self.folder.path().join(CONTRACTS).join(name)
     }
 
     /// Process id of the gateway, while it runs.
@@ -216,7 +222,7 @@ impl Deployment {
             ("key", path(&self.pki.gateway.key).into()),
             ("client_ca", path(&self.pki.banks_ca).into()),
         ]);
-        let contracts = table([("folder", path(&fs::canonicalize(&plan.contracts)?).into())]);
+        let contracts = table([("folder", CONTRACTS.into()), ("reload_seconds", 1.into())]);
         let resolver = table([("ask_again_seconds", 1.into()), ("first_seconds", 1.into())]);
         let registry = table([
             ("name", "province".into()),
@@ -257,6 +263,25 @@ impl Deployment {
         Ok(settings)
     }
 }
+
+/// Copies the banks' contracts, less their cases.
+fn copy_contracts(plan: &Plan, to: &Path) -> anyhow::Result<()> {
+    for bank in &plan.banks {
+        let from = plan.contracts.join(bank);
+        let told = || from.display().to_string();
+        fs::create_dir_all(to.join(bank))?;
+        for entry in fs::read_dir(&from).with_context(told)? {
+            let file = entry?.path();
+            if let (true, Some(name)) = (file.is_file(), file.file_name()) {
+                fs::copy(&file, to.join(bank).join(name)).with_context(told)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Where the contracts are, in the deployment's folder.
+const CONTRACTS: &str = "contracts";
 
 fn table<const N: usize>(entries: [(&str, toml::Value); N]) -> toml::Table {
     entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()

@@ -1,17 +1,11 @@
 //! Puts a gateway together from its settings: contracts, offices, registries, ledger. Everything that is wrong is told at
 //! once, so that `serve --check` and `serve` say the same.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    error::Error,
-    fs, io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::HashMap, error::Error, path::PathBuf, sync::Arc};
 
-use adapters::Contract;
-
+pub use crate::contracts::read_contract;
 use crate::{
+    contracts::Contracts,
     exchange::Gateway,
     ledger::{self, LedgerSettings, PostgresSettings, SqliteSettings},
     registry::Registry,
@@ -24,16 +18,9 @@ use crate::{
 /// What needs no ledger: made from files alone.
 #[derive(Debug)]
 pub struct Parts {
-    contracts: HashMap<String, Arc<Contract>>,
+    contracts: Contracts,
     registries: HashMap<String, Registry>,
     metrics: Metrics,
-}
-
-impl Parts {
-    /// Contracts by name.
-    pub fn contracts(&self) -> &HashMap<String, Arc<Contract>> {
-        &self.contracts
-    }
 }
 
 /// Reads every file the settings name and checks it. Opens no port, connects to nobody.
@@ -42,19 +29,8 @@ impl Parts {
 /// All problems of all files.
 pub fn parts(settings: &Settings, metrics: Metrics) -> Result<Parts, Vec<Problem>> {
     let mut problems = Vec::new();
-    let mut contracts = HashMap::new();
+    let contracts = Contracts::load(settings).map_err(|found| problems.extend(found)).ok();
     let mut registries = HashMap::new();
-    for institution in &settings.institutions {
-        if contracts.contains_key(&institution.contract) {
-            continue;
-        }
-        match read_contract(&settings.contracts.folder.join(&institution.contract)) {
-            Ok(contract) => {
-                contracts.insert(institution.contract.clone(), Arc::new(contract));
-            }
-            Err(found) => problems.extend(found),
-        }
-    }
     for registry in &settings.registries {
         match connect_to(registry, &metrics) {
             Ok(made) => {
@@ -63,7 +39,10 @@ pub fn parts(settings: &Settings, metrics: Metrics) -> Result<Parts, Vec<Problem
             Err(problem) => problems.push(problem),
         }
     }
-    if problems.is_empty() { Ok(Parts { contracts, registries, metrics }) } else { Err(problems) }
+    match contracts {
+        Some(contracts) if problems.is_empty() => Ok(Parts { contracts, registries, metrics }),
+        _ => Err(problems),
+    }
 }
 
 /// A gateway, its ledger open.
@@ -80,42 +59,6 @@ pub async fn assemble(settings: &Settings, parts: Parts) -> Result<Gateway, ledg
         lease: settings.ledger.lease,
         metrics: parts.metrics,
     })
-}
-
-/// Reads and compiles the contract in a folder: `contract.toml` and the templates beside it.
-///
-/// # Errors
-/// What cannot be read, and everything the checker refuses, each with its file and line.
-pub fn read_contract(folder: &Path) -> Result<Contract, Vec<Problem>> {
-    let files = read_texts(folder).map_err(|error| {
-        vec![Problem { file: folder.to_owned(), line: None, message: error.to_string() }]
-    })?;
-    Contract::compile(&files).map_err(|complaints| {
-        complaints
-            .into_iter()
-            .map(|complaint| Problem {
-                line: files.get(&complaint.file).map(|text| line_at(text, complaint.span.start)),
-                file: folder.join(complaint.file),
-                message: complaint.message,
-            })
-            .collect()
-    })
-}
-
-fn read_texts(folder: &Path) -> io::Result<BTreeMap<String, String>> {
-    let mut files = BTreeMap::new();
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        // Folders (`cases`) are for tests.
-        if let (true, Ok(name)) = (entry.file_type()?.is_file(), entry.file_name().into_string()) {
-            files.insert(name, fs::read_to_string(entry.path())?);
-        }
-    }
-    Ok(files)
-}
-
-fn line_at(text: &str, offset: usize) -> usize {
-    1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
 }
 
 fn connect_to(

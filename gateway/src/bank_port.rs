@@ -4,7 +4,12 @@
 //! no message. Each message is answered on a task of its own, so that a bank hanging up never cuts short what may have
 //! been sent to a registry. Bodies are never logged.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use adapters::wire::Wire;
 use bytes::Bytes;
@@ -18,6 +23,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    contracts::{Door, Live, NoReader},
     exchange::{self, Answer, Gateway, TransportFault},
     identity::{Identities, IdentityRefusal, VerifiedBank},
     limits::Limits,
@@ -31,37 +37,48 @@ mod tcp;
 
 /// What stands behind the ports: the gateway, or a test's double of it.
 pub trait Desk: Send + Sync + 'static {
-    /// How an institution's messages travel; `None` if no contract is loaded for it.
-    fn wire(&self, bank: &VerifiedBank) -> Option<&Wire>;
+    /// What was agreed with an institution on how a message travels and is read. It is taken before the first byte and
+    /// kept until the answer is written, so that nothing that is loaded meanwhile parts a message from its framing.
+    type Agreed: AsRef<Wire> + Send + Sync + 'static;
+
+    /// What holds for the institution's next message at this door.
+    ///
+    /// # Errors
+    /// Nothing was agreed on for that door.
+    fn agreed(&self, bank: &VerifiedBank, door: Door<'_>) -> Result<Self::Agreed, NoReader>;
 
     /// Answers one message, framing included. Once polled it is run to its end.
     fn exchange(
         self: Arc<Self>,
         bank: VerifiedBank,
+        agreed: Self::Agreed,
         message: Bytes,
         parent: opentelemetry::Context,
     ) -> impl Future<Output = Answer> + Send + 'static;
 
     /// Refuses, in the institution's own envelope, a message that could not be read to its end.
-    fn refuse(&self, bank: &VerifiedBank, fault: TransportFault) -> Answer;
+    fn refuse(&self, agreed: &Self::Agreed, fault: TransportFault) -> Answer;
 }
 
 impl Desk for Gateway {
-    fn wire(&self, bank: &VerifiedBank) -> Option<&Wire> {
-        self.contracts.get(bank.contract()).map(|contract| contract.wire())
+    type Agreed = Live;
+
+    fn agreed(&self, bank: &VerifiedBank, door: Door<'_>) -> Result<Live, NoReader> {
+        self.contracts.of(bank, door, SystemTime::now())
     }
 
     fn exchange(
         self: Arc<Self>,
         bank: VerifiedBank,
+        agreed: Live,
         message: Bytes,
         parent: opentelemetry::Context,
     ) -> impl Future<Output = Answer> + Send + 'static {
-        exchange::exchange(self, bank, message, parent)
+        exchange::exchange(self, bank, agreed, message, parent)
     }
 
-    fn refuse(&self, bank: &VerifiedBank, fault: TransportFault) -> Answer {
-        exchange::refuse(self, bank, fault)
+    fn refuse(&self, agreed: &Live, fault: TransportFault) -> Answer {
+        exchange::refuse(self, agreed, fault)
     }
 }
 
@@ -208,10 +225,11 @@ impl<D: Desk> BankPort<D> {
     async fn answer(
         &self,
         bank: &VerifiedBank,
+        agreed: D::Agreed,
         message: Bytes,
         parent: opentelemetry::Context,
     ) -> Option<Answer> {
-        let exchange = Arc::clone(&self.desk).exchange(bank.clone(), message, parent);
+        let exchange = Arc::clone(&self.desk).exchange(bank.clone(), agreed, message, parent);
         match self.tasks.spawn(exchange).await {
             Ok(answer) => Some(answer),
             Err(error) => {

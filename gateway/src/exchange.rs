@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use adapters::{Contract, Decoded, Fault, FaultCode, Reply};
+use adapters::{Contract, Decoded, Fault, FaultCode, Reply, Undecoded};
 use bytes::Bytes;
 use proto::v1::{
     Application, CaseQuery, CaseStatus, Envelope, Exchange, Outcome, Property, TitleAnswer,
@@ -20,6 +20,7 @@ use tracing::Instrument;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use crate::{
+    contracts::{Contracts, Live},
     fingerprint::{differing, fingerprint},
     identity::VerifiedBank,
     ledger::{Admission, Claim, Entry, Fingerprint, Ledger, LedgerError, Record, State},
@@ -34,8 +35,8 @@ use crate::{
 /// Everything an exchange needs: loaded once, shared by all.
 #[derive(Debug)]
 pub struct Gateway {
-    /// Contracts by name.
-    pub contracts: HashMap<String, Arc<Contract>>,
+    /// Contracts.
+    pub contracts: Contracts,
     /// Offices.
     pub route: Route,
     /// The only memory.
@@ -98,11 +99,12 @@ pub enum TransportFault {
 
 /// Answers one message from `bank`, in that bank's own format. A fault is an answer too, so there is no error to return.
 ///
-/// `message` is the body as sent, framing included, before any decoding; the port has capped its length. `parent` is
-/// the bank's trace. If the future is dropped a filing may have been sent: ports run it on a task of its own.
+/// `contracts` are those of the bank that may read it, whatever is loaded meanwhile. `message` is the body as sent,
+/// framing included, before any decoding; the port has capped its length. `parent` is the bank's trace. If the future is dropped a filing may have been sent: ports run it on a task of its own.
 pub async fn exchange(
     gateway: Arc<Gateway>,
     bank: VerifiedBank,
+    contracts: Live,
     message: Bytes,
     parent: opentelemetry::Context,
 ) -> Answer {
@@ -110,31 +112,31 @@ pub async fn exchange(
         "exchange",
         otel.kind = "server",
         directlink.institution = bank.id(),
+        directlink.version = tracing::field::Empty,
         directlink.message = tracing::field::Empty,
         directlink.result = tracing::field::Empty,
     );
     // A parent that cannot be set leaves the exchange in a trace of its own.
     let _unset = span.set_parent(parent);
     async {
-        match gateway.contracts.get(bank.contract()) {
-            Some(contract) => {
-                Hearing { gateway: &gateway, bank: &bank, contract, wire: &message }.answer().await
-            }
-            None => {
-                tracing::error!(
-                    contract = bank.contract(),
-                    "no contract is loaded for the institution"
-                );
-                Answer { bytes: Vec::new(), kind: AnswerKind::None }
-            }
-        }
+        let started = Instant::now();
+        let (contract, decoded) =
+            tracing::info_span!("decode").in_scope(|| contracts.read(&message, bank.mode()));
+        let hearing =
+            Hearing { gateway: &gateway, bank: &bank, contract: &contract, wire: &message };
+        let told = match decoded {
+            decoded if !contracts.is_in_force() => hearing.out_of_force(decoded),
+            Ok(decoded) => hearing.hear(decoded).await,
+            Err(undecoded) => Told::faulty(*undecoded),
+        };
+        hearing.answer(told, started)
     }
     .instrument(span)
     .await
 }
 
 /// Refuses, in the bank's own envelope, a message that could not be read to its end.
-pub fn refuse(gateway: &Gateway, bank: &VerifiedBank, fault: TransportFault) -> Answer {
+pub fn refuse(gateway: &Gateway, contracts: &Live, fault: TransportFault) -> Answer {
     use proto::v1::NextAction;
     let refusal = match fault {
         TransportFault::TooLarge { limit } => {
@@ -145,13 +147,8 @@ pub fn refuse(gateway: &Gateway, bank: &VerifiedBank, fault: TransportFault) -> 
             Refusal::retry_same_key(Code::MessageTooSlow, gateway.ask_again_after)
         }
     };
-    match gateway.contracts.get(bank.contract()) {
-        Some(contract) => {
-            let told = Told { message: None, exchange: Exchange::default(), what: Err(refusal) };
-            told.written(contract)
-        }
-        None => Answer { bytes: Vec::new(), kind: AnswerKind::None },
-    }
+    let told = Told { message: None, exchange: Exchange::default(), what: Err(refusal) };
+    told.written(contracts.newest())
 }
 
 /// One message being heard.
@@ -177,28 +174,34 @@ struct Told {
 }
 
 impl Hearing<'_> {
-    async fn answer(&self) -> Answer {
-        let started = Instant::now();
-        let decoded = tracing::info_span!("decode")
-            .in_scope(|| self.contract.decode(self.wire, self.bank.mode()));
-        let told = match decoded {
-            Ok(decoded) => self.hear(decoded).await,
-            Err(undecoded) => Told {
-                message: undecoded.message,
-                exchange: undecoded.exchange,
-                what: Err(Refusal::of_faults(undecoded.faults)),
-            },
-        };
+    fn answer(&self, told: Told, started: Instant) -> Answer {
         let (message, result) = (told.message.as_deref().unwrap_or("unknown"), told.result());
         let span = tracing::Span::current();
+        span.record("directlink.version", self.contract.version());
         span.record("directlink.message", message);
         span.record("directlink.result", result);
         self.gateway.metrics.exchange(self.bank.id(), message, result, started.elapsed());
         tracing::info_span!("encode").in_scope(|| told.written(self.contract))
     }
 
+    /// Nothing is done for a message that no version of the contract holds for today, however well it reads.
+    fn out_of_force(&self, decoded: Result<Decoded, Box<Undecoded>>) -> Told {
+        tracing::error!(
+            contract = self.bank.contract(),
+            version = self.contract.version(),
+            "a message was refused: no version of the contract is in force"
+        );
+        let (message, exchange) = match decoded {
+            Ok(decoded) => (Some(decoded.message), decoded.envelope.exchange.unwrap_or_default()),
+            Err(undecoded) => (undecoded.message, undecoded.exchange),
+        };
+        let refusal = Refusal::unsent(Code::ContractMissing, proto::v1::NextAction::CallOffice);
+        Told { message, exchange, what: Err(refusal) }
+    }
+
     async fn hear(&self, decoded: Decoded) -> Told {
         let Decoded { message, envelope, dropped } = decoded;
+        self.gateway.metrics.read_with(self.bank.id(), self.contract.version());
         for place in &dropped {
             tracing::info!(%place, "an item nobody agreed on was dropped");
         }
@@ -513,6 +516,11 @@ impl Hearing<'_> {
 }
 
 impl Told {
+    fn faulty(undecoded: Undecoded) -> Self {
+        let Undecoded { faults, message, exchange } = undecoded;
+        Self { message, exchange, what: Err(Refusal::of_faults(faults)) }
+    }
+
     /// For traces and metrics: the refusal's code, or the status told.
     fn result(&self) -> &'static str {
         match &self.what {

@@ -16,10 +16,11 @@ use gateway::{
     admin_port::{self, Readiness},
     assembly::{self, Parts},
     bank_port::BankPort,
+    contracts::{self, Versions},
     exchange::Gateway,
     identity::Identities,
     resolver,
-    settings::{Listen, Problem, Settings, Store},
+    settings::{Problem, Settings, Store},
     telemetry::{Metrics, Telemetry},
     tls::{self, Protocol},
 };
@@ -56,7 +57,8 @@ enum Command {
     /// Serve banks, as one TOML file says.
     ///
     /// Logs are JSON lines on standard error. The first line that says `serving` tells the addresses of the ports. A
-    /// SIGTERM or SIGINT lets nobody in any more and finishes what is in flight; a second one stops at once.
+    /// SIGTERM or SIGINT lets nobody in any more and finishes what is in flight; a second one stops at once. Contracts
+    /// that change on disk are taken without a restart; a SIGHUP makes it look for them at once.
     Serve {
         /// The settings file; every key is described in docs/settings.md.
         #[arg(long, value_name = "FILE")]
@@ -137,7 +139,7 @@ fn check(settings: &Path) -> Result<(), Failure> {
 fn check_contracts(folders: &[PathBuf]) -> Result<(), Failure> {
     let mut problems = Vec::new();
     for folder in folders {
-        match assembly::read_contract(folder) {
+        match Versions::read(folder) {
             Ok(_) => say(&format!("{}: nothing is wrong", folder.display())),
             Err(found) => problems.extend(found),
         }
@@ -168,11 +170,8 @@ fn prepare(file: &Path) -> Result<Ready, Failure> {
     let doors = doors(&settings);
     let mut problems = unreadable_secrets(&settings);
     match (parts, doors) {
-        (Ok(parts), Ok(doors)) => {
-            problems.extend(unreachable_institutions(file, &settings, &parts));
-            if problems.is_empty() {
-                return Ok(Ready { settings, metrics, parts, doors });
-            }
+        (Ok(parts), Ok(doors)) if problems.is_empty() => {
+            return Ok(Ready { settings, metrics, parts, doors });
         }
         (parts, doors) => {
             problems.extend(parts.err().unwrap_or_default());
@@ -192,24 +191,6 @@ fn unreadable_secrets(settings: &Settings) -> Vec<Problem> {
         message: format!("the ledger's password cannot be read: {error}"),
     });
     told.into_iter().collect()
-}
-
-/// Institutions whose contract needs a port that is not opened: nobody would notice until the bank calls.
-fn unreachable_institutions(file: &Path, settings: &Settings, parts: &Parts) -> Vec<Problem> {
-    let Listen { https, tcp, .. } = &settings.listen;
-    let told = settings.institutions.iter().filter_map(|institution| {
-        let wire = parts.contracts().get(&institution.contract)?.wire();
-        let reached =
-            (wire.http.is_some() && https.is_some()) || (wire.prefix.is_some() && tcp.is_some());
-        let needs = if wire.prefix.is_some() { "`tcp`" } else { "`https`" };
-        let (id, contract) = (&institution.id, &institution.contract);
-        (!reached).then(|| Problem {
-            file: file.to_owned(),
-            line: None,
-            message: format!("institution `{id}`: contract `{contract}` needs {needs} in [listen]"),
-        })
-    });
-    told.collect()
 }
 
 fn doors(settings: &Settings) -> Result<Vec<Door>, Problem> {
@@ -259,6 +240,7 @@ fn serve(settings: &Path) -> Result<(), Failure> {
 async fn serve_until_told(ready: Ready) -> anyhow::Result<()> {
     let Ready { settings, metrics, parts, doors } = ready;
     let mut told = Told::listen()?;
+    let reload = signal(SignalKind::hangup())?;
     let readiness = Readiness::default();
     let mut workers = JoinSet::new();
 
@@ -280,6 +262,11 @@ async fn serve_until_told(ready: Ready) -> anyhow::Result<()> {
         );
         workers.spawn(work);
     }
+
+    let watching = CancellationToken::new();
+    let watch =
+        contracts::watch(Arc::clone(&gateway), settings.contracts.reload, reload, watching.clone());
+    workers.spawn(watch);
 
     let identities = Identities::new(&settings.institutions);
     let port = BankPort::new(Arc::clone(&gateway), identities, settings.limits, metrics);
@@ -307,6 +294,7 @@ async fn serve_until_told(ready: Ready) -> anyhow::Result<()> {
         () = told.stop() => anyhow::bail!("told to stop at once"),
     };
     resolving.cancel();
+    watching.cancel();
     while workers.join_next().await.is_some() {}
     admin_stop.cancel();
     pages.await?.context("the port for operators broke")?;

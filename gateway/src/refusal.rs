@@ -34,7 +34,7 @@ pub enum Code {
     MessageTooLarge,
     /// The message did not arrive within the time allowed.
     MessageTooSlow,
-    /// The institution's contract is not loaded.
+    /// No version of the institution's contract is in force.
     ContractMissing,
     /// No office is in charge of the properties.
     OfficeUnknown,
@@ -91,8 +91,8 @@ impl Code {
             Self::ContractMissing => row(
                 "CONTRACT_MISSING",
                 v1::Layer::Identity,
-                "未装载该机构的接口约定",
-                "no contract is loaded for the institution",
+                "该机构当日没有生效的接口约定",
+                "no contract of the institution is in force today",
             ),
             Self::OfficeUnknown => row(
                 "OFFICE_UNKNOWN",

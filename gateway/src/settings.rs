@@ -134,13 +134,17 @@ pub enum Store {
 #[derive(Debug, Clone, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Contracts {
-    /// Folder that holds one folder per contract. Default: `contracts/banks`.
+    /// Folder that holds one folder per contract; that holds `contract.toml`, or a folder per version that does. Default: `contracts/banks`.
     pub folder: PathBuf,
+    /// `reload_seconds`: how often it is looked for contracts whose content has changed, in seconds; a SIGHUP makes it
+    /// look at once. Default: 10.
+    #[serde(rename = "reload_seconds", deserialize_with = "reader::seconds")]
+    pub reload: Duration,
 }
 
 impl Default for Contracts {
     fn default() -> Self {
-        Self { folder: PathBuf::from("contracts/banks") }
+        Self { folder: PathBuf::from("contracts/banks"), reload: Duration::from_secs(10) }
     }
 }
 

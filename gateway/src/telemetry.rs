@@ -32,7 +32,7 @@ mod lines;
 mod metrics;
 
 pub use metrics::{
-    CallEnd, Connection, LedgerVerb, Metrics, MetricsError, RegistryCall, TurnedAway,
+    CallEnd, Connection, ContractEnd, LedgerVerb, Metrics, MetricsError, RegistryCall, TurnedAway,
 };
 
 /// Logs and traces of this process, from start to stop.

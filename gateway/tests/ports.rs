@@ -18,6 +18,7 @@ use adapters::wire::{Charset, HttpRoute, Media, Prefix, Wire};
 use bytes::Bytes;
 use gateway::{
     bank_port::{BankPort, Desk},
+    contracts::{Door, NoReader},
     exchange::{Answer, AnswerKind, TransportFault},
     identity::{Identities, VerifiedBank},
     limits::Limits,
@@ -46,16 +47,15 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Answers `answer to MESSAGE`; a message that says `hold` only once a test allows it.
 struct Double {
-    wires: HashMap<&'static str, Wire>,
+    wires: HashMap<&'static str, Arc<Wire>>,
     begun: Notify,
     allowed: Semaphore,
     finished: AtomicUsize,
 }
 
 impl Double {
-    fn framed(&self, bank: &VerifiedBank, text: &str) -> Vec<u8> {
-        let prefix = self.wires.get(bank.id()).and_then(|wire| wire.prefix);
-        prefix.map_or_else(
+    fn framed(wire: &Wire, text: &str) -> Vec<u8> {
+        wire.prefix.map_or_else(
             || text.as_bytes().to_vec(),
             |prefix| prefix.put_on(text.as_bytes()).unwrap(),
         )
@@ -63,13 +63,21 @@ impl Double {
 }
 
 impl Desk for Double {
-    fn wire(&self, bank: &VerifiedBank) -> Option<&Wire> {
-        self.wires.get(bank.id())
+    type Agreed = Arc<Wire>;
+
+    fn agreed(&self, bank: &VerifiedBank, door: Door<'_>) -> Result<Arc<Wire>, NoReader> {
+        let wire = self.wires.get(bank.id()).ok_or(NoReader::Port)?;
+        match (door, &wire.http) {
+            (Door::Https { path }, Some(route)) if path != route.path => Err(NoReader::Path),
+            (Door::Https { .. }, None) | (Door::Tcp, Some(_)) => Err(NoReader::Port),
+            (Door::Https { .. }, Some(_)) | (Door::Tcp, None) => Ok(Arc::clone(wire)),
+        }
     }
 
     async fn exchange(
         self: Arc<Self>,
-        bank: VerifiedBank,
+        _bank: VerifiedBank,
+        wire: Arc<Wire>,
         message: Bytes,
         parent: opentelemetry::Context,
     ) -> Answer {
@@ -83,13 +91,13 @@ impl Desk for Double {
         self.finished.fetch_add(1, Ordering::SeqCst);
         let trace = parent.span().span_context().trace_id();
         Answer {
-            bytes: self.framed(&bank, &format!("answer to {message} in {trace}")),
+            bytes: Self::framed(&wire, &format!("answer to {message} in {trace}")),
             kind: AnswerKind::Outcome,
         }
     }
 
-    fn refuse(&self, bank: &VerifiedBank, fault: TransportFault) -> Answer {
-        Answer { bytes: self.framed(bank, &format!("{fault:?}")), kind: AnswerKind::Refusal }
+    fn refuse(&self, wire: &Arc<Wire>, fault: TransportFault) -> Answer {
+        Answer { bytes: Self::framed(wire, &format!("{fault:?}")), kind: AnswerKind::Refusal }
     }
 }
 
@@ -120,12 +128,14 @@ impl House {
                 codes: Vec::new(),
             })
         };
-        let wire = |prefix, http| Wire {
-            media: Media::Json,
-            charset: Charset::named("UTF-8").unwrap(),
-            prefix,
-            http,
-            declaration: None,
+        let wire = |prefix, http| {
+            Arc::new(Wire {
+                media: Media::Json,
+                charset: Charset::named("UTF-8").unwrap(),
+                prefix,
+                http,
+                declaration: None,
+            })
         };
         let route = HttpRoute {
             path: "/file".to_owned(),

@@ -170,7 +170,7 @@ async fn settings_are_checked_and_everything_wrong_is_told_at_once() {
     assert_eq!(code, Some(1));
     for part in [
         "none: the ledger's password",
-        "institution `one`: contract `one` needs `https` in [listen]",
+        "contracts/one/contract.toml: [wire] needs `https` in [listen]",
     ] {
         assert!(told.contains(part), "{part} is not in\n{told}");
     }

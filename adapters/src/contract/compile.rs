@@ -62,6 +62,7 @@ pub(super) fn compile(files: &BTreeMap<String, String>) -> Result<Contract, Vec<
         in_force,
         wire,
         key,
+        key_build: file.key.map(|key| key.build.into_inner()),
         retry_may_change,
         messages,
         entrance,

@@ -30,7 +30,13 @@ use tokio::{
 use tokio_rustls::server::TlsStream;
 
 use super::{BankPort, Desk, problem::Problem};
-use crate::{exchange::AnswerKind, identity::VerifiedBank, limits::Limits, telemetry};
+use crate::{
+    contracts::{Door, NoReader},
+    exchange::AnswerKind,
+    identity::VerifiedBank,
+    limits::Limits,
+    telemetry,
+};
 
 /// Serves one connection to its end. `bank`: `None` is told that it is not known, whatever it asks.
 pub(super) async fn serve<D: Desk>(
@@ -148,24 +154,27 @@ impl<D: Desk> Visit<D> {
         body: &mut Incoming,
     ) -> Result<Response<Full<Bytes>>, Problem> {
         let bank = self.bank.as_ref().ok_or(Problem::IdentityUnknown)?;
-        let wire = self.port.desk.wire(bank);
-        let route = wire.and_then(|wire| wire.http.as_ref()).ok_or(Problem::PortUnused)?;
-        if head.uri.path() != route.path {
-            return Err(Problem::PathUnknown);
-        }
+        let door = Door::Https { path: head.uri.path() };
+        let agreed = self.port.desk.agreed(bank, door).map_err(|none| match none {
+            NoReader::Port => Problem::PortUnused,
+            NoReader::Path => Problem::PathUnknown,
+        })?;
+        let route = agreed.as_ref().http.as_ref().ok_or(Problem::PortUnused)?;
         if head.method != Method::POST {
             return Err(Problem::MethodNotAllowed);
         }
         if !is_agreed(&head.headers, &route.content_type) {
             return Err(Problem::MediaTypeUnsupported);
         }
+        let content_type = HeaderValue::from_str(&route.content_type).ok();
         let message = read(body, &self.port.limits).await?;
         let parent = telemetry::parent_of(&head.headers);
-        let answer = self.port.answer(bank, message, parent).await.ok_or(Problem::AnswerLost)?;
+        let answer = self.port.answer(bank, agreed, message, parent).await;
+        let answer = answer.ok_or(Problem::AnswerLost)?;
         match answer.kind {
             AnswerKind::Outcome | AnswerKind::Refusal => {
                 let mut response = Response::new(Full::new(Bytes::from(answer.bytes)));
-                if let Ok(content_type) = HeaderValue::from_str(&route.content_type) {
+                if let Some(content_type) = content_type {
                     response.headers_mut().insert(header::CONTENT_TYPE, content_type);
                 }
                 Ok(response)

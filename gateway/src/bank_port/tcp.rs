@@ -17,6 +17,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::{BankPort, Desk};
 use crate::{
+    contracts::Door,
     exchange::{Answer, AnswerKind, TransportFault},
     identity::VerifiedBank,
     limits::Limits,
@@ -30,18 +31,25 @@ pub(super) async fn serve<D: Desk>(
     stream: TlsStream<TcpStream>,
     bank: VerifiedBank,
 ) {
-    let Some(prefix) = port.desk.wire(&bank).and_then(|wire| wire.prefix) else {
+    if agreed(&port, &bank).is_none() {
         tracing::warn!(
             institution = bank.id(),
             "a connection was closed: the contract has no length prefix"
         );
         return port.metrics.turned_away(Protocol::Tcp, TurnedAway::WrongPort);
-    };
+    }
     let mut line = Line { stream, came: BytesMut::new() };
-    match converse(&port, &mut line, &bank, prefix).await {
+    match converse(&port, &mut line, &bank).await {
         Ok(left) => line.hang_up(left, &port.limits).await,
         Err(error) => tracing::debug!(institution = bank.id(), %error, "a connection broke"),
     }
+}
+
+/// What was agreed on for the institution's next message, and its prefix.
+fn agreed<D: Desk>(port: &BankPort<D>, bank: &VerifiedBank) -> Option<(D::Agreed, Prefix)> {
+    let agreed = port.desk.agreed(bank, Door::Tcp).ok()?;
+    let prefix = agreed.as_ref().prefix?;
+    Some((agreed, prefix))
 }
 
 /// Hears and answers messages until the bank hangs up, one cannot be read, or the port is told to stop.
@@ -52,7 +60,6 @@ async fn converse<D: Desk>(
     port: &BankPort<D>,
     line: &mut Line,
     bank: &VerifiedBank,
-    prefix: Prefix,
 ) -> io::Result<Left> {
     loop {
         let begun = tokio::select! {
@@ -63,16 +70,24 @@ async fn converse<D: Desk>(
         if !begun {
             return Ok(Left::Nothing);
         }
+        // Asked for every message: the connection may stand for longer than a version is in force.
+        let Some((agreed, prefix)) = agreed(port, bank) else {
+            tracing::warn!(
+                institution = bank.id(),
+                "a connection was closed: the contract has no length prefix any more"
+            );
+            return Ok(Left::Unread);
+        };
         let (answer, more) = match line.message(prefix, &port.limits).await? {
             // Nothing that TCP carries says which trace it belongs to.
             Heard::Whole(message) => {
-                (port.answer(bank, message, opentelemetry::Context::new()).await, true)
+                (port.answer(bank, agreed, message, opentelemetry::Context::new()).await, true)
             }
             // Decoding it gives LENGTH_MISMATCH, with what else the bank's envelope wants.
             Heard::Broken(bytes) => {
-                (port.answer(bank, bytes, opentelemetry::Context::new()).await, false)
+                (port.answer(bank, agreed, bytes, opentelemetry::Context::new()).await, false)
             }
-            Heard::Refused(fault) => (Some(port.desk.refuse(bank, fault)), false),
+            Heard::Refused(fault) => (Some(port.desk.refuse(&agreed, fault)), false),
         };
         match answer {
             Some(Answer { bytes, kind: AnswerKind::Outcome | AnswerKind::Refusal }) => {

@@ -195,7 +195,10 @@ impl Tables {
             listen,
             admin: self.admin.is,
             ledger: ledger?,
-            contracts: Contracts { folder: folder.join(self.contracts.is.folder) },
+            contracts: Contracts {
+                folder: folder.join(self.contracts.is.folder),
+                ..self.contracts.is
+            },
             institutions: self.institutions.into_iter().map(|placed| Arc::new(placed.is)).collect(),
             registries: self.registries.into_iter().map(|placed| Arc::new(placed.is)).collect(),
             offices: self.offices.into_iter().map(|placed| placed.is).collect(),

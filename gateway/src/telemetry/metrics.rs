@@ -26,6 +26,9 @@ struct Instruments {
     registry_call_duration: Histogram<f64>,
     ledger_duration: Histogram<f64>,
     leaves_dropped: Counter<u64>,
+    versions_used: Counter<u64>,
+    contracts_changed: Counter<u64>,
+    contracts_outdated: UpDownCounter<i64>,
     connections: UpDownCounter<i64>,
     turned_away: Counter<u64>,
     registry: prometheus::Registry,
@@ -80,6 +83,20 @@ impl Metrics {
                     "Items of messages that no contract knows, dropped in production mode",
                 )
                 .build(),
+            versions_used: meter
+                .u64_counter(VERSIONS)
+                .with_description("Messages understood, by institution and version of its contract")
+                .build(),
+            contracts_changed: meter
+                .u64_counter("directlink.contracts.changed")
+                .with_description("Contracts whose content on disk had changed, by what came of it")
+                .build(),
+            contracts_outdated: meter
+                .i64_up_down_counter("directlink.contracts.outdated")
+                .with_description(
+                    "Contracts that are served although others, which do not pass, are on disk",
+                )
+                .build(),
             connections: meter
                 .i64_up_down_counter("directlink.connections")
                 .with_description("Connections of known banks that stand")
@@ -132,6 +149,27 @@ impl Metrics {
     /// Items of one message were dropped because no contract knows them.
     pub fn leaves_dropped(&self, institution: &str, count: u64) {
         self.0.leaves_dropped.add(count, &[KeyValue::new("institution", institution.to_owned())]);
+    }
+
+    /// A message was understood, with this version of the institution's contract.
+    pub fn read_with(&self, institution: &str, version: &str) {
+        let labels = [
+            KeyValue::new("institution", institution.to_owned()),
+            KeyValue::new("version", version.to_owned()),
+        ];
+        self.0.versions_used.add(1, &labels);
+    }
+
+    /// A contract's content on disk had changed.
+    pub fn contract(&self, contract: &str, end: ContractEnd) {
+        let labels =
+            [KeyValue::new("contract", contract.to_owned()), KeyValue::new("end", end.label())];
+        self.0.contracts_changed.add(1, &labels);
+    }
+
+    /// So many more contracts than before are served although others, which do not pass, are on disk.
+    pub fn contracts_outdated(&self, more: i64) {
+        self.0.contracts_outdated.add(more, &[]);
     }
 
     /// A bank's connection stands until what is returned is dropped.
@@ -226,6 +264,24 @@ impl CallEnd {
     }
 }
 
+/// What came of a contract that had changed on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ContractEnd {
+    /// It is served.
+    Taken,
+    /// It did not pass the check; the one before is served on.
+    Refused,
+}
+
+impl ContractEnd {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Taken => "taken",
+            Self::Refused => "refused",
+        }
+    }
+}
+
 /// What the ledger is asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names are those of the ledger's verbs")]
@@ -295,11 +351,12 @@ fn port_label(port: Protocol) -> KeyValue {
 
 /// Hundreds of institutions times messages times results are more than the 2,000 sets of labels kept by default.
 fn wide(instrument: &Instrument) -> Option<Stream> {
-    let is_wide = instrument.name() == EXCHANGES;
+    let is_wide = [EXCHANGES, VERSIONS].contains(&instrument.name());
     is_wide.then(|| Stream::builder().with_cardinality_limit(50_000).build().ok()).flatten()
 }
 
 const EXCHANGES: &str = "directlink.exchanges";
+const VERSIONS: &str = "directlink.versions.used";
 
 /// From a decoded refusal to the longest deadline.
 const SECONDS: [f64; 13] =
@@ -321,6 +378,9 @@ mod tests {
         );
         metrics.ledger(LedgerVerb::Admit, &Ok::<(), ()>(()), Duration::from_millis(2));
         metrics.leaves_dropped("one", 2);
+        metrics.read_with("one", "2026a");
+        metrics.contract("one", ContractEnd::Refused);
+        metrics.contracts_outdated(1);
         metrics.turned_away(Protocol::Https, TurnedAway::Unknown);
         let standing = metrics.connection(Protocol::Tcp);
         let gone = metrics.connection(Protocol::Tcp);
@@ -332,6 +392,9 @@ mod tests {
             r#"directlink_registry_call_duration_seconds_count{call="submit",end="no_answer",registry="north"} 1"#,
             r#"directlink_ledger_duration_seconds_bucket{end="done",verb="admit",le="0.0025"} 1"#,
             r#"directlink_leaves_dropped_total{institution="one"} 2"#,
+            r#"directlink_versions_used_total{institution="one",version="2026a"} 1"#,
+            r#"directlink_contracts_changed_total{contract="one",end="refused"} 1"#,
+            "directlink_contracts_outdated 1",
             r#"directlink_callers_turned_away_total{port="https",why="unknown"} 1"#,
             r#"directlink_connections{port="tcp"} 1"#,
         ] {

@@ -1,0 +1,641 @@
+//! The contracts that are served, each in one version or several, as they are at this moment.
+//!
+//! Which version reads a message is decided in three steps: the certificate names the contract; the day, and the way the
+//! message came in, leave the versions that may read it ([`Contracts::of`]); what it says decides among those
+//! ([`Live::read`]). What lies on disk is read by `contracts/folder.rs`, and `contracts/watch.rs` takes changes from
+//! there while the gateway runs: no message waits for either. Source: docs/decisions/0005-contract-versions.md.
+
+use std::{
+    collections::HashMap,
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use adapters::{Contract, Decoded, Mode, Undecoded, wire::Wire};
+use arc_swap::ArcSwap;
+use proto::Date;
+
+use self::folder::{Contents, Digest};
+use crate::{
+    identity::VerifiedBank,
+    settings::{Listen, Problem, Settings},
+};
+
+mod folder;
+mod watch;
+
+pub use folder::read_contract;
+pub use watch::watch;
+
+/// All contracts that institutions in the settings use. Which there are is settled at the start; what each says may
+/// change, one whole contract at a time.
+#[derive(Debug)]
+pub struct Contracts {
+    folder: PathBuf,
+    ports: Ports,
+    served: HashMap<String, ArcSwap<Versions>>,
+}
+
+/// The way a message comes in, known before a byte of it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door<'d> {
+    /// Length-prefixed TCP.
+    Tcp,
+    /// HTTPS.
+    Https {
+        /// The path it is posted to, without a query.
+        path: &'d str,
+    },
+}
+
+/// Why nobody reads what comes in at a door.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoReader {
+    /// No contract of the institution is loaded, or no version of it uses this port.
+    Port,
+    /// No version uses this path.
+    Path,
+}
+
+/// The versions of one contract that may read a message. Whoever holds this keeps them as they are, whatever is loaded
+/// meanwhile.
+#[derive(Debug, Clone)]
+pub struct Live {
+    newest: Arc<Contract>,
+    /// Newer ones first; mostly none.
+    older: Vec<Arc<Contract>>,
+    is_in_force: bool,
+}
+
+impl Contracts {
+    /// Loads every contract that the settings' institutions use.
+    ///
+    /// # Errors
+    /// All that is wrong with any of them, each with its file and line.
+    pub fn load(settings: &Settings) -> Result<Self, Vec<Problem>> {
+        let mut contracts = Self {
+            folder: settings.contracts.folder.clone(),
+            ports: Ports::of(&settings.listen),
+            served: HashMap::new(),
+        };
+        let mut problems = Vec::new();
+        for institution in &settings.institutions {
+            let name = &institution.contract;
+            if contracts.served.contains_key(name) {
+                continue;
+            }
+            match contracts.compile(&Contents::read(&contracts.folder.join(name))) {
+                Ok(versions) => {
+                    contracts.served.insert(name.clone(), ArcSwap::from_pointee(versions));
+                }
+                Err(found) => problems.extend(found),
+            }
+        }
+        if problems.is_empty() { Ok(contracts) } else { Err(problems) }
+    }
+
+    /// The versions that may read what `bank` sends in at `door`. Where none is in force, the one that was last, or else
+    /// will be next: it gives the envelope of the refusal. `now`: what day it is, in Asia/Shanghai, is told from it.
+    ///
+    /// # Errors
+    /// Nobody reads what comes in there.
+    pub fn of(
+        &self,
+        bank: &VerifiedBank,
+        door: Door<'_>,
+        now: SystemTime,
+    ) -> Result<Live, NoReader> {
+        let versions = self.served.get(bank.contract()).ok_or(NoReader::Port)?;
+        versions.load().at(door, day_of(now))
+    }
+
+    /// From what lies in a contract's folder to what can be served.
+    fn compile(&self, contents: &Contents) -> Result<Versions, Vec<Problem>> {
+        let versions = Versions::compile(contents)?;
+        let unreached = versions.all.iter().filter_map(|version| {
+            let needs = self.ports.lacking(version.contract.wire())?;
+            Some(version.problem(format!("[wire] needs `{needs}` in [listen] of the settings")))
+        });
+        let unreached: Vec<_> = unreached.collect();
+        if unreached.is_empty() { Ok(versions) } else { Err(unreached) }
+    }
+
+    /// Serves what lies in the folder of the contract `name` from now on, or leaves all as it is.
+    fn take(&self, name: &str, contents: &Contents) -> Result<Arc<Versions>, Vec<Problem>> {
+        let Some(served) = self.served.get(name) else { return Err(Vec::new()) };
+        let versions = self.compile(contents)?;
+        let (old, new) = (served.load().key_build(), versions.key_build());
+        if old != new {
+            let told = "`build` of [key] may not change while the gateway runs: a filing that is sent again would get \
+                        a second key, and could be registered twice";
+            return Err(versions.all.iter().map(|it| it.problem(told.to_owned())).collect());
+        }
+        let versions = Arc::new(versions);
+        served.store(Arc::clone(&versions));
+        Ok(versions)
+    }
+}
+
+impl Live {
+    /// Whether the versions are in force. If not, nothing may be done for a message, and it is refused in the envelope
+    /// of [`Live::newest`].
+    pub fn is_in_force(&self) -> bool {
+        self.is_in_force
+    }
+
+    /// The newest of them: it speaks where no message tells which to take.
+    pub fn newest(&self) -> &Contract {
+        &self.newest
+    }
+
+    /// Reads a message with the version that it suits best, the newer of two that it suits alike. The answer goes back
+    /// in the version returned.
+    pub fn read(
+        &self,
+        message: &[u8],
+        mode: Mode,
+    ) -> (Arc<Contract>, Result<Decoded, Box<Undecoded>>) {
+        let mut best = (Arc::clone(&self.newest), self.newest.decode(message, mode));
+        for older in &self.older {
+            if Fit::of(&best.1) == Fit::Whole {
+                break;
+            }
+            let read = older.decode(message, mode);
+            if Fit::of(&read) > Fit::of(&best.1) {
+                best = (Arc::clone(older), read);
+            }
+        }
+        best
+    }
+}
+
+impl AsRef<Wire> for Live {
+    fn as_ref(&self) -> &Wire {
+        self.newest.wire()
+    }
+}
+
+/// How well a message suits a version, worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Fit {
+    /// It is no message of the version.
+    Unknown,
+    /// It is, with faults.
+    Faulty,
+    /// It was read, and something in it dropped: a version that knows that is the one it was written for.
+    Partly,
+    /// All of it was read.
+    Whole,
+}
+
+impl Fit {
+    fn of(read: &Result<Decoded, Box<Undecoded>>) -> Self {
+        match read {
+            Ok(decoded) if decoded.dropped.is_empty() => Self::Whole,
+            Ok(_) => Self::Partly,
+            Err(undecoded) if undecoded.message.is_some() => Self::Faulty,
+            Err(_) => Self::Unknown,
+        }
+    }
+}
+
+/// All versions of one contract, those that come into force later first.
+#[derive(Debug)]
+pub struct Versions {
+    all: Vec<Version>,
+    digest: Digest,
+}
+
+#[derive(Debug)]
+struct Version {
+    file: PathBuf,
+    contract: Arc<Contract>,
+    /// When it is in force, in days since 1970-01-01.
+    days: RangeInclusive<i64>,
+}
+
+impl Versions {
+    /// Reads and compiles all versions of the contract in a folder.
+    ///
+    /// # Errors
+    /// What cannot be read, and everything that is refused of each version and of versions beside each other.
+    pub fn read(folder: &Path) -> Result<Self, Vec<Problem>> {
+        Self::compile(&Contents::read(folder))
+    }
+
+    /// The versions, newest first.
+    pub fn contracts(&self) -> impl Iterator<Item = &Contract> {
+        self.all.iter().map(|version| &*version.contract)
+    }
+
+    fn compile(contents: &Contents) -> Result<Self, Vec<Problem>> {
+        let mut all: Vec<_> = contents
+            .compile()?
+            .into_iter()
+            .map(|(file, contract)| Version::new(file, contract))
+            .collect();
+        all.sort_by_key(|version| std::cmp::Reverse(*version.days.start()));
+        let pairs = all.iter().enumerate().flat_map(|(at, newer)| {
+            all.iter().skip(at.saturating_add(1)).map(move |older| (newer, older))
+        });
+        let problems: Vec<_> =
+            pairs.filter_map(|(newer, older)| Some(newer.problem(newer.quarrel(older)?))).collect();
+        if problems.is_empty() {
+            Ok(Self { all, digest: contents.digest() })
+        } else {
+            Err(problems)
+        }
+    }
+
+    /// What may read a message that comes in at `door` on `day`.
+    fn at(&self, door: Door<'_>, day: i64) -> Result<Live, NoReader> {
+        let reached = || self.all.iter().filter(|version| door.leads_to(version.contract.wire()));
+        let mut live = reached().filter(|version| version.days.contains(&day));
+        if let Some(newest) = live.next() {
+            return Ok(Live {
+                newest: Arc::clone(&newest.contract),
+                older: live.map(|version| Arc::clone(&version.contract)).collect(),
+                is_in_force: true,
+            });
+        }
+        let last = reached()
+            .filter(|version| *version.days.end() < day)
+            .max_by_key(|version| *version.days.end());
+        let next = || reached().min_by_key(|version| *version.days.start());
+        let Some(nearest) = last.or_else(next) else { return Err(self.no_reader(door)) };
+        let newest = Arc::clone(&nearest.contract);
+        Ok(Live { newest, older: Vec::new(), is_in_force: false })
+    }
+
+    fn no_reader(&self, door: Door<'_>) -> NoReader {
+        let is_web = matches!(door, Door::Https { .. });
+        let has_web = self.contracts().any(|contract| contract.wire().http.is_some());
+        if is_web && has_web { NoReader::Path } else { NoReader::Port }
+    }
+
+    /// How keys are built, the same in all versions.
+    fn key_build(&self) -> Option<String> {
+        self.contracts().next()?.key_build().map(str::to_owned)
+    }
+
+    /// Names of the versions, for the log.
+    fn names(&self) -> String {
+        let names: Vec<_> = self.contracts().map(Contract::version).collect();
+        names.join(", ")
+    }
+}
+
+impl Version {
+    fn new(file: PathBuf, contract: Contract) -> Self {
+        // The compiler has seen that they are days.
+        let day = |text: &str| Date::parse(text).map(Date::days_since_1970).ok();
+        let (from, to) = contract.in_force();
+        let days = day(from).unwrap_or(i64::MAX)..=to.and_then(day).unwrap_or(i64::MAX);
+        Self { file, contract: Arc::new(contract), days }
+    }
+
+    /// Why two versions cannot be served beside each other.
+    fn quarrel(&self, older: &Self) -> Option<String> {
+        let (one, other) = (&*self.contract, &*older.contract);
+        let there = older.file.display();
+        let (wire, other_wire) = (one.wire(), other.wire());
+        // Also where their days lie apart: what was sent on the last day of one may be sent again on the first of the
+        // other.
+        if one.key_build() != other.key_build() {
+            return Some(format!(
+                "`build` of [key] is another than in {there}: a filing that is sent again would get a second key, and \
+                 could be registered twice"
+            ));
+        }
+        if one.version() == other.version() {
+            return Some(format!("`version` is that of {there}: give each its own"));
+        }
+        let overlap = self.days.start() <= older.days.end();
+        if !overlap || !share_a_door(wire, other_wire) {
+            return None;
+        }
+        if self.days.start() == older.days.start() {
+            return Some(format!("`in_force` begins on the day of {there}: which is the newer?"));
+        }
+        // The charset too: most bytes of one are also text of the other, only another text.
+        let same = Wire { declaration: None, ..wire.clone() }
+            == Wire { declaration: None, ..other_wire.clone() };
+        (!same).then(|| {
+            format!(
+                "[wire] is another than in {there}, and both are in force on one day: nobody could say how to read what \
+                 comes in; give it a path of its own, or let one end before the other begins"
+            )
+        })
+    }
+
+    fn problem(&self, message: String) -> Problem {
+        Problem { file: self.file.clone(), line: None, message }
+    }
+}
+
+/// Whether a message could come in for both.
+fn share_a_door(one: &Wire, other: &Wire) -> bool {
+    match (&one.http, &other.http) {
+        (Some(one), Some(other)) => one.path == other.path,
+        (None, None) => true,
+        _ => false,
+    }
+}
+
+impl Door<'_> {
+    fn leads_to(self, wire: &Wire) -> bool {
+        match self {
+            Self::Tcp => wire.prefix.is_some(),
+            Self::Https { path } => wire.http.as_ref().is_some_and(|route| route.path == path),
+        }
+    }
+}
+
+/// The ports that are opened.
+#[derive(Debug, Clone, Copy)]
+struct Ports {
+    https: bool,
+    tcp: bool,
+}
+
+impl Ports {
+    fn of(listen: &Listen) -> Self {
+        Self { https: listen.https.is_some(), tcp: listen.tcp.is_some() }
+    }
+
+    /// The port a contract needs and that is not opened: nobody would notice until the bank calls.
+    fn lacking(self, wire: &Wire) -> Option<&'static str> {
+        match (&wire.prefix, &wire.http) {
+            (Some(_), _) => (!self.tcp).then_some("tcp"),
+            (None, _) => (!self.https).then_some("https"),
+        }
+    }
+}
+
+/// The day in Asia/Shanghai, in days since 1970-01-01. There has been no summer time since 1991.
+fn day_of(now: SystemTime) -> i64 {
+    const SECONDS_AHEAD: i64 = 8 * 60 * 60;
+    const SECONDS_A_DAY: i64 = 24 * 60 * 60;
+    // A clock before 1970 is wrong; no contract is in force then.
+    let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    i64::try_from(seconds).unwrap_or(i64::MAX).saturating_add(SECONDS_AHEAD) / SECONDS_A_DAY
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, time::Duration};
+
+    use adapters::FaultCode;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// A folder of settings and contracts.
+    pub(super) struct House(TempDir);
+
+    impl House {
+        pub(super) fn new() -> Self {
+            Self(tempfile::tempdir().unwrap())
+        }
+
+        pub(super) fn contract(&self) -> PathBuf {
+            self.0.path().join("contracts/one")
+        }
+
+        /// Writes a contract that only knows how to ask about a case into `inside` the contract's folder, with
+        /// `changes` made to the texts of its files.
+        pub(super) fn write(&self, inside: &str, changes: &[(&str, &str)]) {
+            let folder = self.contract().join(inside);
+            fs::create_dir_all(&folder).unwrap();
+            let mut used = vec![false; changes.len()];
+            for (name, text) in FILES {
+                let mut text = text.to_owned();
+                for ((from, to), used) in changes.iter().zip(&mut used) {
+                    *used |= text.contains(from);
+                    text = text.replace(from, to);
+                }
+                fs::write(folder.join(name), text).unwrap();
+            }
+            assert!(used.iter().all(|used| *used), "a change that changes nothing: {changes:?}");
+        }
+
+        pub(super) fn load(&self) -> Result<Contracts, Vec<String>> {
+            let file = self.0.path().join("directlink.toml");
+            let settings = Settings::parse(SETTINGS, &file).unwrap();
+            Contracts::load(&settings).map_err(|problems| {
+                let root = format!("{}/contracts/", self.0.path().display());
+                problems.iter().map(|problem| problem.to_string().replace(&root, "")).collect()
+            })
+        }
+    }
+
+    impl Contracts {
+        pub(super) fn at(&self, path: &str, day: &str) -> Result<Live, NoReader> {
+            self.served["one"].load().at(Door::Https { path }, days(day))
+        }
+    }
+
+    impl Live {
+        fn versions(&self) -> Vec<&str> {
+            let all = [&self.newest].into_iter().chain(&self.older);
+            all.map(|contract| contract.version()).collect()
+        }
+
+        /// The version that reads a message, and what it finds wrong.
+        pub(super) fn told(&self, message: &str, mode: Mode) -> (String, Vec<FaultCode>) {
+            let (contract, read) = self.read(message.as_bytes(), mode);
+            let faults = read.err().map(|undecoded| undecoded.faults).unwrap_or_default();
+            let codes = faults.into_iter().map(|fault| fault.code).collect();
+            (contract.version().to_owned(), codes)
+        }
+    }
+
+    fn days(day: &str) -> i64 {
+        Date::parse(day).unwrap().days_since_1970()
+    }
+
+    const SETTINGS: &str = r#"
+[listen]
+https = "127.0.0.1:0"
+certificate = "gateway.pem"
+key = "gateway.key"
+client_ca = "ca.pem"
+[contracts]
+folder = "contracts"
+[[institution]]
+id = "one"
+name = "一"
+kind = "BANK"
+contract = "one"
+certificate_issuer = "CN=Authority"
+certificate_san = "core.one.example"
+"#;
+
+    const FILES: [(&str, &str); 5] = [
+        (
+            "contract.toml",
+            r#"bank = "One"
+version = "1"
+in_force = ["2026-01-01", "2026-06-30"]
+[wire]
+media = "json"
+charset = "UTF-8"
+http = { path = "/cases", content_type = "application/json" }
+[key]
+build = "{exchange.serial}"
+[messages]
+poll = { subject = "case_query", request = "poll.json", reply = "reply.json", refusal = "refusal.json" }
+last = { subject = "case_query", request = "last.json", reply = "reply.json", refusal = "refusal.json" }
+"#,
+        ),
+        ("poll.json", r#"{ "do": "poll", "serial": "{exchange.serial}", "case": "{case_id}" }"#),
+        ("last.json", r#"{ "do": "last", "serial": "{exchange.serial}", "case": "{case_id}" }"#),
+        ("reply.json", r#"{ "serial": "{exchange.serial}", "case": "{outcome.case_id}" }"#),
+        ("refusal.json", r#"{ "serial": "{exchange.serial?}", "code": "{outcome.refusal.code}" }"#),
+    ];
+
+    /// What makes it a second version, in force from June.
+    const SECOND: (&str, &str) =
+        ("version = \"1\"\nin_force = [\"2026-01-01\", \"2026-06-30\"]", SECOND_IS);
+    const SECOND_IS: &str = "version = \"2\"\nin_force = [\"2026-06-01\"]";
+
+    #[test]
+    fn the_day_says_which_versions_may_read() {
+        let house = House::new();
+        house.write("old", &[]);
+        house.write("new", &[SECOND]);
+        let contracts = house.load().unwrap();
+        for (day, versions, is_in_force) in [
+            ("2025-12-31", &["1"][..], false),
+            ("2026-01-01", &["1"], true),
+            ("2026-05-31", &["1"], true),
+            ("2026-06-01", &["2", "1"], true),
+            ("2026-06-30", &["2", "1"], true),
+            ("2026-07-01", &["2"], true),
+            ("9999-12-31", &["2"], true),
+        ] {
+            let live = contracts.at("/cases", day).unwrap();
+            assert_eq!((live.versions().as_slice(), live.is_in_force()), (versions, is_in_force));
+        }
+        assert_eq!(contracts.at("/other", "2026-06-01").unwrap_err(), NoReader::Path);
+        let tcp = contracts.served["one"].load().at(Door::Tcp, days("2026-06-01"));
+        assert_eq!(tcp.unwrap_err(), NoReader::Port);
+    }
+
+    #[test]
+    fn once_all_have_ended_the_last_gives_the_envelope() {
+        let house = House::new();
+        house.write("a", &[]);
+        house.write("b", &[SECOND, ("[\"2026-06-01\"]", "[\"2026-06-01\", \"2026-09-30\"]")]);
+        house.write("c", &[SECOND, ("\"2\"", "\"3\""), ("2026-06-01", "2027-01-01")]);
+        let contracts = house.load().unwrap();
+        let live = contracts.at("/cases", "2026-12-31").unwrap();
+        assert_eq!((live.versions().as_slice(), live.is_in_force()), (&["2"][..], false));
+    }
+
+    #[test]
+    fn a_day_begins_at_midnight_in_shanghai() {
+        let at = |seconds: u64| day_of(UNIX_EPOCH + Duration::from_secs(seconds));
+        // 2026-06-01 00:00:00 there is 2026-05-31 16:00:00 UTC.
+        assert_eq!(
+            (at(1_780_243_199), at(1_780_243_200)),
+            (days("2026-05-31"), days("2026-06-01"))
+        );
+    }
+
+    #[test]
+    fn what_the_message_says_decides_among_versions_in_force() {
+        let house = House::new();
+        let poll = FILES[1].1;
+        let ask =
+            (poll, r#"{ "do": "poll", "serial": "{exchange.serial}", "caseId": "{case_id}" }"#);
+        let noted = (
+            poll,
+            r#"{ "do": "poll", "serial": "{exchange.serial}", "case": "{case_id}", "system": "{exchange.system_id?}" }"#,
+        );
+        house.write("old", &[noted]);
+        house.write("new", &[SECOND, ask]);
+        let live = house.load().unwrap().at("/cases", "2026-06-15").unwrap();
+        let told = |message| live.told(message, Mode::Test);
+        let clean = |version: &str| (version.to_owned(), Vec::new());
+        assert_eq!(told(r#"{"do":"poll","serial":"S-1","caseId":"C-1"}"#), clean("2"));
+        assert_eq!(told(r#"{"do":"poll","serial":"S-1","case":"C-1"}"#), clean("1"));
+        // Wrong in both: the newest tells. The same for what is none of anybody's.
+        let (version, faults) = told(r#"{"do":"poll","caseId":"C-1"}"#);
+        assert_eq!((version.as_str(), faults.is_empty()), ("2", false));
+        assert_eq!(told("no message").0, "2");
+
+        // A kind of message that only the older knows is told its faults by that one.
+        house.write("new", &[SECOND, ("\"poll\"", "\"ask\"")]);
+        let live = house.load().unwrap().at("/cases", "2026-06-15").unwrap();
+        let (version, faults) = live.told(r#"{"do":"poll","case":"C-1"}"#, Mode::Test);
+        assert_eq!((version.as_str(), faults.as_slice()), ("1", &[FaultCode::TagMissing][..]));
+
+        // In production the newest reads it too, dropping what the older knows: that would lose it.
+        house.write("new", &[SECOND]);
+        let live = house.load().unwrap().at("/cases", "2026-06-15").unwrap();
+        let with_system = r#"{"do":"poll","serial":"S-1","case":"C-1","system":"X"}"#;
+        let with_more = r#"{"do":"poll","serial":"S-1","case":"C-1","more":"X"}"#;
+        assert_eq!(live.told(with_system, Mode::Production), clean("1"));
+        assert_eq!(live.told(with_more, Mode::Production), clean("2"));
+    }
+
+    #[test]
+    fn versions_that_could_not_be_told_apart_before_reading_are_refused() {
+        const PATH: (&str, &str) = ("/cases", "/v2/cases");
+        const GB: (&str, &str) = ("UTF-8", "GB18030");
+        const LATER: (&str, &str) = (SECOND_IS, "version = \"2\"\nin_force = [\"2026-07-01\"]");
+        for (changes, part) in [
+            (&[SECOND, GB][..], "[wire] is another"),
+            (&[SECOND, ("\"application/json\"", "\"text/json\"")], "[wire] is another"),
+            (&[SECOND, GB, PATH], ""),
+            (&[SECOND, LATER, GB], ""),
+            (&[("version = \"1\"", "version = \"2\"")], "begins on the day"),
+            (&[SECOND, ("\"2\"", "\"1\"")], "`version` is that of"),
+            (&[SECOND, PATH, ("{exchange.serial}\"\n", "K{exchange.serial}\"\n")], "second key"),
+        ] {
+            let house = House::new();
+            house.write("v1", &[]);
+            house.write("v2", changes);
+            match house.load() {
+                Ok(_) => assert_eq!(part, "", "{changes:?} was accepted"),
+                Err(told) => assert!(
+                    matches!(told.as_slice(), [told] if !part.is_empty() && told.contains(part)),
+                    "{changes:?}: {told:#?}"
+                ),
+            }
+        }
+    }
+
+    #[test]
+    fn each_of_two_paths_has_its_own_version() {
+        let house = House::new();
+        house.write("v1", &[]);
+        house.write("v2", &[SECOND, ("/cases", "/v2/cases")]);
+        let contracts = house.load().unwrap();
+        assert_eq!(contracts.at("/cases", "2026-06-15").unwrap().versions(), ["1"]);
+        assert_eq!(contracts.at("/v2/cases", "2026-06-15").unwrap().versions(), ["2"]);
+        assert!(!contracts.at("/cases", "2026-07-15").unwrap().is_in_force());
+    }
+
+    #[test]
+    fn every_problem_of_every_version_is_told() {
+        let house = House::new();
+        house.write("v1", &[("{case_id}", "{no_such_field}")]);
+        house.write("v2", &[SECOND, ("\"JSON\"".to_lowercase().as_str(), "\"yaml\"")]);
+        let told = house.load().unwrap_err();
+        assert!(told.iter().any(|it| it.starts_with("one/v1/poll.json:1: ")), "{told:#?}");
+        assert!(told.iter().any(|it| it.starts_with("one/v2/contract.toml:4: ")), "{told:#?}");
+
+        let tcp = [(
+            "http = { path = \"/cases\", content_type = \"application/json\" }",
+            "prefix = { digits = 4 }",
+        )];
+        let house = House::new();
+        house.write("", &tcp);
+        let told = house.load().unwrap_err();
+        assert_eq!(told, ["one/contract.toml: [wire] needs `tcp` in [listen] of the settings"]);
+    }
+}
