@@ -3,7 +3,7 @@
 //! Which version reads a message is decided in three steps: the certificate names the contract; the day, and the way the
 //! message came in, leave the versions that may read it ([`Contracts::of`]); what it says decides among those
 //! ([`Live::read`]). What lies on disk is read by `contracts/folder.rs`, and `contracts/watch.rs` takes changes from
-//! there while the gateway runs: no message waits for either. Source: docs/decisions/0005-contract-versions.md.
+//! there while the gateway runs: no message waits for either. Source: docs/decisions/0006-contract-versions.md.
 
 use std::{
     collections::HashMap,

@@ -1,0 +1,151 @@
+//! Contracts change on disk while the real program runs: the next message is read the new way, on the connection that
+//! stands; what does not pass is told and changes nothing; two versions are live side by side.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use adapters::{Contract, Mode, Reply};
+use conformance_tests::{
+    deployment::{Deployment, Places, Plan},
+    fake_bank::{FakeBank, Line},
+    samples::Samples,
+};
+use gateway::contracts::read_contract;
+use tokio::time::{Instant, sleep};
+
+const BANK: &str = "yunshui";
+/// How long a change may take to be seen.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A gateway that serves one bank, and the bank's question about a case it does not have.
+struct Stage {
+    deployment: Deployment,
+    line: Line,
+    contract: Arc<Contract>,
+    question: Vec<u8>,
+}
+
+impl Stage {
+    async fn open() -> Self {
+        let contracts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contracts/banks");
+        let contract = Arc::new(read_contract(&contracts.join(BANK)).unwrap());
+        let question = Samples::of(&contracts.join(BANK)).unwrap().request("case_poll").unwrap();
+        let plan = Plan {
+            banks: vec![BANK.to_owned()],
+            contracts,
+            places: Places::kit().unwrap(),
+            ledger: toml::Table::from_iter([("sqlite".to_owned(), "ledger.db".into())]),
+            idempotent: true,
+            settings: toml::Table::new(),
+        };
+        let mut deployment = Deployment::prepare(&plan, |settings| settings).await.unwrap();
+        deployment.start().await.unwrap();
+        let bank = FakeBank::new(&deployment, BANK, Arc::clone(&contract)).unwrap();
+        let line = bank.connect().await.unwrap();
+        Self { deployment, line, contract, question }
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.deployment.contract(BANK)
+    }
+
+    /// The question in the words of the contract in `folder`.
+    fn worded(&self, folder: &Path) -> Vec<u8> {
+        let asked = self.contract.decode(&self.question, Mode::Test).unwrap();
+        let contract = read_contract(folder).unwrap();
+        contract.encode(Some(&asked.message), Reply::Request, &asked.envelope).unwrap()
+    }
+
+    /// Whether a question is read without a fault. It is always answered, and on the one connection.
+    async fn is_read(&mut self, question: &[u8]) -> bool {
+        let heard = self.line.ask(Some("poll"), question.to_vec()).await.unwrap();
+        assert!(!heard.is_nothing(), "{}\n{}", heard.text(), self.deployment.log_text());
+        heard.says(&self.contract, "faults", "0").unwrap()
+    }
+
+    /// Waits until the gateway has counted that many changes that ended so.
+    async fn counted(&self, end: &str, times: usize) {
+        let line = format!(
+            "directlink_contracts_changed_total{{contract=\"{BANK}\",end=\"{end}\"}} {times}"
+        );
+        let url = format!("http://{}/metrics", self.deployment.admin);
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            let told = reqwest::get(&url).await.unwrap().text().await.unwrap();
+            if told.lines().any(|it| it == line) {
+                return;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        panic!("never counted: {line}\n{}", self.deployment.log_text());
+    }
+
+    async fn is_ready(&self) -> bool {
+        let url = format!("http://{}/ready", self.deployment.admin);
+        reqwest::get(&url).await.unwrap().status().is_success()
+    }
+}
+
+/// Changes a text in a file of a contract.
+fn change(file: &Path, from: &str, to: &str) {
+    let text = fs::read_to_string(file).unwrap();
+    assert!(text.contains(from), "{from} is not in {}", file.display());
+    fs::write(file, text.replace(from, to)).unwrap();
+}
+
+#[tokio::test]
+async fn a_contract_changes_on_disk_and_the_next_message_is_read_the_new_way() {
+    let mut stage = Stage::open().await;
+    let template = stage.folder().join("poll.request.xml");
+    let old = stage.question.clone();
+    assert!(stage.is_read(&old).await);
+
+    change(&template, "YLSH>", "YXLSH>");
+    let new = stage.worded(&stage.folder());
+    stage.counted("taken", 1).await;
+    assert!(stage.is_read(&new).await && !stage.is_read(&old).await);
+
+    // Broken: what was served is served on, and the log says where the slip is.
+    change(&template, "{matter.original.serial}", "{matter.original.no_such_field}");
+    stage.counted("refused", 1).await;
+    assert!(stage.is_read(&new).await && stage.is_ready().await);
+    let log = stage.deployment.log_text();
+    let told = log
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .find(|line| line["file"].as_str().is_some_and(|it| it.ends_with("/poll.request.xml")))
+        .expect("the log does not name the file");
+    assert_eq!((told["line"].as_u64(), told["contract"].as_str()), (Some(15), Some(BANK)));
+    assert!(told["problem"].as_str().unwrap().contains("no_such_field"), "{told}");
+
+    // Mended, and in two versions: both are read now, each in its own words.
+    change(&template, "{matter.original.no_such_field}", "{matter.original.serial}");
+    let (first, second) = (stage.folder().join("v1"), stage.folder().join("v2"));
+    let files: Vec<_> =
+        fs::read_dir(stage.folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    for folder in [&first, &second] {
+        fs::create_dir(folder).unwrap();
+        for file in &files {
+            fs::copy(file, folder.join(file.file_name().unwrap())).unwrap();
+        }
+    }
+    change(&first.join("poll.request.xml"), "YXLSH>", "YLSH>");
+    change(&second.join("contract.toml"), "version = \"1\"", "version = \"2\"");
+    change(&second.join("contract.toml"), "[\"2026-01-01\"]", "[\"2026-02-01\"]");
+    files.iter().for_each(|file| fs::remove_file(file).unwrap());
+    stage.counted("taken", 2).await;
+    assert!(stage.is_read(&old).await && stage.is_read(&new).await);
+
+    // Neither is in force: refused, in the bank's own envelope.
+    change(&first.join("contract.toml"), "[\"2026-01-01\"]", "[\"2020-01-01\", \"2020-12-31\"]");
+    change(&second.join("contract.toml"), "[\"2026-02-01\"]", "[\"2021-01-01\", \"2021-12-31\"]");
+    stage.counted("taken", 3).await;
+    let heard = stage.line.ask(Some("poll"), new).await.unwrap();
+    assert!(heard.says(&stage.contract, "code", "CONTRACT_MISSING").unwrap(), "{}", heard.text());
+}
