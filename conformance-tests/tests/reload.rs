@@ -1,7 +1,12 @@
 //! Contracts change on disk while the real program runs: the next message is read the new way, on the connection that
 //! stands; what does not pass is told and changes nothing; two versions are live side by side.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 use std::{
     fs,
