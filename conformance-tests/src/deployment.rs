@@ -267,14 +267,21 @@ impl Deployment {
 /// Copies the banks' contracts, less their cases.
 fn copy_contracts(plan: &Plan, to: &Path) -> anyhow::Result<()> {
     for bank in &plan.banks {
-        let from = plan.contracts.join(bank);
-        let told = || from.display().to_string();
-        fs::create_dir_all(to.join(bank))?;
-        for entry in fs::read_dir(&from).with_context(told)? {
-            let file = entry?.path();
-            if let (true, Some(name)) = (file.is_file(), file.file_name()) {
-                fs::copy(&file, to.join(bank).join(name)).with_context(told)?;
-            }
+        copy_contract(&plan.contracts.join(bank), &to.join(bank))?;
+    }
+    Ok(())
+}
+
+fn copy_contract(from: &Path, to: &Path) -> anyhow::Result<()> {
+    let told = || from.display().to_string();
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from).with_context(told)? {
+        let entry = entry?;
+        let (path, to) = (entry.path(), to.join(entry.file_name()));
+        match path.is_dir() {
+            true if entry.file_name() == "cases" => {}
+            true => copy_contract(&path, &to)?,
+            false => fs::copy(&path, &to).map(drop).with_context(told)?,
         }
     }
     Ok(())

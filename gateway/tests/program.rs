@@ -239,6 +239,32 @@ async fn it_comes_up_serves_and_goes_down() {
 }
 
 #[tokio::test]
+async fn a_hangup_signal_makes_it_look_for_changed_contracts() {
+    let (folder, _authority) = folder();
+    let settings = SETTINGS.replace("[contracts]", "[contracts]\nreload_seconds = 3600");
+    fs::write(folder.path().join("directlink.toml"), settings).unwrap();
+    let mut serving = Serving::start(folder.path()).await;
+    let poll = folder.path().join("contracts/one/poll.json");
+    let text = fs::read_to_string(&poll).unwrap();
+
+    fs::write(&poll, text.replace("{case_id}", "{no_such_field}")).unwrap();
+    serving.tell("-HUP");
+    let told = next_saying(&mut serving.lines, "a changed contract is not taken").await;
+    assert_eq!((&told["level"], &told["line"]), (&"ERROR".into(), &1.into()), "{told}");
+    assert!(told["file"].as_str().unwrap().ends_with("contracts/one/poll.json"), "{told}");
+    assert!(told["problem"].as_str().unwrap().contains("no_such_field"), "{told}");
+
+    fs::write(&poll, text.replace("poll", "ask")).unwrap();
+    serving.tell("-HUP");
+    let told = next_saying(&mut serving.lines, "a changed contract is served").await;
+    assert_eq!(told["versions"], "1");
+    let metrics = get(&serving.admin, "/metrics").await;
+    let counted = r#"directlink_contracts_changed_total{contract="one",end="refused"} 1"#;
+    assert!(metrics.contains(counted), "{metrics}");
+    assert!(get(&serving.admin, "/ready").await.starts_with("HTTP/1.1 200 "));
+}
+
+#[tokio::test]
 async fn a_port_that_is_taken_is_said() {
     let (folder, _authority) = folder();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
