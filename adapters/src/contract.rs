@@ -5,6 +5,7 @@ mod entrance;
 mod file;
 #[cfg(test)]
 mod round_trip;
+mod signed;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -25,7 +26,10 @@ use crate::{
         Filled, Reader, Record,
         document::{self, Document},
     },
-    wire::{Opened, Wire},
+    wire::{
+        CannotSend, Keys, Opened, Wire,
+        seal::{KeyError, Side},
+    },
 };
 
 /// A contract, checked and compiled. Cheap to share; decoding and encoding take `&self`.
@@ -35,6 +39,8 @@ pub struct Contract {
     version: String,
     in_force: (String, Option<String>),
     wire: Wire,
+    /// The keys messages are signed with, once they were given.
+    keys: Option<Arc<Keys>>,
     /// The leaf that the idempotency key is written as, in a template that has nothing else.
     key: Option<(Template, Leaf)>,
     key_build: Option<String>,
@@ -143,15 +149,36 @@ impl Contract {
         compile::compile(files)
     }
 
+    /// The contract with the keys its messages are signed with, as PEM text: the bank's public and
+    /// the gateway's private one. Without them a contract whose messages are signed believes none
+    /// and writes none; one whose messages are not signed has no use for them.
+    ///
+    /// # Errors
+    /// A text that is no such key.
+    pub fn with_keys(self, bank: &str, gateway: &str) -> Result<Self, KeyError> {
+        let keys = Some(Arc::new(Keys::read(bank, gateway)?));
+        Ok(Self { keys, ..self })
+    }
+
+    /// Whether messages are signed, so that [`Contract::with_keys`] is needed.
+    pub fn needs_keys(&self) -> bool {
+        self.wire.seal.is_some()
+    }
+
     /// Reads one message as sent, framing included.
     ///
     /// # Errors
     /// All faults of the message at once.
     pub fn decode(&self, bytes: &[u8], mode: Mode) -> Result<Decoded, Box<Undecoded>> {
-        let opened = self.wire.open(bytes).map_err(|fault| undecoded(fault.code, "", fault.at))?;
-        let tree = document::parse(self.wire.media, &opened.text)
-            .map_err(|fault| undecoded(fault.code, &fault.place, opened.sent_offset(fault.at)))?;
-        let document = Document::outermost(&tree);
+        let opened =
+            self.wire.open(bytes).map_err(|fault| undecoded(fault.code, &fault.place, fault.at))?;
+        self.check_bytes(&opened)?;
+        let tree = document::parse(self.wire.media, &opened.text).map_err(|fault| {
+            let place = format!("{}{}", opened.within(), fault.place);
+            undecoded(fault.code, &place, opened.sent_offset(fault.at))
+        })?;
+        let document = Document::outermost(&tree, opened.within());
+        self.check_fields(Side::Bank, &tree, &document, &opened)?;
         let Some((kind, template)) = self.entrance.choose(&document) else {
             return Err(Box::new(self.unknown(&document, &opened)));
         };
@@ -193,8 +220,11 @@ impl Contract {
             Some(declaration) => format!("{declaration}{document}"),
             None => document,
         };
-        let cannot = |reason: String| CannotWrite { field: String::new(), reason };
-        self.wire.close(&text).map_err(|error| cannot(error.to_string()))
+        let side = match reply {
+            Reply::Request | Reply::Ack => Side::Bank,
+            Reply::Outcome | Reply::Refusal | Reply::Notice => Side::Gateway,
+        };
+        self.send(&text, side)
     }
 
     /// Reads an answer as a bank does: which of the message's answers it is, and what it says.
@@ -203,9 +233,10 @@ impl Contract {
     ///
     /// Where several canonical values are one in the bank's words, one of them is told.
     pub fn read_reply(&self, message: Option<&str>, bytes: &[u8]) -> Option<(Reply, Envelope)> {
-        let opened = self.wire.open(bytes).ok()?;
+        let opened = self.wire.open_answer(bytes).ok()?;
         let tree = document::parse(self.wire.media, &opened.text).ok()?;
-        let document = Document::outermost(&tree);
+        let document = Document::outermost(&tree, opened.within());
+        self.check_answer(&tree, &document, &opened)?;
         [Reply::Outcome, Reply::Refusal].into_iter().find_map(|reply| {
             let template = self.template(message, reply)?;
             let reader = Reader::read(template, Mode::Test, &document, None).ok()?;
@@ -220,7 +251,7 @@ impl Contract {
         let nowhere = || vec![(String::new(), 0); fields.len()];
         let Ok(opened) = self.wire.open(bytes) else { return nowhere() };
         let Ok(tree) = document::parse(self.wire.media, &opened.text) else { return nowhere() };
-        let document = Document::outermost(&tree);
+        let document = Document::outermost(&tree, opened.within());
         let Some((_, template)) = self.entrance.choose(&document) else { return nowhere() };
         let Some((_, record)) = recorded(template, mode, &document) else { return nowhere() };
         let place = |field: &String| {

@@ -64,5 +64,12 @@ fn contract(folder: &Path) -> Contract {
             files.insert(name, fs::read_to_string(&path).unwrap());
         }
     }
-    Contract::compile(&files).unwrap()
+    let contract = Contract::compile(&files).unwrap();
+    if !contract.needs_keys() {
+        return contract;
+    }
+    let key = |side: &str| {
+        fs::read_to_string(folder.join(format!("cases/keys/test-{side}.key.pem"))).unwrap()
+    };
+    contract.with_keys(&key("bank"), &key("gateway")).unwrap()
 }

@@ -369,13 +369,22 @@ fn compiled(folder: &Path) -> Result<Contract, String> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         texts.insert(name, fs::read_to_string(&path).map_err(|error| at(&path, &error))?);
     }
-    Contract::compile(&texts).map_err(|complaints| {
+    let contract = Contract::compile(&texts).map_err(|complaints| {
         let told = |c: &adapters::contract::Complaint| {
             let line = texts.get(&c.file).and_then(|text| text.get(..c.span.start));
             format!("{}:{}: {}", c.file, line.map_or(0, |text| text.lines().count()), c.message)
         };
         format!("was refused:\n  {}", complaints.iter().map(told).collect::<Vec<_>>().join("\n  "))
-    })
+    })?;
+    if !contract.needs_keys() {
+        return Ok(contract);
+    }
+    // Test keys: the case files hold signatures of both sides.
+    let key = |side: &str| {
+        let path = folder.join(format!("cases/keys/test-{side}.key.pem"));
+        fs::read_to_string(&path).map_err(|error| at(&path, &error))
+    };
+    contract.with_keys(&key("bank")?, &key("gateway")?).map_err(|error| error.to_string())
 }
 
 /// The ledger tells which field differs from the first message; the contract only tells where that field stands.

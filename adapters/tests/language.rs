@@ -39,8 +39,11 @@ fn compile_with(
     parts: Option<&str>,
 ) -> Result<Contract, Vec<Complaint>> {
     let named = if parts.is_some() { "parts = \"p\"\n" } else { "" };
-    let reply =
-        if wire == XML { "<r>{exchange.serial?=}</r>" } else { r#"{"r":"{exchange.serial?=}"}"# };
+    let reply = if wire.starts_with("media = \"xml\"") {
+        "<r>{exchange.serial?=}</r>"
+    } else {
+        r#"{"r":"{exchange.serial?=}"}"#
+    };
     let toml = format!(
         "bank = \"x\"\nversion = \"1\"\nin_force = [\"2026-01-01\"]\n{named}[wire]\n{wire}\n\
          [key]\nbuild = \"{{exchange.serial}}\"\n\
@@ -484,6 +487,138 @@ fn a_part_numbers_the_items_of_a_flat_message() {
     assert_eq!(told.len(), 1, "{told:#?}");
     assert!(told[0].message.contains("a literal stands even where"), "{told:#?}");
     assert_eq!((told[0].file.as_str(), told[0].used_at[0].file.as_str()), ("p", "m"));
+}
+
+const TITLES: &str = r#"{ "sn": "{exchange.serial}", "n": { "c:bare": "{matter.authorisation_number?}" },
+    "biz": { "c:embed": "json", "c:item": { "why": "{matter.purpose: code purpose}",
+        "units": [ { "c:each": "matter.properties", "c:item": "{.unit_code: unit_code}" } ] } } }"#;
+
+/// A key pair made for one test, as PEM text: private, public.
+fn pair() -> (String, String) {
+    use aws_lc_rs::{
+        encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der},
+        rsa::{KeyPair, KeySize},
+        signature::KeyPair as _,
+    };
+    use base64::Engine as _;
+    let pair = KeyPair::generate(KeySize::Rsa2048).unwrap();
+    let private: Pkcs8V1Der<'_> = pair.as_der().unwrap();
+    let public: PublicKeyX509Der<'_> = pair.public_key().as_der().unwrap();
+    let pem = |label: &str, der: &[u8]| {
+        let text = base64::engine::general_purpose::STANDARD.encode(der);
+        format!("-----BEGIN {label}-----\n{text}\n-----END {label}-----\n")
+    };
+    (pem("PRIVATE KEY", private.as_ref()), pem("PUBLIC KEY", public.as_ref()))
+}
+
+/// The bank's and the gateway's side of one contract.
+fn sides(wire: &str, template: &str) -> (Contract, Contract) {
+    let ((bank, bank_public), (gateway, gateway_public)) = (pair(), pair());
+    let with = |one: &str, other: &str| {
+        contract(wire, "title_query", template).with_keys(one, other).unwrap()
+    };
+    (with(&bank, &gateway_public), with(&bank_public, &gateway))
+}
+
+#[test]
+fn fields_are_signed_and_a_changed_one_is_noticed() {
+    let wire = format!(
+        "{JSON}\nseal = {{ algorithm = \"RSA-SHA256\", over = \"sorted fields\", field = \"sign\" }}"
+    );
+    let (bank, gateway) = sides(&wire, TITLES);
+    assert!(gateway.needs_keys());
+    let unsigned = contract(JSON, "title_query", TITLES);
+    let plain = format!(r#"{{"sn":"7","biz":"{{\"why\":\"L\",\"units\":[\"{UNIT}\"]}}"}}"#);
+    let envelope = decode(&unsigned, &plain).envelope;
+    let message = bank.encode(Some("m"), Reply::Request, &envelope).unwrap();
+    let message = String::from_utf8(message).unwrap();
+    assert!(message.starts_with(plain.trim_end_matches('}')), "{message}");
+    assert_eq!(decode(&gateway, &message).envelope, envelope);
+
+    // The order of fields means nothing, an empty one neither.
+    let other = message.replacen("{\"sn\":\"7\",", "{\"n\":\"\",", 1);
+    let other = format!("{},\"sn\":\"7\"}}", other.trim_end_matches('}'));
+    assert_eq!(decode(&gateway, &other).envelope, envelope);
+
+    let told = |message: &str| refuse(&gateway, message, Mode::Production);
+    let sign = message.find("\"sign\":").unwrap() + 7;
+    let seal = |at: usize| [("SEAL_INVALID".to_owned(), "/sign".to_owned(), at)];
+    assert_eq!(told(&message.replacen("\"7\"", "\"8\"", 1)), seal(sign));
+    assert_eq!(told(&message.replacen("{", "{\"o\":{},", 1)), seal(sign + 7));
+    assert_eq!(told(&plain), seal(0));
+    assert_eq!(told("[]"), seal(0));
+    // Nobody's keys: nothing is believed, nothing is written.
+    assert_eq!(refuse(&contract(&wire, "title_query", TITLES), &message, Mode::Test), seal(sign));
+    let refused = gateway.encode(Some("m"), Reply::Request, &envelope).unwrap_err();
+    assert!(refused.reason.contains("private key was not given"), "{}", refused.reason);
+
+    let answer = gateway.encode(Some("m"), Reply::Outcome, &envelope).unwrap();
+    assert!(bank.read_reply(Some("m"), &answer).is_some());
+    let changed = String::from_utf8(answer).unwrap().replace("\"7\"", "\"8\"");
+    assert!(bank.read_reply(Some("m"), changed.as_bytes()).is_none());
+}
+
+#[test]
+fn bytes_are_signed_in_a_form_and_packed() {
+    let wire = format!(
+        "{XML}\npack = {{ form = \"xml\", ignored = [\"v\"], base64 = true, gzip = true, answers = {{ base64 = true }} }}\n\
+         seal = {{ algorithm = \"RSA-SHA256\", over = \"bytes\", field = \"sig\", answers = false }}"
+    );
+    let (bank, gateway) = sides(&wire, KEYED);
+    let plain = format!("<M><f n=\"S\"><v>7</v></f><f n=\"P\"><v>L</v></f><u>{UNIT}</u></M>");
+    let envelope = decode(&contract(XML, "title_query", KEYED), &plain).envelope;
+    let message = bank.encode(Some("m"), Reply::Request, &envelope).unwrap();
+    let message = String::from_utf8(message).unwrap();
+    assert!(message.starts_with("xml=H4sI"), "{message}");
+    assert_eq!(decode(&gateway, &format!("v=2&{message}")).envelope, envelope);
+
+    let sig = message.find("&sig=").unwrap() + 5;
+    for (bad, code, place, at) in [
+        (message.replacen("&sig=", "&sig=AAAA", 1), "SEAL_INVALID", "sig", sig),
+        (message[..sig - 5].to_owned(), "SEAL_INVALID", "sig", 0),
+        (message.replacen("xml=H4sI", "xml=H4s!", 1), "WRAP_INVALID", "xml", 4),
+        (format!("{message}&w=1"), "WRAP_INVALID", "w", message.len() + 1),
+    ] {
+        let told = refuse(&gateway, &bad, Mode::Test);
+        assert_eq!(told, [(code.to_owned(), place.to_owned(), at)], "{bad}");
+    }
+    let answer = gateway.encode(Some("m"), Reply::Outcome, &envelope).unwrap();
+    assert_eq!(answer, b"PHI+Nzwvcj4=");
+    assert!(bank.read_reply(Some("m"), &answer).is_some());
+}
+
+#[test]
+fn a_place_in_a_form_begins_with_its_field() {
+    let wire = format!("{XML}\npack = {{ form = \"xml\" }}");
+    let contract = contract(&wire, "title_query", KEYED);
+    let plain = format!("<M><f n=\"S\"><v>7</v></f><f n=\"P\"><v>L</v></f><u>{UNIT}</u></M>");
+    let packed = plain.replace('<', "%3C").replace('"', "%22").replace(' ', "+");
+    assert_eq!(decode(&contract, &format!("xml={packed}")).message, "m");
+    let bad = format!("xml={}", packed.replace("L%3C", "X%3C"));
+    let told = refuse(&contract, &bad, Mode::Test);
+    let place = "xml!/M/f[@n='P']/v".to_owned();
+    assert_eq!(told, [("CODE_UNMAPPED".to_owned(), place, offset(&bad, "X%3C"))]);
+    let open = format!("xml={}", packed.trim_end_matches("%3C/M>"));
+    let told = refuse(&contract, &open, Mode::Test);
+    assert_eq!(told, [("XML_SYNTAX".to_owned(), "xml!".to_owned(), open.len())]);
+}
+
+#[test]
+fn a_wire_that_cannot_be_is_refused() {
+    for (words, told) in [
+        ("seal = { algorithm = \"MD5\", over = \"bytes\", field = \"s\" }", "`MD5`"),
+        ("seal = { algorithm = \"RSA-SHA256\", over = \"all\", field = \"s\" }", "over `all`"),
+        ("seal = { algorithm = \"RSA-SHA256\", over = \"bytes\", field = \"s\" }", "are no form"),
+        ("pack = { zip = true }", "unknown field `zip`"),
+    ] {
+        let complaints =
+            compile(&format!("{XML}\n{words}"), "title_query", KEYED, "").expect_err(told);
+        let found = complaints.iter().any(|complaint| complaint.message.contains(told));
+        assert!(found, "{told}: {complaints:#?}");
+    }
+    let get = XML.replace("path", "method = \"GET\", path");
+    let complaints = compile(&get, "title_query", KEYED, "").unwrap_err();
+    assert!(complaints[0].message.contains("`POST` or `PUT`"), "{complaints:#?}");
 }
 
 #[test]

@@ -192,7 +192,8 @@ impl Line {
     }
 
     fn heard(&self, message: Option<&str>, sent: Vec<u8>, bytes: Vec<u8>) -> anyhow::Result<Heard> {
-        let opened = self.contract.wire().open(&bytes).ok().context("an answer in other bytes")?;
+        let opened =
+            self.contract.wire().open_answer(&bytes).ok().context("an answer in other bytes")?;
         let text = opened.text.into_owned();
         let (reply, envelope) = self
             .contract
@@ -226,9 +227,13 @@ async fn ask_over_https(
     trace_id: &str,
     bytes: Vec<u8>,
 ) -> anyhow::Result<Vec<u8>> {
-    let answer = client
-        .post(format!("https://{address}{}", route.path))
-        .header("content-type", &route.content_type)
+    let method = reqwest::Method::from_bytes(route.method.as_str().as_bytes())?;
+    let mut request = client.request(method, format!("https://{address}{}", route.path));
+    for (name, value) in &route.headers {
+        request = request.header(name, value);
+    }
+    let answer = request
+        .header("content-type", &route.request_type)
         .header("traceparent", format!("00-{trace_id}-00000000000000a1-01"))
         .body(bytes)
         .send()

@@ -82,7 +82,16 @@ fn bank(folder: &Path) -> Bank {
             name.contains(".request.") || name.contains(".ack.") || name.ends_with(".bytes");
         request.then(|| fs::read(path).unwrap())
     });
-    Bank { contract: Contract::compile(&files).unwrap(), messages: messages.collect() }
+    let contract = Contract::compile(&files).unwrap();
+    // Signed messages are refused before anything in them is read, so the keys are given.
+    let key = |side| {
+        fs::read_to_string(folder.join(format!("cases/keys/test-{side}.key.pem"))).unwrap()
+    };
+    let contract = match contract.needs_keys() {
+        true => contract.with_keys(&key("bank"), &key("gateway")).unwrap(),
+        false => contract,
+    };
+    Bank { contract, messages: messages.collect() }
 }
 
 fn files_of(folder: &Path) -> Vec<std::path::PathBuf> {

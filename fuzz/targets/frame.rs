@@ -16,13 +16,7 @@ fuzz_target!(|input: (u8, bool, &[u8])| {
         assert_eq!(prefix.strip(&framed), Ok(bytes));
     }
     for charset in [Charset::Utf8, Charset::Gb18030] {
-        let wire = Wire {
-            media: Media::Json,
-            charset,
-            prefix: Some(prefix),
-            http: None,
-            declaration: None,
-        };
+        let wire = Wire { prefix: Some(prefix), ..Wire::new(Media::Json, charset) };
         match wire.open(bytes) {
             Ok(opened) => assert_eq!(opened.sent_offset(opened.text.len()), bytes.len()),
             Err(fault) => assert!(fault.at <= bytes.len()),

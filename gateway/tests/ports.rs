@@ -129,18 +129,10 @@ impl House {
             })
         };
         let wire = |prefix, http| {
-            Arc::new(Wire {
-                media: Media::Json,
-                charset: Charset::named("UTF-8").unwrap(),
-                prefix,
-                http,
-                declaration: None,
-            })
+            let plain = Wire::new(Media::Json, Charset::named("UTF-8").unwrap());
+            Arc::new(Wire { prefix, http, ..plain })
         };
-        let route = HttpRoute {
-            path: "/file".to_owned(),
-            content_type: "application/json;charset=UTF-8".to_owned(),
-        };
+        let route = HttpRoute::new("/file", "application/json;charset=UTF-8");
         let desk = Arc::new(Double {
             wires: HashMap::from([
                 ("web", wire(None, Some(route))),

@@ -15,7 +15,7 @@ use crate::{
     codec::CodeTable,
     path::{Homes, Scope},
     template::{self, Leaf, Origins, Parts, Source, Template},
-    wire::Wire,
+    wire::{Wire, seal::Over},
 };
 
 pub(super) fn compile(files: &BTreeMap<String, String>) -> Result<Contract, Vec<Complaint>> {
@@ -61,6 +61,7 @@ pub(super) fn compile(files: &BTreeMap<String, String>) -> Result<Contract, Vec<
         version: file.version,
         in_force,
         wire,
+        keys: None,
         key,
         key_build: file.key.map(|key| key.build.into_inner()),
         retry_may_change,
@@ -184,7 +185,8 @@ impl Compiler<'_> {
             return None;
         };
         let (media, tables, parts) = (self.wire.media, self.tables, self.parts);
-        match template::compile(Source { file, text, media, subject, tables, parts }) {
+        let seal = self.wire.seal_over(Over::SortedFields).map(|seal| seal.field.as_str());
+        match template::compile(Source { file, text, media, subject, tables, parts, seal }) {
             Ok(template) => Some(template),
             Err(told) => {
                 self.complaints.extend(told);

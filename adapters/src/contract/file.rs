@@ -8,7 +8,7 @@ use toml::Spanned;
 use super::Complaint;
 use crate::{
     codec::CodeTable,
-    wire::{Charset, HttpRoute, Media, Prefix, Wire},
+    wire::{Charset, HttpRoute, Media, Method, Packing, Prefix, Seal, Wire, seal::Over},
 };
 
 /// The file's name in a contract's folder.
@@ -58,6 +58,9 @@ struct WireTable {
     prefix: Option<PrefixTable>,
     http: Option<HttpTable>,
     declaration: Option<String>,
+    #[serde(default)]
+    pack: PackTable,
+    seal: Option<SealTable>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -73,6 +76,103 @@ struct PrefixTable {
 struct HttpTable {
     path: String,
     content_type: String,
+    method: Option<String>,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PackTable {
+    form: Option<String>,
+    #[serde(default)]
+    ignored: Vec<String>,
+    #[serde(default)]
+    base64: bool,
+    #[serde(default)]
+    gzip: bool,
+    answers: Option<AnswersTable>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AnswersTable {
+    form: Option<String>,
+    #[serde(default)]
+    base64: bool,
+    #[serde(default)]
+    gzip: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SealTable {
+    algorithm: String,
+    over: String,
+    field: String,
+    #[serde(default = "yes")]
+    answers: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl PackTable {
+    fn packings(&self) -> (Packing, Packing) {
+        let Self { form, ignored, base64, gzip, answers } = self;
+        let (form, ignored) = (form.clone(), ignored.clone());
+        let requests = Packing { form, ignored, base64: *base64, gzip: *gzip };
+        let answers = match answers {
+            Some(AnswersTable { form, base64, gzip }) => {
+                Packing { form: form.clone(), ignored: Vec::new(), base64: *base64, gzip: *gzip }
+            }
+            // An answer is no form, unless the contract says so.
+            None => Packing { form: None, ignored: Vec::new(), ..requests.clone() },
+        };
+        (requests, answers)
+    }
+}
+
+impl SealTable {
+    fn seal(&self, answers: &Packing) -> Result<Seal, String> {
+        if self.algorithm != "RSA-SHA256" {
+            return Err(format!("seal: algorithm `{}`: `RSA-SHA256`", self.algorithm));
+        }
+        let over = match self.over.as_str() {
+            "bytes" => Over::Bytes,
+            "sorted fields" => Over::SortedFields,
+            other => return Err(format!("seal: over `{other}`: `bytes` or `sorted fields`")),
+        };
+        if over == Over::Bytes && self.answers && answers.form.is_none() {
+            return Err(
+                "seal: answers are no form, so a signature of their bytes has no place: say \
+                        `answers = false`, or pack answers in a form"
+                    .to_owned(),
+            );
+        }
+        Ok(Seal { over, field: self.field.clone(), answers: self.answers })
+    }
+}
+
+impl HttpTable {
+    fn route(&self, form: bool) -> Result<HttpRoute, String> {
+        let method = match self.method.as_deref() {
+            None | Some("POST") => Method::Post,
+            Some("PUT") => Method::Put,
+            Some(other) => return Err(format!("http: method `{other}`: `POST` or `PUT`")),
+        };
+        let plain = HttpRoute::new(&self.path, &self.content_type);
+        let request_type =
+            if form { "application/x-www-form-urlencoded" } else { self.content_type.as_str() };
+        let headers = self.headers.iter().map(|(name, value)| (name.clone(), value.clone()));
+        Ok(HttpRoute {
+            request_type: request_type.to_owned(),
+            method,
+            headers: headers.collect(),
+            ..plain
+        })
+    }
 }
 
 impl File {
@@ -112,14 +212,34 @@ impl File {
         if table.prefix.is_some() == table.http.is_some() {
             complain("a contract's messages come over TCP (`prefix`) or over HTTP (`http`): say one of them".to_owned());
         }
-        let http = table.http.as_ref().map(|http| HttpRoute {
-            path: http.path.clone(),
-            content_type: http.content_type.clone(),
+        let (packing, answer_packing) = table.pack.packings();
+        let seal = table.seal.as_ref().map(|seal| seal.seal(&answer_packing));
+        let seal = seal.transpose().unwrap_or_else(|told| {
+            complain(told);
+            None
         });
+        if seal.as_ref().is_some_and(|seal| seal.over == Over::Bytes) && packing.form.is_none() {
+            complain(
+                "seal: a signature of the bytes stands in a form: say `pack = { form = … }`"
+                    .to_owned(),
+            );
+        }
+        let http = table.http.as_ref().map(|http| http.route(packing.form.is_some()));
+        let http = http.transpose().unwrap_or_else(|told| {
+            complain(told);
+            None
+        });
+        let declaration = table.declaration.clone();
         match (media, charset) {
-            (Some(media), Some(charset)) if complaints.is_empty() => {
-                Ok(Wire { media, charset, prefix, http, declaration: table.declaration.clone() })
-            }
+            (Some(media), Some(charset)) if complaints.is_empty() => Ok(Wire {
+                prefix,
+                http,
+                declaration,
+                packing,
+                answer_packing,
+                seal,
+                ..Wire::new(media, charset)
+            }),
             _ => Err(complaints),
         }
     }

@@ -34,6 +34,8 @@ pub(crate) struct Source<'c> {
     pub(crate) tables: &'c BTreeMap<String, Arc<CodeTable>>,
     /// The contract's shared parts, if it has any.
     pub(crate) parts: Option<&'c Parts<'c>>,
+    /// The field of the root that holds a signature, which no sample needs to show.
+    pub(crate) seal: Option<&'c str>,
 }
 
 /// Compiles one template.
@@ -61,6 +63,11 @@ pub(crate) fn compile(source: Source<'_>) -> Result<Template, Vec<Complaint>> {
     };
     let mut root = compiler.slot(&tree, tree.root(), &Scope::Root);
     root.numbered = compiler.of_message;
+    if let Some(seal) = source.seal.filter(|seal| !shows(&root, seal)) {
+        let name = Name { written: seal.to_owned(), namespace: None };
+        root.rivals.push(Rivals { slots: vec![root.children.len()], shared: None });
+        root.children.push(Slot { name, form: sealed_form(&root), ignored: true, ..empty_slot() });
+    }
     let (complaints, origins) = (compiler.complaints, compiler.origins);
     let told_by = told_by(&root);
     if complaints.is_empty() {
@@ -68,6 +75,14 @@ pub(crate) fn compile(source: Source<'_>) -> Result<Template, Vec<Complaint>> {
     } else {
         Err(complaints)
     }
+}
+
+fn shows(root: &Slot, name: &str) -> bool {
+    root.children.iter().any(|child| child.name.written == name && child.form != Form::Attribute)
+}
+
+fn sealed_form(root: &Slot) -> Form {
+    if root.form == Form::Element { Form::Element } else { Form::Scalar }
 }
 
 struct Compiler<'c> {

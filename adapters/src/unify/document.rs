@@ -31,6 +31,8 @@ pub(crate) fn parse_template(media: Media, text: &str) -> Result<Tree<'_>, Synta
 pub(crate) struct Document<'d> {
     tree: &'d Tree<'d>,
     holder: Option<Spot<'d>>,
+    /// What the place of everything in it begins with.
+    within: &'d str,
 }
 
 /// One node of one document.
@@ -54,14 +56,14 @@ pub(crate) enum Where<'d, 's> {
 }
 
 impl<'d> Document<'d> {
-    /// The message itself.
-    pub(crate) fn outermost(tree: &'d Tree<'d>) -> Self {
-        Self { tree, holder: None }
+    /// The message itself; `within` is what every place begins with.
+    pub(crate) fn outermost(tree: &'d Tree<'d>, within: &'d str) -> Self {
+        Self { tree, holder: None, within }
     }
 
     /// A document in a leaf of another, parsed from that leaf's text.
     pub(crate) fn embedded(tree: &'d Tree<'d>, holder: Spot<'d>) -> Self {
-        Self { tree, holder: Some(holder) }
+        Self { tree, holder: Some(holder), within: "" }
     }
 
     /// Its root.
@@ -80,7 +82,7 @@ impl<'d> Document<'d> {
     /// The place of its root's holder, with the `!` before what stands inside.
     fn place(&self, told_by: &[ToldBy]) -> String {
         match self.holder {
-            None => String::new(),
+            None => self.within.to_owned(),
             Some(holder) => format!("{}!", holder.place(told_by)),
         }
     }
@@ -241,6 +243,6 @@ fn missing_segment(slot: &Slot, holder: Option<Kind>, spot: Spot<'_>) -> String 
 }
 
 /// A key in a JSON Pointer (RFC 6901).
-fn pointer_word(key: &str) -> String {
+pub(crate) fn pointer_word(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }

@@ -14,7 +14,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Request, Response, Version, header, request::Parts};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::{
     body::{Body, Incoming},
@@ -160,11 +160,14 @@ impl<D: Desk> Visit<D> {
             NoReader::Path => Problem::PathUnknown,
         })?;
         let route = agreed.as_ref().http.as_ref().ok_or(Problem::PortUnused)?;
-        if head.method != Method::POST {
-            return Err(Problem::MethodNotAllowed);
+        if head.method.as_str() != route.method.as_str() {
+            return Err(Problem::MethodNotAllowed { agreed: route.method.as_str() });
         }
-        if !is_agreed(&head.headers, &route.content_type) {
+        if !is_agreed(&head.headers, &route.request_type) {
             return Err(Problem::MediaTypeUnsupported);
+        }
+        if !route.headers.iter().all(|(name, value)| says(&head.headers, name, value)) {
+            return Err(Problem::HeaderUnexpected);
         }
         let content_type = HeaderValue::from_str(&route.content_type).ok();
         let message = read(body, &self.port.limits).await?;
@@ -195,6 +198,19 @@ fn is_agreed(headers: &HeaderMap, agreed: &str) -> bool {
     let told = headers.get(header::CONTENT_TYPE);
     plain
         && told.is_none_or(|told| told.to_str().is_ok_and(|told| essence(told) == essence(agreed)))
+}
+
+/// Whether a header field stands once and has a value; the quotes that some put around it mean nothing (SOAP 1.1,
+/// section 6.1.1, has them; many clients have not).
+fn says(headers: &HeaderMap, name: &str, value: &str) -> bool {
+    let bare = |text: &str| {
+        let text = text.trim();
+        let inner = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+        inner.unwrap_or(text).to_owned()
+    };
+    let mut told = headers.get_all(name).into_iter();
+    let first = told.next().and_then(|told| told.to_str().ok());
+    first.is_some_and(|told| bare(told) == bare(value)) && told.next().is_none()
 }
 
 async fn read(body: &mut Incoming, limits: &Limits) -> Result<Bytes, Problem> {
@@ -348,5 +364,30 @@ impl AsyncWrite for Paced {
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_field_says_its_value_once_with_or_without_quotes() {
+        let headers = |values: &[&'static str]| {
+            let pairs = values.iter().map(|value| HeaderValue::from_static(value));
+            pairs.fold(HeaderMap::new(), |mut headers, value| {
+                headers.append("soapaction", value);
+                headers
+            })
+        };
+        for (values, agreed) in [
+            (&["urn:x"][..], true),
+            (&["\"urn:x\""], true),
+            (&["urn:y"], false),
+            (&["urn:x", "urn:x"], false),
+            (&[], false),
+        ] {
+            assert_eq!(says(&headers(values), "SOAPAction", "\"urn:x\""), agreed, "{values:?}");
+        }
     }
 }

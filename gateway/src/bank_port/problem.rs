@@ -17,8 +17,10 @@ pub(super) enum Problem {
     PortUnused,
     /// Another path than the contract's.
     PathUnknown,
-    /// Another method than POST.
-    MethodNotAllowed,
+    /// Another method than the contract's.
+    MethodNotAllowed { agreed: &'static str },
+    /// A header field that the contract names is missing or says something else.
+    HeaderUnexpected,
     /// Another media type than the contract's, or a compressed body.
     MediaTypeUnsupported,
     /// The body is longer than allowed, in bytes.
@@ -68,13 +70,21 @@ impl Problem {
                 "请求路径与接口约定不符",
                 "the path is not the one your contract names",
             ),
-            Self::MethodNotAllowed => (
+            Self::MethodNotAllowed { .. } => (
                 StatusCode::METHOD_NOT_ALLOWED,
                 "METHOD_NOT_ALLOWED",
                 "TRANSPORT",
                 "CORRECT_AND_RESEND",
-                "只接受POST",
-                "only POST is accepted",
+                "请求方法与接口约定不符",
+                "the method is not the one your contract names",
+            ),
+            Self::HeaderUnexpected => (
+                StatusCode::BAD_REQUEST,
+                "HEADER_UNEXPECTED",
+                "TRANSPORT",
+                "CORRECT_AND_RESEND",
+                "请求头字段与接口约定不符",
+                "a header field is not as your contract names it",
             ),
             Self::MediaTypeUnsupported => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -150,8 +160,8 @@ impl Problem {
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if self == Self::MethodNotAllowed {
-            headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
+        if let Self::MethodNotAllowed { agreed } = self {
+            headers.insert(header::ALLOW, HeaderValue::from_static(agreed));
         }
         response
     }
