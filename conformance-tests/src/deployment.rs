@@ -222,7 +222,8 @@ impl Deployment {
             ("key", path(&self.pki.gateway.key).into()),
             ("client_ca", path(&self.pki.banks_ca).into()),
         ]);
-        let contracts = table([("folder", CONTRACTS.into()), ("reload_seconds", 1.into())]);
+        let mut contracts = table([("folder", CONTRACTS.into()), ("reload_seconds", 1.into())]);
+        contracts.insert("keys".to_owned(), seal_keys(plan)?.into());
         let resolver = table([("ask_again_seconds", 1.into()), ("first_seconds", 1.into())]);
         let registry = table([
             ("name", "province".into()),
@@ -285,6 +286,24 @@ fn copy_contract(from: &Path, to: &Path) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The test keys of contracts whose messages are signed: the bank's public and the gateway's private one.
+fn seal_keys(plan: &Plan) -> anyhow::Result<toml::Table> {
+    let mut keys = toml::Table::new();
+    for bank in &plan.banks {
+        let folder = plan.contracts.join(bank).join("cases/keys");
+        if folder.is_dir() {
+            let folder = fs::canonicalize(folder)?;
+            let file = |name: &str| folder.join(name).display().to_string().into();
+            let pair = table([
+                ("bank", file("test-bank.pub.pem")),
+                ("gateway", file("test-gateway.key.pem")),
+            ]);
+            keys.insert(bank.clone(), pair.into());
+        }
+    }
+    Ok(keys)
 }
 
 /// Where the contracts are, in the deployment's folder.

@@ -2,14 +2,13 @@
 
 use std::{fmt, fs, path::Path, sync::Arc, time::Instant};
 
-use adapters::Contract;
 use anyhow::{Context, ensure};
 use tokio::{sync::Semaphore, task::JoinSet};
 
 use crate::{
     deployment::Places,
     postgres_server::PostgresServer,
-    samples::Samples,
+    samples::{self, Samples},
     scenario::{
         Scenario, StoreKind,
         stage::{self, Role, Theatre},
@@ -146,18 +145,11 @@ pub fn roles(contracts: &Path) -> anyhow::Result<Vec<Arc<Role>>> {
             let bank = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let own = places.bank.get(&bank).cloned().unwrap_or_default();
             Ok(Arc::new(Role {
-                contract: Arc::new(read_contract(folder)?),
+                contract: Arc::new(samples::contract(folder)?),
                 samples: Samples::of(folder)?,
                 own,
                 bank,
             }))
         })
         .collect()
-}
-
-fn read_contract(folder: &Path) -> anyhow::Result<Contract> {
-    gateway::assembly::read_contract(folder).map_err(|problems| {
-        let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
-        anyhow::anyhow!("{}", told.join("\n"))
-    })
 }

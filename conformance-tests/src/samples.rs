@@ -14,6 +14,25 @@ use serde_json::Value;
 
 use crate::scenario::Change;
 
+/// The contract in a folder; one whose messages are signed with the test keys of its cases, for both sides.
+///
+/// # Errors
+/// It does not compile, or the keys can't be read.
+pub fn contract(folder: &Path) -> anyhow::Result<Contract> {
+    let contract = gateway::contracts::read_contract(folder).map_err(|problems| {
+        let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!("{}", told.join("\n"))
+    })?;
+    if !contract.needs_keys() {
+        return Ok(contract);
+    }
+    let key = |side: &str| {
+        let file = folder.join(format!("cases/keys/test-{side}.key.pem"));
+        fs::read_to_string(&file).with_context(|| file.display().to_string())
+    };
+    Ok(contract.with_keys(&key("bank")?, &key("gateway")?)?)
+}
+
 /// The samples of one bank.
 #[derive(Debug, Clone)]
 pub struct Samples {

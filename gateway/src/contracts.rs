@@ -6,7 +6,7 @@
 //! there while the gateway runs: no message waits for either. Source: docs/decisions/0006-contract-versions.md.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     ops::RangeInclusive,
     path::{Path, PathBuf},
     sync::Arc,
@@ -20,10 +20,11 @@ use proto::Date;
 use self::folder::{Contents, Digest};
 use crate::{
     identity::VerifiedBank,
-    settings::{Listen, Problem, Settings},
+    settings::{Listen, Problem, SealKeys, Settings},
 };
 
 mod folder;
+mod keys;
 mod watch;
 
 pub use folder::read_contract;
@@ -35,6 +36,7 @@ pub use watch::watch;
 pub struct Contracts {
     folder: PathBuf,
     ports: Ports,
+    keys: BTreeMap<String, SealKeys>,
     served: HashMap<String, ArcSwap<Versions>>,
 }
 
@@ -78,6 +80,7 @@ impl Contracts {
         let mut contracts = Self {
             folder: settings.contracts.folder.clone(),
             ports: Ports::of(&settings.listen),
+            keys: settings.contracts.keys.clone(),
             served: HashMap::new(),
         };
         let mut problems = Vec::new();
@@ -86,7 +89,7 @@ impl Contracts {
             if contracts.served.contains_key(name) {
                 continue;
             }
-            match contracts.compile(&Contents::read(&contracts.folder.join(name))) {
+            match contracts.compile(name, &Contents::read(&contracts.folder.join(name))) {
                 Ok(versions) => {
                     contracts.served.insert(name.clone(), ArcSwap::from_pointee(versions));
                 }
@@ -111,9 +114,10 @@ impl Contracts {
         versions.load().at(door, day_of(now))
     }
 
-    /// From what lies in a contract's folder to what can be served.
-    fn compile(&self, contents: &Contents) -> Result<Versions, Vec<Problem>> {
-        let versions = Versions::compile(contents)?;
+    /// From what lies in the folder of the contract `name` to what can be served.
+    fn compile(&self, name: &str, contents: &Contents) -> Result<Versions, Vec<Problem>> {
+        let versions =
+            Versions::compile(contents, |file, contract| self.keyed(name, file, contract))?;
         let unreached = versions.all.iter().filter_map(|version| {
             let needs = self.ports.lacking(version.contract.wire())?;
             Some(version.problem(format!("[wire] needs `{needs}` in [listen] of the settings")))
@@ -122,10 +126,25 @@ impl Contracts {
         if unreached.is_empty() { Ok(versions) } else { Err(unreached) }
     }
 
+    /// A version of the contract `name`, with its keys if its messages are signed.
+    fn keyed(&self, name: &str, file: &Path, contract: Contract) -> Result<Contract, Problem> {
+        match self.keys.get(name) {
+            _ if !contract.needs_keys() => Ok(contract),
+            Some(keys) => keys::put(contract, keys),
+            None => Err(Problem {
+                file: file.to_owned(),
+                line: None,
+                message: format!(
+                    "`seal` of [wire] needs keys: say [contracts.keys.{name}] in the settings"
+                ),
+            }),
+        }
+    }
+
     /// Serves what lies in the folder of the contract `name` from now on, or leaves all as it is.
     fn take(&self, name: &str, contents: &Contents) -> Result<Arc<Versions>, Vec<Problem>> {
         let Some(served) = self.served.get(name) else { return Err(Vec::new()) };
-        let versions = self.compile(contents)?;
+        let versions = self.compile(name, contents)?;
         let (old, new) = (served.load().key_build(), versions.key_build());
         if old != new {
             let told = "`build` of [key] may not change while the gateway runs: a filing that is sent again would get \
@@ -222,7 +241,7 @@ impl Versions {
     /// # Errors
     /// What cannot be read, and everything that is refused of each version and of versions beside each other.
     pub fn read(folder: &Path) -> Result<Self, Vec<Problem>> {
-        Self::compile(&Contents::read(folder))
+        Self::compile(&Contents::read(folder), |_file, contract| Ok(contract))
     }
 
     /// The versions, newest first.
@@ -230,18 +249,24 @@ impl Versions {
         self.all.iter().map(|version| &*version.contract)
     }
 
-    fn compile(contents: &Contents) -> Result<Self, Vec<Problem>> {
-        let mut all: Vec<_> = contents
-            .compile()?
-            .into_iter()
-            .map(|(file, contract)| Version::new(file, contract))
-            .collect();
+    fn compile(
+        contents: &Contents,
+        keyed: impl Fn(&Path, Contract) -> Result<Contract, Problem>,
+    ) -> Result<Self, Vec<Problem>> {
+        let mut all = Vec::new();
+        let mut problems = Vec::new();
+        for (file, contract) in contents.compile()? {
+            match keyed(&file, contract) {
+                Ok(contract) => all.push(Version::new(file, contract)),
+                Err(problem) => problems.push(problem),
+            }
+        }
         all.sort_by_key(|version| std::cmp::Reverse(*version.days.start()));
         let pairs = all.iter().enumerate().flat_map(|(at, newer)| {
             all.iter().skip(at.saturating_add(1)).map(move |older| (newer, older))
         });
-        let problems: Vec<_> =
-            pairs.filter_map(|(newer, older)| Some(newer.problem(newer.quarrel(older)?))).collect();
+        problems
+            .extend(pairs.filter_map(|(newer, older)| Some(newer.problem(newer.quarrel(older)?))));
         if problems.is_empty() {
             Ok(Self { all, digest: contents.digest() })
         } else {
@@ -422,8 +447,13 @@ mod tests {
         }
 
         pub(super) fn load(&self) -> Result<Contracts, Vec<String>> {
+            self.load_with("")
+        }
+
+        /// Loads with more settings than all have.
+        fn load_with(&self, more: &str) -> Result<Contracts, Vec<String>> {
             let file = self.0.path().join("directlink.toml");
-            let settings = Settings::parse(SETTINGS, &file).unwrap();
+            let settings = Settings::parse(&format!("{SETTINGS}{more}"), &file).unwrap();
             Contracts::load(&settings).map_err(|problems| {
                 let root = format!("{}/contracts/", self.0.path().display());
                 problems.iter().map(|problem| problem.to_string().replace(&root, "")).collect()
@@ -500,6 +530,30 @@ last = { subject = "case_query", request = "last.json", reply = "reply.json", re
     const SECOND: (&str, &str) =
         ("version = \"1\"\nin_force = [\"2026-01-01\", \"2026-06-30\"]", SECOND_IS);
     const SECOND_IS: &str = "version = \"2\"\nin_force = [\"2026-06-01\"]";
+
+    #[test]
+    fn a_contract_whose_messages_are_signed_needs_keys() {
+        let house = House::new();
+        let seal = "\nseal = { algorithm = \"RSA-SHA256\", over = \"sorted fields\", field = \"sign\" }\n[key]";
+        house.write("", &[("\n[key]", seal)]);
+        let told = house.load().unwrap_err();
+        assert!(told[0].contains("one/contract.toml: `seal` of [wire] needs keys"), "{told:?}");
+
+        let keys = "[contracts.keys.one]\nbank = \"contracts/bank\"\ngateway = \"contracts/own\"";
+        let told = house.load_with(keys).unwrap_err();
+        assert!(told[0].starts_with("bank: "), "no such file: {told:?}");
+        let public = include_str!("../../contracts/banks/songlai/cases/keys/test-bank.pub.pem");
+        let private = include_str!("../../contracts/banks/songlai/cases/keys/test-gateway.key.pem");
+        let put = |name: &str, key: &str| {
+            fs::write(house.contract().with_file_name(name), key).unwrap();
+        };
+        put("bank", public);
+        put("own", "no key");
+        let told = house.load_with(keys).unwrap_err();
+        assert!(told[0].starts_with("own: the gateway's key"), "{told:?}");
+        put("own", private);
+        assert!(house.load_with(keys).is_ok());
+    }
 
     #[test]
     fn the_day_says_which_versions_may_read() {

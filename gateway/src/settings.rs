@@ -140,12 +140,28 @@ pub struct Contracts {
     /// look at once. Default: 10.
     #[serde(rename = "reload_seconds", deserialize_with = "reader::seconds")]
     pub reload: Duration,
+    /// `[contracts.keys.NAME]`: the keys of a contract whose messages are signed, by its folder. Default: none.
+    pub keys: BTreeMap<String, SealKeys>,
 }
 
 impl Default for Contracts {
     fn default() -> Self {
-        Self { folder: PathBuf::from("contracts/banks"), reload: Duration::from_secs(10) }
+        Self {
+            folder: PathBuf::from("contracts/banks"),
+            reload: Duration::from_secs(10),
+            keys: BTreeMap::new(),
+        }
     }
+}
+
+/// `[contracts.keys.NAME]`: what the messages of one contract are signed with.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SealKeys {
+    /// PEM file: the public key (`PUBLIC KEY`) of the bank, which signs what comes. Required.
+    pub bank: PathBuf,
+    /// PEM file: the private key (`PRIVATE KEY`, PKCS #8) the gateway signs answers with. Required.
+    pub gateway: PathBuf,
 }
 
 /// `[[institution]]`: one that may file, and the one certificate it is known by.
@@ -558,6 +574,6 @@ retired = { "140100" = "140101", "140101" = "140105" }
                 .collect();
             assert_eq!(listed, known, "{table}");
         }
-        assert_eq!(keys.matches("\n### `").count(), 11, "a table without its section");
+        assert_eq!(keys.matches("\n### `").count(), 12, "a table without its section");
     }
 }

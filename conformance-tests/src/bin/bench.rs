@@ -4,17 +4,17 @@ use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
-use conformance_tests::bench::{
-    contest::{self, Plan},
-    floor::Floor,
-    machine,
-    process::told_to_end,
-    stages, upstream,
+use conformance_tests::{
+    bench::{
+        contest::{self, Plan},
+        floor::Floor,
+        machine,
+        process::told_to_end,
+        stages, upstream,
+    },
+    samples,
 };
-use gateway::{
-    assembly,
-    tls::{self, Protocol},
-};
+use gateway::tls::{self, Protocol};
 
 #[derive(Debug, Parser)]
 #[command(version, about = "What an exchange costs, beside a floor that only forwards bytes.")]
@@ -85,7 +85,7 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Exchange(arguments) => block_on(exchange(arguments)),
         Command::Decode { contract, case } => {
-            let compiled = read(&contract)?;
+            let compiled = samples::contract(&contract)?;
             say(&machine::description());
             for (step, nanoseconds) in stages::times(&compiled, &contract, &case)? {
                 let (whole, rest) = (nanoseconds / 1000, nanoseconds % 1000 / 100);
@@ -113,7 +113,10 @@ fn main() -> anyhow::Result<()> {
                 client: tls::client_config(&pki.registry_ca, &client.certificate, &client.key)?
                     .into(),
                 upstream,
-                prefix: read(&role.contract)?.wire().prefix.context("no length prefix")?,
+                prefix: samples::contract(&role.contract)?
+                    .wire()
+                    .prefix
+                    .context("no length prefix")?,
                 reply: fs::read(role.folder.join(contest::place::REPLY))?.into(),
             };
             block_on(floor.serve(told_to_end(), say))
@@ -126,7 +129,7 @@ async fn exchange(arguments: Exchange) -> anyhow::Result<()> {
     let beside = own.parent().context("this program lies in a folder")?;
     // Beside the program because that is on a disk, as a ledger is; a temporary folder often is not.
     let folder = tempfile::Builder::new().prefix("bench-").tempdir_in(beside)?;
-    let compiled = read(&arguments.contract)?;
+    let compiled = samples::contract(&arguments.contract)?;
     let plan = Plan {
         contract: arguments.contract,
         case: arguments.case,
@@ -150,13 +153,6 @@ async fn exchange(arguments: Exchange) -> anyhow::Result<()> {
 /// As `directlink` runs: all roles on the same runtime.
 fn block_on(role: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(role)
-}
-
-fn read(contract: &std::path::Path) -> anyhow::Result<adapters::Contract> {
-    assembly::read_contract(contract).map_err(|problems| {
-        let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        anyhow::anyhow!(told.join("\n"))
-    })
 }
 
 fn stage(text: &str) -> Result<(usize, u64), String> {

@@ -66,7 +66,9 @@ impl Role {
                                 Change::Set(_, value) | Change::End(_, value) => {
                                     self.worded(value).is_ok()
                                 }
-                                Change::Without(_) | Change::Emptying(_) => true,
+                                Change::Without(_) => true,
+                                // Bytes that are changed after they were signed are refused for that.
+                                Change::Emptying(_) => !self.contract.needs_keys(),
                             })
                     }
                     Message::Bytes { file } => self.samples.bytes(file).is_ok(),

@@ -191,14 +191,18 @@ impl Tables {
                 *path = folder.join(&*path);
             }
         }
+        let mut contracts = self.contracts.is;
+        contracts.folder = folder.join(&contracts.folder);
+        for keys in contracts.keys.values_mut() {
+            for path in [&mut keys.bank, &mut keys.gateway] {
+                *path = folder.join(&*path);
+            }
+        }
         Some(Settings {
             listen,
             admin: self.admin.is,
             ledger: ledger?,
-            contracts: Contracts {
-                folder: folder.join(self.contracts.is.folder),
-                ..self.contracts.is
-            },
+            contracts,
             institutions: self.institutions.into_iter().map(|placed| Arc::new(placed.is)).collect(),
             registries: self.registries.into_iter().map(|placed| Arc::new(placed.is)).collect(),
             offices: self.offices.into_iter().map(|placed| placed.is).collect(),
