@@ -35,6 +35,7 @@ pub enum FaultCode {
     JsonSyntax,
     DoctypeRefused,
     TooDeep,
+    TooMany,
     KeyDuplicate,
     MessageUnknown,
     LiteralMismatch,
@@ -87,6 +88,7 @@ impl FaultCode {
             Self::JsonSyntax => ("JSON_SYNTAX", "JSON格式有误", "JSON is not well formed"),
             Self::DoctypeRefused => ("DOCTYPE_REFUSED", "不接受DOCTYPE", "DOCTYPE is not accepted"),
             Self::TooDeep => ("TOO_DEEP", "嵌套层次过多", "nested too deeply"),
+            Self::TooMany => ("TOO_MANY", "元素或值过多", "too many elements or values"),
             Self::KeyDuplicate => {
                 ("KEY_DUPLICATE", "同一对象内键重复", "key stands twice in one object")
             }

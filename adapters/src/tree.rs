@@ -68,7 +68,8 @@ pub enum Kind {
     Null,
 }
 
-/// Why a text is no document: XML_SYNTAX, JSON_SYNTAX, DOCTYPE_REFUSED, TOO_DEEP or KEY_DUPLICATE.
+/// Why a text is no document: XML_SYNTAX, JSON_SYNTAX, DOCTYPE_REFUSED, TOO_DEEP, TOO_MANY or
+/// KEY_DUPLICATE.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SyntaxFault {
     /// What is wrong.
@@ -83,6 +84,11 @@ pub struct SyntaxFault {
 /// Levels of elements, or of objects and arrays, in one document. Source: samples/README.md,
 /// TOO_DEEP.
 pub const DEPTH_MAX: usize = 32;
+
+/// Elements, attributes, objects, arrays and values in one document. The wordiest dialect known
+/// takes 24 of them for a home, so a charge on two thousand homes fits; without a limit a message
+/// of one megabyte could ask for forty times its length in memory.
+pub const NODES_MAX: usize = 50_000;
 
 impl<'t> Tree<'t> {
     /// A node; `None` for an id of another tree.
@@ -190,12 +196,20 @@ struct Open {
 
 impl<'t> Arena<'t> {
     fn with_capacity(nodes: usize) -> Self {
-        Self { nodes: Vec::with_capacity(nodes), open: Vec::with_capacity(DEPTH_MAX) }
+        let nodes = Vec::with_capacity(nodes.min(NODES_MAX));
+        Self { nodes, open: Vec::with_capacity(DEPTH_MAX) }
     }
 
-    /// Hangs a node into what is open. `None` only if there are more nodes than an id can number,
-    /// which texts of up to 4 GiB cannot hold.
-    fn push(&mut self, node: Node<'t>) -> Option<NodeId> {
+    /// Hangs a node into what is open.
+    fn push(&mut self, node: Node<'t>) -> Result<NodeId, SyntaxFault> {
+        let too_many = SyntaxFault::new(FaultCode::TooMany, node.at);
+        if self.nodes.len() >= NODES_MAX {
+            return Err(too_many);
+        }
+        self.hang(node).ok_or(too_many)
+    }
+
+    fn hang(&mut self, node: Node<'t>) -> Option<NodeId> {
         let id = NodeId(u32::try_from(self.nodes.len()).ok()?);
         self.nodes.push(node);
         if let Some(open) = self.open.last_mut() {
@@ -227,6 +241,19 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn what_a_document_holds_is_bounded() {
+        let most = NODES_MAX - 1;
+        let xml = |inside: usize| format!("<a>{}</a>", "<b/>".repeat(inside));
+        assert_eq!(xml::parse(&xml(most)).unwrap().nodes.len(), NODES_MAX);
+        let fault = xml::parse(&xml(most + 1)).unwrap_err();
+        assert_eq!((fault.code, fault.at), (FaultCode::TooMany, 3 + 4 * most));
+        let json = |inside: usize| format!("[0{}]", ",0".repeat(inside - 1));
+        assert_eq!(json::parse(&json(most)).unwrap().nodes.len(), NODES_MAX);
+        let fault = json::parse(&json(most + 1)).unwrap_err();
+        assert_eq!((fault.code, fault.at), (FaultCode::TooMany, 1 + 2 * most));
+    }
 
     #[derive(serde::Deserialize)]
     struct Refused {

@@ -622,6 +622,142 @@ fn a_wire_that_cannot_be_is_refused() {
 }
 
 #[test]
+fn doubled_braces_are_literal_ones() {
+    let template = KEYED.replace("{exchange.serial}", "{{{exchange.serial}}}{{}}");
+    let contract = contract(XML, "title_query", &template);
+    let written = format!(
+        "<M><f n=\"S\"><v>{{7}}{{}}</v></f><f n=\"P\"><v>L</v></f><f n=\"A\"><v></v></f><u>{UNIT}</u></M>"
+    );
+    assert_eq!(round(&contract, &written, &written)["exchange"]["serial"], "7");
+}
+
+#[test]
+fn a_message_with_more_than_any_document_holds_is_refused() {
+    let contract = contract(XML, "title_query", KEYED);
+    let many = "<a/>".repeat(1 << 18);
+    let told = refuse(&contract, &format!("<M>{many}</M>"), Mode::Production);
+    assert_eq!(told, [("TOO_MANY".to_owned(), String::new(), 3 + 4 * 49_999)]);
+}
+
+/// A contract of two messages about one subject.
+fn two(one: &str, other: &str) -> Result<Contract, Vec<Complaint>> {
+    let toml = format!(
+        "bank = \"x\"\nversion = \"1\"\nin_force = [\"2026-01-01\"]\n[wire]\n{XML}\n[messages]\n\
+         a = {{ subject = \"case_query\", request = \"a\", reply = \"r\", refusal = \"r\" }}\n\
+         b = {{ subject = \"case_query\", request = \"b\", reply = \"r\", refusal = \"r\" }}\n"
+    );
+    let files = [("contract.toml", &*toml), ("a", one), ("b", other), ("r", "<r/>")];
+    Contract::compile(&files.map(|(name, text)| (name.to_owned(), text.to_owned())).into())
+}
+
+#[test]
+fn two_messages_that_one_input_could_match_are_refused() {
+    let told = |one: &str, other: &str| {
+        let complaints = two(one, other).unwrap_err();
+        assert!(complaints.iter().all(|complaint| complaint.file == "b"), "{complaints:#?}");
+        complaints.into_iter().map(|complaint| complaint.message).collect::<Vec<_>>()
+    };
+    let alike = ["an input could be message `a` or message `b`: let a literal differ"];
+    let m = "<m><n>{exchange.serial}</n><c>{matter.case_id}</c></m>";
+    assert_eq!(told(m, m), alike);
+    // A literal that only one has does not tell: the other takes any text in its place.
+    assert_eq!(told(&m.replace("{exchange.serial}", "7"), m), alike);
+    // Nor does one that need not stand.
+    let maybe = |literal: &str| {
+        m.replace("</m>", &format!("<k><x>{literal}</x><s>{{exchange.system_id?}}</s></k></m>"))
+    };
+    assert_eq!(told(&maybe("1"), &maybe("2")), alike);
+
+    for other in [m.replace('m', "o").replace("oatter", "matter"), m.replace("<n>", "<k>2</k><n>")]
+    {
+        let contract = two(&m.replace("<n>", "<k>1</k><n>"), &other)
+            .unwrap_or_else(|told| panic!("{told:#?}"));
+        assert_eq!(decode(&contract, "<m><k>1</k><n>7</n><c>N</c></m>").message, "a");
+    }
+}
+
+#[test]
+fn what_a_message_cannot_carry_is_told_by_its_field() {
+    let contract = contract(XML, "title_query", KEYED);
+    let message = format!("<M><f n=\"S\"><v>7</v></f><f n=\"P\"><v>L</v></f><u>{UNIT}</u></M>");
+    let good = decode(&contract, &message).envelope;
+    let refused = |change: &dyn Fn(&mut proto::v1::TitleQuery)| {
+        let mut envelope = good.clone();
+        let Some(proto::v1::envelope::Body::TitleQuery(query)) = &mut envelope.body else {
+            panic!("{envelope:?}")
+        };
+        change(query);
+        let refused = contract.encode(Some("m"), Reply::Request, &envelope).unwrap_err();
+        assert!(refused.reason.starts_with("CANNOT_CARRY"), "{}", refused.reason);
+        refused.field
+    };
+    assert_eq!(
+        refused(&|query| query.properties[0].title_numbers.push("t".to_owned())),
+        "matter.properties[0].title_numbers[0]"
+    );
+    assert_eq!(
+        refused(&|query| query.branch.get_or_insert_default().code = "b".to_owned()),
+        "branch.code"
+    );
+    // A whole message of another kind has no place either.
+    let fixed = KEYED.replace("<M>", "<M c:when=\"matter.purpose=LENDING\">");
+    let fixed = fixed.replace("<f n=\"P\"><v>{matter.purpose: code purpose}</v></f>", "");
+    let contract = self::contract(XML, "title_query", &fixed);
+    let mut other = good.clone();
+    if let Some(proto::v1::envelope::Body::TitleQuery(query)) = &mut other.body {
+        query.set_purpose(proto::v1::QueryPurpose::Enforcement);
+    }
+    let refused = contract.encode(Some("m"), Reply::Request, &other).unwrap_err();
+    assert_eq!(refused.field, "matter.purpose");
+    assert!(refused.reason.starts_with("CANNOT_CARRY: this kind"), "{}", refused.reason);
+}
+
+#[test]
+fn a_required_field_that_nothing_holds_is_told_before_use() {
+    let template = "<m c:when=\"matter.kind=TRANSFER\"><sn>{exchange.serial}</sn><n>{matter.contract_number}</n>\
+        <d>{matter.contract_date: date %Y%m%d}</d><p c:each=\"matter.properties\">{.location}</p>\
+        <o c:each=\"matter.obligees\">{.name}/{.id_type: code id}/{.id_number: id}</o>\
+        <b c:each=\"matter.obligors\">{.name}/{.id_type: code id}/{.id_number: id}</b></m>";
+    let subject = "application.advance_notice";
+    assert!(compile(XML, subject, template, "").is_ok());
+    let (from, behind) = (template.find("<o c:each").unwrap(), template.find("<b c:each").unwrap());
+    for (without, told) in [
+        (template.replace(" c:when=\"matter.kind=TRANSFER\"", ""), "requires `matter.kind`"),
+        (template.replace("<n>{matter.contract_number}</n>", ""), "`matter.contract_number`"),
+        (template.replacen("/{.id_number: id}", "", 1), "`matter.obligees[].id_number`"),
+        (template.replacen(&template[from..behind], "", 1), "`matter.obligees`"),
+    ] {
+        let complaints = compile(XML, subject, &without, "").expect_err(told);
+        let [complaint] = complaints.as_slice() else { panic!("{complaints:#?}") };
+        assert!(complaint.message.contains(told), "{complaints:#?}");
+        assert!(complaint.message.ends_with("give it a hole, or say it with `c:when`"));
+    }
+    // A list that the model requires is mandatory in a message, though no template says so.
+    let contract = contract(XML, subject, template);
+    let message = "<m><sn>7</sn><n>N</n><d>20260305</d><p>here</p><b>d/9/D</b></m>";
+    let told = refuse(&contract, message, Mode::Test);
+    assert_eq!(told, [("TAG_MISSING".to_owned(), "/m/o".to_owned(), 0)]);
+}
+
+#[test]
+fn a_part_of_a_moment_is_written_but_never_read() {
+    for (words, fine) in [
+        ("time %Y-%m-%d", false),
+        ("time %H%M%S", false),
+        ("time %Y%m%d%H%M", false),
+        ("time %Y%m%d%H%M%S", true),
+    ] {
+        let template = KEYED.replace("<M>", &format!("<M t=\"{{exchange.sent_at: {words}}}\">"));
+        let compiled = compile(XML, "title_query", &template, "");
+        let told = compiled.err().map(|complaints| complaints[0].message.clone());
+        let expected = format!(
+            "`{words}` tells only a part of `exchange.sent_at`: it can be written, never read"
+        );
+        assert_eq!(told, (!fine).then_some(expected));
+    }
+}
+
+#[test]
 fn what_cannot_work_is_refused_before_use() {
     let good = "<m><sn>{exchange.serial}</sn><p>{matter.purpose: code purpose}</p><u c:each=\"matter.properties\">{.unit_code: unit_code}</u></m>";
     assert!(compile(XML, "title_query", good, "").is_ok());

@@ -13,7 +13,7 @@ fuzz_target!(|text: &str| {
             assert!(text.is_char_boundary(fault.at));
             assert!(matches!(
                 fault.code,
-                FaultCode::XmlSyntax | FaultCode::DoctypeRefused | FaultCode::TooDeep
+                FaultCode::XmlSyntax | FaultCode::DoctypeRefused | FaultCode::TooDeep | FaultCode::TooMany
             ));
             return;
         }

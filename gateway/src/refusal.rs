@@ -186,6 +186,7 @@ fn layer_of(fault: FaultCode) -> v1::Layer {
         | F::JsonSyntax
         | F::DoctypeRefused
         | F::TooDeep
+        | F::TooMany
         | F::KeyDuplicate
         | F::MessageUnknown
         | F::LiteralMismatch

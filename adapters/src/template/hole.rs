@@ -1,4 +1,5 @@
-//! The text of a leaf: literals and holes, `{path: codec}`, `{path?}`, `{path?=TEXT: codec}`.
+//! The text of a leaf: literals and holes, `{path: codec}`, `{path?}`, `{path?=TEXT: codec}`;
+//! `{{` and `}}` are literal braces.
 
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
@@ -46,7 +47,12 @@ pub(crate) fn parse_leaf(
 ) -> Result<Leaf, Part> {
     let (mut pieces, mut rest, mut at) = (Vec::new(), text, at);
     while let Some((before, after)) = rest.split_once('{') {
-        literal(before, &mut pieces);
+        if let Some(behind) = after.strip_prefix('{') {
+            literal(&format!("{}{{", before.replace("}}", "}")), &mut pieces);
+            (rest, at) = (behind, at.saturating_add(before.len()).saturating_add(2));
+            continue;
+        }
+        literal(&before.replace("}}", "}"), &mut pieces);
         let start = at.saturating_add(before.len());
         let Some((inside, behind)) = after.split_once('}') else {
             let told = format!("the hole `{{{after}` lacks its `}}`");
@@ -57,13 +63,15 @@ pub(crate) fn parse_leaf(
         pieces.push(Piece::Hole(Box::new(hole)));
         (rest, at) = (behind, span.end);
     }
-    literal(rest, &mut pieces);
+    literal(&rest.replace("}}", "}"), &mut pieces);
     Ok(Leaf { pieces, bare })
 }
 
 fn literal(text: &str, pieces: &mut Vec<Piece>) {
-    if !text.is_empty() {
-        pieces.push(Piece::Literal(text.to_owned()));
+    match pieces.last_mut() {
+        _ if text.is_empty() => {}
+        Some(Piece::Literal(before)) => before.push_str(text),
+        _ => pieces.push(Piece::Literal(text.to_owned())),
     }
 }
 

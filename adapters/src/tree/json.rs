@@ -165,7 +165,7 @@ impl<'t> Reading<'t> {
             first_child: None,
             next_sibling: None,
         };
-        let id = self.arena.push(node).ok_or_else(|| self.fault())?;
+        let id = self.arena.push(node)?;
         if opens {
             self.advance();
             self.arena.open(id);

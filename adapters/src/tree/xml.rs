@@ -398,8 +398,7 @@ impl<'t> Reading<'t> {
     }
 
     fn push(&mut self, node: Node<'t>) -> Result<NodeId, SyntaxFault> {
-        let at = node.at;
-        self.arena.push(node).ok_or_else(|| syntax(at))
+        self.arena.push(node)
     }
 }
 
