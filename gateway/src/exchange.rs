@@ -202,10 +202,13 @@ impl Hearing<'_> {
     async fn hear(&self, decoded: Decoded) -> Told {
         let Decoded { message, envelope, dropped } = decoded;
         self.gateway.metrics.read_with(self.bank.id(), self.contract.version());
-        for place in &dropped {
-            tracing::info!(%place, "an item nobody agreed on was dropped");
-        }
         if let Some(count) = u64::try_from(dropped.len()).ok().filter(|count| *count > 0) {
+            // Not where: those names are the bank's, and nobody knows what it puts into them. Test mode tells the bank.
+            tracing::info!(
+                institution = self.bank.id(),
+                count,
+                "items nobody agreed on were dropped"
+            );
             self.gateway.metrics.leaves_dropped(self.bank.id(), count);
         }
         let exchange = envelope.exchange.unwrap_or_default();
@@ -255,16 +258,24 @@ impl Hearing<'_> {
         application.submitted_at = matter::submitted_at(exchange);
 
         let admission = self.gateway.timed(LedgerVerb::Admit, self.gateway.ledger.admit(&claim));
-        let (entry, registry) = match admission.await.map_err(|error| self.ledger_away(&error))? {
+        let admission = admission.await.map_err(|error| self.ledger_away(&error))?;
+        let may_have_been_sent = matches!(admission, Admission::AskFirst(_));
+        let (entry, registry) = match admission {
             Admission::New(entry) => (entry, registry),
             Admission::Settled(record) => return Ok(replayed(self.present(record).await)),
             Admission::InFlight { retry_after } => {
-                return Err(Refusal::retry_same_key(Code::StillWorking, retry_after));
+                return Err(Refusal::still_working(retry_after));
             }
             Admission::Conflict { earlier } => return Err(self.key_reused(&application, &earlier)),
             // It is asked, and sent again, where it went first, wherever it would be routed now.
             Admission::AskFirst(entry) => {
-                let registry = self.registry_of(&entry.registry)?;
+                let Some(registry) = self.gateway.registries.get(&entry.registry) else {
+                    tracing::error!(
+                        registry = entry.registry,
+                        "a filing's registry is in settings no more"
+                    );
+                    return Err(self.still_unknown(&entry).await);
+                };
                 match self.ask_first(&entry, registry).await? {
                     Some(outcome) => return Ok(replayed(outcome)),
                     None => (entry, registry),
@@ -278,7 +289,12 @@ impl Hearing<'_> {
             .submit(&application, &caller)
             .instrument(tracing::info_span!("submit", otel.kind = "client"));
         match submission.await {
-            Ok(case) => Ok(self.settle(&entry, case.outcome).await),
+            Ok(outcome) => Ok(self.settle(&entry, outcome).await),
+            // Nothing of this try may have been sent, but of the one before: it may even be on its way still.
+            Err(error) if may_have_been_sent => {
+                tracing::warn!(registry = registry.name(), %error, "a filing was not answered again");
+                Err(self.still_unknown(&entry).await)
+            }
             Err(error) => Err(self.unanswered(&entry, registry, &error).await),
         }
     }
@@ -293,8 +309,7 @@ impl Hearing<'_> {
             .instrument(tracing::info_span!("query_title", otel.kind = "client"));
         asking.await.map_err(|error| {
             tracing::warn!(registry = registry.name(), %error, "a title query was not answered");
-            // Asking changes nothing at the registry: whatever happened, it may be asked again.
-            Refusal::retry_same_key(Code::RegistryUnavailable, self.gateway.ask_again_after)
+            self.untold(&error)
         })
     }
 
@@ -340,8 +355,7 @@ impl Hearing<'_> {
             return known;
         }
         match registry.case_by_id(&known.case_id, &self.caller()).await {
-            Ok(Some(case)) => {
-                let now = case.outcome.unwrap_or_else(|| known.clone());
+            Ok(Some(now)) => {
                 if now != known {
                     let ledger = &self.gateway.ledger;
                     let updated = ledger.update(&institution, &key, &now);
@@ -373,7 +387,7 @@ impl Hearing<'_> {
             .case_by_key(&entry.key, &caller)
             .instrument(tracing::info_span!("ask_by_key", otel.kind = "client"));
         match asking.await {
-            Ok(Some(case)) => Ok(Some(self.settle(entry, case.outcome).await)),
+            Ok(Some(outcome)) => Ok(Some(self.settle(entry, outcome).await)),
             // Not known now does not prove that an earlier call is not still on its way: only a registry that promises
             // idempotency is sent to again.
             Ok(None) if registry.is_idempotent() => Ok(None),
@@ -394,8 +408,8 @@ impl Hearing<'_> {
 
     /// Records what the registry answered and returns it. If the ledger fails now the answer is still true: the entry
     /// stays claimed and is found by key later.
-    async fn settle(&self, entry: &Entry, outcome: Option<Outcome>) -> Outcome {
-        let outcome = first_told(outcome.unwrap_or_default());
+    async fn settle(&self, entry: &Entry, outcome: Outcome) -> Outcome {
+        let outcome = first_told(outcome);
         let ledger = &self.gateway.ledger;
         let settled = self.gateway.timed(LedgerVerb::Settle, ledger.settle(entry, &outcome)).await;
         note(settled, "an outcome could not be recorded; it will be asked for again");
@@ -405,21 +419,29 @@ impl Hearing<'_> {
     /// What to tell when the registry gave no answer.
     async fn unanswered(&self, entry: &Entry, registry: &Registry, error: &CallError) -> Refusal {
         tracing::warn!(registry = registry.name(), %error, "a filing was not answered");
-        let refusal = match error {
-            CallError::NoAnswer(_) => return self.still_unknown(entry).await,
+        if let CallError::NoAnswer(_) = error {
+            return self.still_unknown(entry).await;
+        }
+        // If this fails the entry stays claimed; once its lease has run out the registry is asked by key.
+        let ledger = &self.gateway.ledger;
+        let released = self.gateway.timed(LedgerVerb::Release, ledger.release(entry)).await;
+        note(released, "a filing that was not sent could not be released");
+        self.untold(error)
+    }
+
+    /// How a bank is told that a call gave no answer.
+    fn untold(&self, error: &CallError) -> Refusal {
+        let ask_again_after = self.gateway.ask_again_after;
+        match error {
+            CallError::NoAnswer(_) => Refusal::outcome_unknown(ask_again_after),
             CallError::NotSent(_) => {
-                Refusal::retry_same_key(Code::RegistryUnavailable, self.gateway.ask_again_after)
+                Refusal::retry_same_key(Code::RegistryUnavailable, ask_again_after)
             }
             CallError::Rejected(_) => Refusal {
                 sent: proto::v1::Sent::Yes,
                 ..Refusal::unsent(Code::RegistryRejectedCall, proto::v1::NextAction::CallOffice)
             },
-        };
-        // If this fails the entry stays claimed; once its lease has run out the registry is asked by key.
-        let ledger = &self.gateway.ledger;
-        let released = self.gateway.timed(LedgerVerb::Release, ledger.release(entry)).await;
-        note(released, "a filing that was not sent could not be released");
-        refusal
+        }
     }
 
     fn office_for(&self, properties: &[Property]) -> Result<Arc<Office>, Refusal> {

@@ -244,6 +244,11 @@ impl Refusal {
         }
     }
 
+    /// This copy was not sent, but the first may have been: a bank that read NO here could file the same loan elsewhere.
+    pub fn still_working(ask_again_after: Duration) -> Self {
+        Self { code: Code::StillWorking, ..Self::outcome_unknown(ask_again_after) }
+    }
+
     /// The faults that go with it.
     #[must_use]
     pub fn with_faults(self, faults: Vec<Fault>) -> Self {
@@ -342,5 +347,8 @@ mod tests {
         let told = outcome.refusal.unwrap();
         assert_eq!(told.sent(), v1::Sent::Unknown);
         assert_eq!(told.retry_after_seconds, Some(2));
+        let copy = Refusal::still_working(Duration::from_secs(1)).outcome();
+        assert_eq!(copy.status(), v1::CaseStatus::OutcomeUnknown);
+        assert_eq!(copy.refusal.unwrap().sent(), v1::Sent::Unknown);
     }
 }

@@ -1,12 +1,12 @@
 //! A provincial registry, as the gateway calls it: gRPC over mutual TLS, one kept-open HTTP/2 connection a registry.
 //!
 //! What matters of a failed call is whether anything can have happened at the registry: [`CallError`] says it, and only
-//! [`CallError::NotSent`] and [`CallError::Rejected`] promise that nothing has. It decides nothing about retrying a
-//! filing later: that is the ledger's and the resolver's.
+//! [`CallError::NotSent`] and [`CallError::Rejected`] promise that nothing has. What a registry answers is believed only
+//! if it answers what was asked. It decides nothing about retrying a filing later: that is the ledger's and the
+//! resolver's.
 
 use std::{
-    error::Error,
-    fmt,
+    fmt, io,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -15,16 +15,19 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use hyper_util::rt::TokioIo;
 use opentelemetry::propagation::Injector;
 use proto::v1::{
-    self, GetCaseRequest, Institution, QueryTitleRequest, SubmitRequest, get_case_request::By,
-    registry_client::RegistryClient,
+    self, GetCaseRequest, Institution, Outcome, QueryTitleRequest, SubmitRequest,
+    get_case_request::By, registry_client::RegistryClient,
 };
 use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    net::TcpStream,
+};
 use tokio_rustls::TlsConnector;
 use tonic::{
-    Code, ConnectError, Request, Status,
+    Code, Request, Status,
     metadata::{Ascii, MetadataKey, MetadataMap, MetadataValue},
-    transport::{Channel, Endpoint, Uri},
+    transport::{Endpoint, Uri},
 };
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
@@ -34,24 +37,30 @@ use crate::{
     telemetry::{CallEnd, Metrics, RegistryCall},
 };
 
+mod handover;
+mod testimony;
+
+use handover::{Courier, Handover};
+use testimony::Flaw;
+
 /// A registry.
 #[derive(Clone)]
 pub struct Registry {
     settings: Arc<Settings>,
-    client: RegistryClient<Channel>,
+    client: RegistryClient<Courier>,
     metrics: Metrics,
 }
 
 /// Why a call gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    /// No connection could be made: nothing reached the registry.
+    /// No connection was there to send it on in time: nothing reached the registry, nor will.
     #[error("the registry cannot be reached")]
     NotSent(#[source] Box<Status>),
     /// The registry rejected the call itself; by the service's definition nothing was done.
     #[error("the registry rejected the call: {}", .0.code())]
     Rejected(#[source] Box<Status>),
-    /// It was sent, or may have been; whether anything was done is not known.
+    /// It was sent, or may have been, and nothing came that answers it; whether anything was done is not known.
     #[error("the registry gave no answer: {}", .0.code())]
     NoAnswer(#[source] Box<Status>),
 }
@@ -106,7 +115,7 @@ impl Registry {
                 connect(Arc::clone(&authority), server_name.clone(), limit, connector.clone())
             }
         }));
-        Ok(Self { settings, client: RegistryClient::new(channel), metrics })
+        Ok(Self { settings, client: RegistryClient::new(Courier::new(channel)), metrics })
     }
 
     /// Its name in settings.
@@ -135,13 +144,13 @@ impl Registry {
         &self,
         application: &v1::Application,
         caller: &Caller,
-    ) -> Result<v1::Case, CallError> {
+    ) -> Result<Outcome, CallError> {
         let deadline = Instant::now() + self.settings.deadline;
         let mut delays = Delays::growing(self.settings.retry / 10, self.settings.retry);
         let mut maybe_sent = false;
         loop {
             let error = match self.submit_once(application, caller, deadline).await {
-                Ok(case) => return Ok(case),
+                Ok(outcome) => return Ok(outcome),
                 Err(CallError::NotSent(status)) if maybe_sent => CallError::NoAnswer(status),
                 Err(CallError::Rejected(status)) if maybe_sent => CallError::NoAnswer(status),
                 Err(error) => error,
@@ -167,18 +176,18 @@ impl Registry {
         application: &v1::Application,
         caller: &Caller,
         deadline: Instant,
-    ) -> Result<v1::Case, CallError> {
+    ) -> Result<Outcome, CallError> {
+        let key = &application.idempotency_key;
         let message = SubmitRequest { application: Some(application.clone()) };
-        let mut request = self.request(message, caller, deadline);
-        insert_ascii(request.metadata_mut(), "idempotency-key", &application.idempotency_key);
+        let mut call = self.call(RegistryCall::Submit, message, caller, deadline);
+        insert_ascii(call.request.metadata_mut(), "idempotency-key", key);
         let mut client = self.client.clone();
-        // Boxed: what tonic keeps while it waits is large.
-        self.timed(
-            RegistryCall::Submit,
-            Box::pin(
-                async move { client.submit(request).await?.into_inner().case.ok_or_else(silent) },
-            ),
-        )
+        let by = By::IdempotencyKey(key.clone());
+        self.answer(call, async |request| {
+            let case = client.submit(request).await?.into_inner().case.ok_or_else(silent)?;
+            testimony::outcome_of(case, &caller.institution.id, &by)
+                .map_err(|flaw| self.not_believed(flaw))
+        })
         .await
     }
 
@@ -191,7 +200,7 @@ impl Registry {
         &self,
         key: &str,
         caller: &Caller,
-    ) -> Result<Option<v1::Case>, CallError> {
+    ) -> Result<Option<Outcome>, CallError> {
         self.case(By::IdempotencyKey(key.to_owned()), caller).await
     }
 
@@ -203,20 +212,22 @@ impl Registry {
         &self,
         case_id: &str,
         caller: &Caller,
-    ) -> Result<Option<v1::Case>, CallError> {
+    ) -> Result<Option<Outcome>, CallError> {
         self.case(By::CaseId(case_id.to_owned()), caller).await
     }
 
-    async fn case(&self, by: By, caller: &Caller) -> Result<Option<v1::Case>, CallError> {
-        let message =
-            GetCaseRequest { institution: Some(caller.institution.clone()), by: Some(by) };
-        let request = self.request(message, caller, Instant::now() + self.settings.deadline);
+    async fn case(&self, by: By, caller: &Caller) -> Result<Option<Outcome>, CallError> {
+        let institution = Some(caller.institution.clone());
+        let message = GetCaseRequest { institution, by: Some(by.clone()) };
+        let deadline = Instant::now() + self.settings.deadline;
+        let call = self.call(RegistryCall::GetCase, message, caller, deadline);
         let mut client = self.client.clone();
-        // Boxed: what tonic keeps while it waits is large.
-        self.timed(
-            RegistryCall::GetCase,
-            Box::pin(async move { Ok(client.get_case(request).await?.into_inner().case) }),
-        )
+        self.answer(call, async |request| {
+            let case = client.get_case(request).await?.into_inner().case;
+            case.map(|case| testimony::outcome_of(case, &caller.institution.id, &by))
+                .transpose()
+                .map_err(|flaw| self.not_believed(flaw))
+        })
         .await
     }
 
@@ -230,45 +241,57 @@ impl Registry {
         office: v1::Office,
         caller: &Caller,
     ) -> Result<v1::TitleAnswer, CallError> {
+        let asked = query.properties.clone();
         let message = QueryTitleRequest {
             institution: Some(caller.institution.clone()),
             office: Some(office),
             query: Some(query),
         };
-        let request = self.request(message, caller, Instant::now() + self.settings.deadline);
+        let deadline = Instant::now() + self.settings.deadline;
+        let call = self.call(RegistryCall::QueryTitle, message, caller, deadline);
         let mut client = self.client.clone();
-        // Boxed: what tonic keeps while it waits is large.
-        self.timed(
-            RegistryCall::QueryTitle,
-            Box::pin(async move {
-                client.query_title(request).await?.into_inner().answer.ok_or_else(silent)
-            }),
-        )
+        self.answer(call, async |request| {
+            let answer = client.query_title(request).await?.into_inner().answer;
+            testimony::titles_of(answer.ok_or_else(silent)?, &asked)
+                .map_err(|flaw| self.not_believed(flaw))
+        })
         .await
     }
 
-    /// Waits for a call; how it ended, and how long it took, is counted. Calls come boxed: what tonic keeps while it waits
-    /// is large.
-    async fn timed<T>(
+    /// Makes a call and waits for its answer until its deadline; how it ended, and how long it took, is counted.
+    async fn answer<T, M>(
         &self,
-        call: RegistryCall,
-        work: impl Future<Output = Result<T, Status>>,
+        call: Call<M>,
+        make: impl AsyncFnOnce(Request<M>) -> Result<T, Status>,
     ) -> Result<T, CallError> {
+        let Call { name, request, deadline, handover } = call;
         let started = Instant::now();
-        let done = work.await.map_err(CallError::of);
-        let end = match &done {
+        // The deadline that the request carries begins only once there is a connection. Boxed: what tonic keeps while it
+        // waits is large.
+        let answered = tokio::time::timeout_at(deadline.into(), Box::pin(make(request))).await;
+        let answered = answered
+            .unwrap_or_else(|_late| Err(Status::deadline_exceeded("no answer in time")))
+            .map_err(|status| CallError::of(status, &handover));
+        let end = match &answered {
             Ok(_) => CallEnd::Answered,
             Err(CallError::NotSent(_)) => CallEnd::NotSent,
             Err(CallError::Rejected(_)) => CallEnd::Rejected,
             Err(CallError::NoAnswer(_)) => CallEnd::NoAnswer,
         };
-        self.metrics.registry_call(self.name(), call, end, started.elapsed());
-        done
+        self.metrics.registry_call(self.name(), name, end, started.elapsed());
+        answered
     }
 
-    /// A request with what every call carries: the time left, the bank's certificate (RFC 9440), the trace.
-    fn request<T>(&self, message: T, caller: &Caller, deadline: Instant) -> Request<T> {
-        let mut request = Request::new(message);
+    /// A call with what every one carries: the time left, the bank's certificate (RFC 9440), the trace.
+    fn call<M>(
+        &self,
+        name: RegistryCall,
+        message: M,
+        caller: &Caller,
+        deadline: Instant,
+    ) -> Call<M> {
+        let (mut request, handover) = (Request::new(message), Handover::default());
+        request.extensions_mut().insert(handover.clone());
         request.set_timeout(deadline.saturating_duration_since(Instant::now()));
         if let Some(der) = &caller.certificate_der {
             let value = format!(":{}:", STANDARD.encode(der));
@@ -278,8 +301,22 @@ impl Registry {
         opentelemetry::global::get_text_map_propagator(|propagator| {
             propagator.inject_context(&context, &mut Metadata(request.metadata_mut()));
         });
-        request
+        Call { name, request, deadline, handover }
     }
+
+    /// An answer that does not answer what was asked says nothing about what was done; an operator has to know.
+    fn not_believed(&self, flaw: Flaw) -> Status {
+        tracing::error!(registry = self.name(), flaw, "the registry's answer is not believed");
+        Status::internal(flaw)
+    }
+}
+
+/// A call that is about to be made.
+struct Call<M> {
+    name: RegistryCall,
+    request: Request<M>,
+    deadline: Instant,
+    handover: Handover,
 }
 
 impl fmt::Debug for Registry {
@@ -289,8 +326,8 @@ impl fmt::Debug for Registry {
 }
 
 impl CallError {
-    fn of(status: Status) -> Self {
-        if never_connected(&status) {
+    fn of(status: Status, handover: &Handover) -> Self {
+        if handover.take_back() {
             return Self::NotSent(Box::new(status));
         }
         match status.code() {
@@ -321,36 +358,37 @@ fn silent() -> Status {
     Status::internal("the answer holds nothing")
 }
 
-/// Whether the call failed because there was no connection to send it on.
-fn never_connected(status: &Status) -> bool {
-    let mut cause = status.source();
-    while let Some(error) = cause {
-        if error.is::<ConnectError>() {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
-}
-
-type Connection = TokioIo<tokio_rustls::client::TlsStream<TcpStream>>;
+type Connection = TokioIo<BufReader<tokio_rustls::client::TlsStream<TcpStream>>>;
 
 async fn connect(
     authority: Arc<str>,
     server_name: ServerName<'static>,
     limit: Duration,
     connector: TlsConnector,
-) -> Result<Connection, std::io::Error> {
+) -> io::Result<Connection> {
     let connecting = async {
         let tcp = TcpStream::connect(&*authority).await?;
         tcp.set_nodelay(true)?;
-        connector.connect(server_name, tcp).await
+        let mut stream = BufReader::new(connector.connect(server_name, tcp).await?);
+        // In TLS 1.3 a registry that does not take the gateway's certificate says so only after the handshake. Whoever
+        // sent a filing right away could not know whether it had arrived.
+        match tokio::time::timeout(VERDICT_WAIT, stream.fill_buf()).await {
+            Ok(Ok([])) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(Ok(_)) => Ok(stream),
+            Ok(Err(refused)) => Err(refused),
+            // It waits for us to speak first, as it may.
+            Err(_silent) => Ok(stream),
+        }
     };
-    let tls = tokio::time::timeout(limit, connecting)
+    let stream = tokio::time::timeout(limit, connecting)
         .await
-        .map_err(|late| std::io::Error::new(std::io::ErrorKind::TimedOut, late))??;
-    Ok(TokioIo::new(tls))
+        .map_err(|late| io::Error::new(io::ErrorKind::TimedOut, late))??;
+    Ok(TokioIo::new(stream))
 }
+
+/// How long a connection just made is given to be refused, or greeted, before the first call goes out on it. Most servers
+/// greet at once.
+const VERDICT_WAIT: Duration = Duration::from_millis(500);
 
 fn insert_ascii(metadata: &mut MetadataMap, name: &'static str, value: &str) {
     // Keys are visible ASCII and certificates Base64: both always fit.

@@ -71,9 +71,8 @@ impl Resolver {
     async fn ask(&self, entry: &Entry) -> Result<(), LedgerError> {
         let ledger = &self.gateway.ledger;
         match self.registry.case_by_key(&entry.key, &on_behalf_of(entry)).await {
-            Ok(Some(case)) => {
+            Ok(Some(outcome)) => {
                 tracing::info!(registry = self.registry.name(), "an unknown outcome was found out");
-                let outcome = case.outcome.unwrap_or_default();
                 self.gateway.timed(LedgerVerb::Settle, ledger.settle(entry, &outcome)).await
             }
             // The registry promises that a key registers once, so the bank may send it again even if an earlier call
