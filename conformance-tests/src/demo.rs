@@ -66,14 +66,17 @@ pub async fn play(
         banks,
         contracts: contracts.to_owned(),
         places: Places::kit()?,
+        replicas: 1,
         ledger: toml::Table::from_iter([("sqlite".to_owned(), "ledger.db".into())]),
         idempotent: true,
         settings: toml::Table::new(),
     };
     let mut deployment = Deployment::prepare(&plan, |settings| settings).await?;
     deployment.start().await?;
-    tell(&format!("gateway: TCP {}, HTTPS {}", deployment.tcp, deployment.https));
-    tell(&format!("health and metrics: http://{}/ready, /metrics", deployment.admin));
+    for gateway in &deployment.gateways {
+        tell(&format!("gateway: TCP {}, HTTPS {}", gateway.tcp, gateway.https));
+        tell(&format!("health and metrics: http://{}/ready, /metrics", gateway.admin));
+    }
     tell(&format!("registry: {}", deployment.registry.address()));
 
     let mut tally = Tally::default();

@@ -1,7 +1,7 @@
-//! A gateway and a registry on this machine: PKI, settings and processes, from start to SIGKILL.
+//! Gateways and a registry on this machine: PKI, settings and processes, from start to SIGKILL.
 //!
-//! The gateway is the real program in a process of its own, so that it can die as programs die. Everything lives in a
-//! temporary folder and ends with the value; nothing but loopback is bound.
+//! A gateway is the real program in a process of its own, so that it can die as programs die; several are replicas over
+//! one ledger. Everything lives in a temporary folder and ends with the value; nothing but loopback is bound.
 
 use std::{
     collections::BTreeMap,
@@ -9,6 +9,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
@@ -69,6 +70,8 @@ pub struct Plan {
     pub contracts: PathBuf,
     /// Offices.
     pub places: Places,
+    /// How many gateways; more than one share a ledger on a server.
+    pub replicas: usize,
     /// The `[ledger]` table.
     pub ledger: toml::Table,
     /// Whether the registry's answer to a repeated key is declared to be the first case.
@@ -77,13 +80,21 @@ pub struct Plan {
     pub settings: toml::Table,
 }
 
-/// A gateway and a registry.
+/// Gateways and a registry.
 #[derive(Debug)]
 pub struct Deployment {
     /// Certificates.
     pub pki: Pki,
     /// The registry, in this process, over real sockets.
     pub registry: ReferenceRegistry,
+    /// The gateways, as many as planned.
+    pub gateways: Vec<Gateway>,
+    folder: tempfile::TempDir,
+}
+
+/// One gateway, running or not.
+#[derive(Debug)]
+pub struct Gateway {
     /// Where banks call over HTTPS.
     pub https: SocketAddr,
     /// Where banks call over length-prefixed TCP.
@@ -92,12 +103,11 @@ pub struct Deployment {
     pub admin: SocketAddr,
     settings: PathBuf,
     log: PathBuf,
-    gateway: Option<Child>,
-    folder: tempfile::TempDir,
+    process: Option<Child>,
 }
 
 impl Deployment {
-    /// Makes everything and starts the registry, not yet the gateway.
+    /// Makes everything and starts the registry, not yet the gateways.
     ///
     /// # Errors
     /// A file that can't be written, a registry that does not start.
@@ -112,21 +122,15 @@ impl Deployment {
         let pki = Pki::write(&folder.path().join("pki"), &names)?;
         let settings = RegistrySettings::here(pki.registry.clone(), pki.registry_ca.clone());
         let registry = ReferenceRegistry::start(registry(settings)).await?;
-        let [https, tcp, admin] = free_addresses()?;
         copy_contracts(plan, &folder.path().join(CONTRACTS))?;
-        let deployment = Self {
-            settings: folder.path().join("directlink.toml"),
-            log: folder.path().join("directlink.log"),
-            gateway: None,
-            pki,
-            registry,
-            https,
-            tcp,
-            admin,
-            folder,
-        };
-        let settings = toml::to_string(&deployment.settings_of(plan)?)?;
-        fs::write(&deployment.settings, settings)?;
+        let gateways = (1..=plan.replicas)
+            .map(|number| Gateway::planned(folder.path(), number))
+            .collect::<anyhow::Result<_>>()?;
+        let deployment = Self { pki, registry, gateways, folder };
+        for gateway in &deployment.gateways {
+            let settings = deployment.settings_of(plan, gateway)?;
+            fs::write(&gateway.settings, toml::to_string(&settings)?)?;
+        }
         Ok(deployment)
     }
 
@@ -135,89 +139,32 @@ impl Deployment {
         self.folder.path()
     }
 
-    /// The folder of a contract that the gateway serves: a copy, to be changed at will.
+    /// The folder of a contract that the gateways serve: a copy, to be changed at will.
     pub fn contract(&self, name: &str) -> PathBuf {
         self.folder.path().join(CONTRACTS).join(name)
     }
 
-    /// Process id of the gateway, while it runs.
-    pub fn gateway_id(&self) -> Option<u32> {
-        self.gateway.as_ref().and_then(Child::id)
-    }
-
-    /// Starts the gateway and waits until it is ready.
+    /// Starts every gateway and waits until it is ready.
     ///
     /// # Errors
-    /// It ends, or is not ready in time; its log is told.
+    /// One ends, or is not ready in time; its log is told.
     pub async fn start(&mut self) -> anyhow::Result<()> {
-        ensure!(self.gateway.is_none(), "the gateway runs already");
-        let log = fs::OpenOptions::new().create(true).append(true).open(&self.log)?;
-        let child = Command::new(program("directlink")?)
-            .args(["serve", "--settings"])
-            .arg(&self.settings)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .kill_on_drop(true)
-            .spawn()
-            .context("start directlink")?;
-        self.gateway = Some(child);
-        let url = format!("http://{}/ready", self.admin);
-        let deadline = Instant::now() + PATIENCE;
-        while Instant::now() < deadline {
-            if let Some(status) =
-                self.gateway.as_mut().and_then(|child| child.try_wait().transpose())
-            {
-                bail!("the gateway ended with {}:\n{}", status?, self.log_text());
-            }
-            let ready = reqwest::get(&url).await;
-            if ready.is_ok_and(|answer| answer.status().is_success()) {
-                return Ok(());
-            }
-            sleep(Duration::from_millis(15)).await;
+        for gateway in &mut self.gateways {
+            gateway.start().await?;
         }
-        bail!("the gateway was not ready in time:\n{}", self.log_text())
-    }
-
-    /// Kills the gateway (SIGKILL).
-    ///
-    /// # Errors
-    /// It does not run.
-    pub async fn kill(&mut self) -> anyhow::Result<()> {
-        self.gateway.take().context("the gateway does not run")?.kill().await?;
         Ok(())
     }
 
-    /// Tells the gateway to stop (SIGTERM).
-    ///
-    /// # Errors
-    /// It does not run.
-    pub async fn tell_to_stop(&self) -> anyhow::Result<()> {
-        let id = self.gateway_id().context("the gateway does not run")?;
-        let status = Command::new("kill").args(["-TERM", &id.to_string()]).status().await?;
-        ensure!(status.success(), "kill -TERM failed");
-        Ok(())
-    }
-
-    /// Waits until the gateway, told to stop, has ended.
-    ///
-    /// # Errors
-    /// It does not run, or not end in time.
-    pub async fn stopped(&mut self) -> anyhow::Result<ExitStatus> {
-        let mut child = self.gateway.take().context("the gateway does not run")?;
-        Ok(timeout(PATIENCE, child.wait()).await.context("the gateway did not stop")??)
-    }
-
-    /// What the gateway has logged so far.
+    /// What the gateways have logged so far.
     pub fn log_text(&self) -> String {
-        fs::read_to_string(&self.log).unwrap_or_default()
+        self.gateways.iter().map(Gateway::log_text).collect()
     }
 
-    fn settings_of(&self, plan: &Plan) -> anyhow::Result<toml::Table> {
+    fn settings_of(&self, plan: &Plan, gateway: &Gateway) -> anyhow::Result<toml::Table> {
         let path = |path: &Path| path.display().to_string();
         let listen = table([
-            ("https", self.https.to_string().into()),
-            ("tcp", self.tcp.to_string().into()),
+            ("https", gateway.https.to_string().into()),
+            ("tcp", gateway.tcp.to_string().into()),
             ("certificate", path(&self.pki.gateway.certificate).into()),
             ("key", path(&self.pki.gateway.key).into()),
             ("client_ca", path(&self.pki.banks_ca).into()),
@@ -252,7 +199,7 @@ impl Deployment {
         });
         let mut settings = table([
             ("listen", listen.into()),
-            ("admin", table([("address", self.admin.to_string().into())]).into()),
+            ("admin", table([("address", gateway.admin.to_string().into())]).into()),
             ("ledger", plan.ledger.clone().into()),
             ("contracts", contracts.into()),
             ("resolver", resolver.into()),
@@ -262,6 +209,87 @@ impl Deployment {
         ]);
         overlay(&mut settings, &plan.settings);
         Ok(settings)
+    }
+}
+
+impl Gateway {
+    fn planned(folder: &Path, number: usize) -> anyhow::Result<Self> {
+        let [https, tcp, admin] = free_addresses()?;
+        let file = |ending| folder.join(format!("directlink-{number}.{ending}"));
+        Ok(Self { https, tcp, admin, settings: file("toml"), log: file("log"), process: None })
+    }
+
+    /// Its process id, while it runs.
+    pub fn process_id(&self) -> Option<u32> {
+        self.process.as_ref().and_then(Child::id)
+    }
+
+    /// Starts it and waits until it is ready.
+    ///
+    /// # Errors
+    /// It ends, or is not ready in time; its log is told.
+    pub async fn start(&mut self) -> anyhow::Result<()> {
+        ensure!(self.process.is_none(), "the gateway runs already");
+        let log = fs::OpenOptions::new().create(true).append(true).open(&self.log)?;
+        let child = Command::new(program("directlink")?)
+            .args(["serve", "--settings"])
+            .arg(&self.settings)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .context("start directlink")?;
+        self.process = Some(child);
+        let url = format!("http://{}/ready", self.admin);
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if let Some(status) =
+                self.process.as_mut().and_then(|child| child.try_wait().transpose())
+            {
+                bail!("the gateway ended with {}:\n{}", status?, self.log_text());
+            }
+            let ready = reqwest::get(&url).await;
+            if ready.is_ok_and(|answer| answer.status().is_success()) {
+                return Ok(());
+            }
+            sleep(Duration::from_millis(15)).await;
+        }
+        bail!("the gateway was not ready in time:\n{}", self.log_text())
+    }
+
+    /// Kills it (SIGKILL).
+    ///
+    /// # Errors
+    /// It does not run.
+    pub async fn kill(&mut self) -> anyhow::Result<()> {
+        self.process.take().context("the gateway does not run")?.kill().await?;
+        Ok(())
+    }
+
+    /// Tells it to stop (SIGTERM).
+    ///
+    /// # Errors
+    /// It does not run.
+    pub async fn tell_to_stop(&self) -> anyhow::Result<()> {
+        let id = self.process_id().context("the gateway does not run")?;
+        let status = Command::new("kill").args(["-TERM", &id.to_string()]).status().await?;
+        ensure!(status.success(), "kill -TERM failed");
+        Ok(())
+    }
+
+    /// Waits until it, told to stop, has ended.
+    ///
+    /// # Errors
+    /// It does not run, or not end in time.
+    pub async fn stopped(&mut self) -> anyhow::Result<ExitStatus> {
+        let mut child = self.process.take().context("the gateway does not run")?;
+        Ok(timeout(PATIENCE, child.wait()).await.context("the gateway did not stop")??)
+    }
+
+    /// What it has logged so far.
+    pub fn log_text(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
     }
 }
 
@@ -348,12 +376,23 @@ pub fn program(name: &str) -> anyhow::Result<PathBuf> {
         .with_context(|| format!("`{name}` is not built: cargo build -p gateway"))
 }
 
-/// Addresses on loopback that nobody listened on a moment ago.
+/// Addresses on loopback that nobody listened on a moment ago, and that nobody is given by chance: they lie below those
+/// that systems choose from, and each is handed out once.
 fn free_addresses<const N: usize>() -> anyhow::Result<[SocketAddr; N]> {
-    let listeners = [(); N].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    const FIRST: u32 = 16_384;
+    const PORTS: u32 = 16_000;
+    // Several processes at a time begin in different places.
+    let own = std::process::id().wrapping_mul(97);
+    let mut free = (0..PORTS).filter_map(|_| {
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = u16::try_from(FIRST + own.wrapping_add(next) % PORTS).ok()?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        TcpListener::bind(address).ok().map(|_| address)
+    });
     let mut addresses = [SocketAddr::from((Ipv4Addr::LOCALHOST, 0)); N];
-    for (address, listener) in addresses.iter_mut().zip(listeners) {
-        *address = listener?.local_addr()?;
+    for address in &mut addresses {
+        *address = free.next().context("no port is free")?;
     }
     Ok(addresses)
 }

@@ -24,7 +24,11 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::{deployment::Deployment, pki::Credentials, tls};
+use crate::{
+    deployment::{Deployment, Gateway},
+    pki::Credentials,
+    tls,
+};
 
 /// How long a bank waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -78,7 +82,7 @@ pub enum Heard {
 }
 
 impl FakeBank {
-    /// A bank of a deployment.
+    /// A bank of a deployment, which calls its first gateway.
     ///
     /// # Errors
     /// It has no certificate there.
@@ -90,17 +94,24 @@ impl FakeBank {
         let credentials =
             deployment.pki.banks.get(bank).with_context(|| format!("no certificate for {bank}"))?;
         let certificate = tls::certificate(&credentials.certificate)?;
+        let gateway = deployment.gateways.first().context("no gateway")?;
         let mut trace_id = [0; 16];
         rand::fill(&mut trace_id)?;
         Ok(Self {
             contract,
-            https: deployment.https,
-            tcp: deployment.tcp,
+            https: gateway.https,
+            tcp: gateway.tcp,
             gateway_ca: deployment.pki.banks_ca.as_path().into(),
             credentials: Arc::new(credentials.clone()),
             certificate_sha256: hex::encode(digest(&SHA256, &certificate)).into(),
             trace_id: hex::encode(trace_id).into(),
         })
+    }
+
+    /// The same bank, calling another gateway.
+    #[must_use]
+    pub fn at(&self, gateway: &Gateway) -> Self {
+        Self { https: gateway.https, tcp: gateway.tcp, ..self.clone() }
     }
 
     /// The trace its HTTP requests belong to. Length-prefixed messages carry none.
@@ -128,14 +139,7 @@ impl FakeBank {
     pub async fn connect_as(&self, credentials: Option<&Credentials>) -> anyhow::Result<Line> {
         let wire = self.contract.wire();
         let wire = match (wire.prefix, &wire.http) {
-            (Some(prefix), _) => {
-                let tls = tls::client(credentials, &self.gateway_ca, &[])?;
-                let tcp = TcpStream::connect(self.tcp).await?;
-                tcp.set_nodelay(true)?;
-                let name = ServerName::try_from("localhost")?;
-                let stream = TlsConnector::from(Arc::new(tls)).connect(name, tcp).await?;
-                LineWire::Tcp(prefix, Box::new(stream))
-            }
+            (Some(prefix), _) => LineWire::Tcp(prefix, Box::new(self.stream(credentials).await?)),
             (None, Some(route)) => {
                 let tls = tls::client(credentials, &self.gateway_ca, &["h2", "http/1.1"])?;
                 let client = reqwest::Client::builder()
@@ -152,6 +156,25 @@ impl FakeBank {
             trace_id: Arc::clone(&self.trace_id),
             wire,
         })
+    }
+
+    /// Connects to the port for length-prefixed messages, to send what is no message.
+    ///
+    /// # Errors
+    /// It could not.
+    pub async fn connect_raw(&self) -> anyhow::Result<TlsStream<TcpStream>> {
+        self.stream(Some(&self.credentials)).await
+    }
+
+    async fn stream(
+        &self,
+        credentials: Option<&Credentials>,
+    ) -> anyhow::Result<TlsStream<TcpStream>> {
+        let tls = tls::client(credentials, &self.gateway_ca, &[])?;
+        let tcp = TcpStream::connect(self.tcp).await?;
+        tcp.set_nodelay(true)?;
+        let name = ServerName::try_from("localhost")?;
+        Ok(TlsConnector::from(Arc::new(tls)).connect(name, tcp).await?)
     }
 
     /// Tries to file with the wrong certificate, or none, and sees that it hears nothing in its own words.

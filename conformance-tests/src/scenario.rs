@@ -32,12 +32,19 @@ pub struct Scenario {
     /// Stores it is played over; empty is both.
     #[serde(default)]
     pub stores: Vec<StoreKind>,
+    /// How many gateways run, over one ledger; more than one need a store that can be shared.
+    #[serde(default = "one")]
+    pub replicas: usize,
     /// Settings of the gateway that differ from the stage's own, by table.
     #[serde(default)]
     pub settings: toml::Table,
     /// What happens, in order.
     #[serde(deserialize_with = "steps")]
     pub steps: Vec<Step>,
+}
+
+fn one() -> usize {
+    1
 }
 
 /// How a bank's messages travel.
@@ -95,6 +102,11 @@ pub enum Step {
     Hear(Hears),
     /// What the answer to the started message says.
     StartedHears(Hears),
+    /// The bank sends the same message to every gateway at the same moment. It hears the outcome as the first; from every
+    /// other gateway, as replayed, or that it is being worked on.
+    SendToAll(Message),
+    /// The bank calls the next gateway from now on.
+    TurnToNext,
     /// The bank calls with the wrong certificate, or none, and is turned away.
     TurnedAway(Caller),
     /// The registry is told to fail the next call of a kind.
@@ -113,7 +125,7 @@ pub enum Step {
     RegistryHas(Vec<(Counted, u64)>),
     /// The registry has seen the bank's trace and certificate with the last submission.
     RegistrySaw,
-    /// The process is killed (SIGKILL).
+    /// The gateway that the bank calls is killed (SIGKILL).
     Kill,
     /// The process is told to stop (SIGTERM), without waiting for it.
     Stop,
@@ -262,7 +274,9 @@ impl FromStr for Step {
     fn from_str(line: &str) -> anyhow::Result<Self> {
         let words: Vec<&str> = line.split_whitespace().collect();
         Ok(match words.as_slice() {
+            ["bank", "sends", "everywhere", message @ ..] => Self::SendToAll(message_of(message)?),
             ["bank", "sends", message @ ..] => Self::Send(message_of(message)?),
+            ["bank", "turns", "to", "the", "next", "gateway"] => Self::TurnToNext,
             ["bank", "starts", message @ ..] => Self::Start(message_of(message)?),
             ["bank", "repeats", rest @ ..] => {
                 let until = rest

@@ -45,6 +45,7 @@ impl Stage {
             banks: vec![BANK.to_owned()],
             contracts,
             places: Places::kit().unwrap(),
+            replicas: 1,
             ledger: toml::Table::from_iter([("sqlite".to_owned(), "ledger.db".into())]),
             idempotent: true,
             settings: toml::Table::new(),
@@ -79,7 +80,7 @@ impl Stage {
         let line = format!(
             "directlink_contracts_changed_total{{contract=\"{BANK}\",end=\"{end}\"}} {times}"
         );
-        let url = format!("http://{}/metrics", self.deployment.admin);
+        let url = format!("http://{}/metrics", self.deployment.gateways[0].admin);
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             let told = reqwest::get(&url).await.unwrap().text().await.unwrap();
@@ -92,7 +93,7 @@ impl Stage {
     }
 
     async fn is_ready(&self) -> bool {
-        let url = format!("http://{}/ready", self.deployment.admin);
+        let url = format!("http://{}/ready", self.deployment.gateways[0].admin);
         reqwest::get(&url).await.unwrap().status().is_success()
     }
 }

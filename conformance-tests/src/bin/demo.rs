@@ -33,10 +33,10 @@ async fn main() -> ExitCode {
     match demo::play(&arguments.contracts, say).await {
         Ok((deployment, tally)) => {
             if !arguments.once {
-                say(&format!(
-                    "\nStill running; Ctrl-C ends it. Try: curl http://{}/metrics",
-                    deployment.admin
-                ));
+                say("\nStill running; Ctrl-C ends it.");
+                for gateway in &deployment.gateways {
+                    say(&format!("Try: curl http://{}/metrics", gateway.admin));
+                }
                 let _interrupted = tokio::signal::ctrl_c().await;
             }
             say(&format!("\n{tally}"));

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use adapters::{Contract, Mode, Reply};
 use anyhow::{Context, bail, ensure};
+use futures_util::future::try_join_all;
 use tokio::{
     task::JoinHandle,
     time::{Instant, sleep, timeout},
@@ -11,7 +12,7 @@ use tokio::{
 
 use super::{Caller, Change, Counted, Hears, Kind, Message, Scenario, Step, StoreKind, WireKind};
 use crate::{
-    deployment::{BankPlaces, Deployment, Places, Plan},
+    deployment::{BankPlaces, Deployment, Gateway, Places, Plan},
     fake_bank::{FakeBank, Heard, Line},
     postgres_server::PostgresServer,
     reference_registry::{self, Counts, Received, Repeats},
@@ -58,23 +59,24 @@ impl Role {
             return false;
         }
         scenario.steps.iter().all(|step| match step {
-            Step::Send(message) | Step::Start(message) | Step::Repeat(message, _) => {
-                match message {
-                    Message::Sample { name, changes } => {
-                        self.samples.has(name)
-                            && changes.iter().all(|change| match change {
-                                Change::Set(_, value) | Change::End(_, value) => {
-                                    self.worded(value).is_ok()
-                                }
-                                Change::Without(_) => true,
-                                // Bytes that are changed after they were signed are refused for that.
-                                Change::Emptying(_) => !self.contract.needs_keys(),
-                            })
-                    }
-                    Message::Bytes { file } => self.samples.bytes(file).is_ok(),
-                    Message::Blank { .. } => true,
+            Step::Send(message)
+            | Step::SendToAll(message)
+            | Step::Start(message)
+            | Step::Repeat(message, _) => match message {
+                Message::Sample { name, changes } => {
+                    self.samples.has(name)
+                        && changes.iter().all(|change| match change {
+                            Change::Set(_, value) | Change::End(_, value) => {
+                                self.worded(value).is_ok()
+                            }
+                            Change::Without(_) => true,
+                            // Bytes that are changed after they were signed are refused for that.
+                            Change::Emptying(_) => !self.contract.needs_keys(),
+                        })
                 }
-            }
+                Message::Bytes { file } => self.samples.bytes(file).is_ok(),
+                Message::Blank { .. } => true,
+            },
             _ => true,
         })
     }
@@ -159,6 +161,7 @@ pub async fn play(
         banks: vec![role.bank.clone()],
         contracts: theatre.contracts.clone(),
         places: theatre.places.clone(),
+        replicas: scenario.replicas,
         ledger: ledger_table(server, store).await?,
         idempotent: scenario.repeats == Repeats::FirstCase,
         settings: scenario.settings.clone(),
@@ -212,6 +215,8 @@ async fn ledger_table(
 pub struct Stage<'s> {
     postgres: Option<&'s mut PostgresServer>,
     deployment: Deployment,
+    /// Which gateway the bank calls, by position.
+    called: usize,
     turn: Option<Turn<'s>>,
 }
 
@@ -228,7 +233,7 @@ struct Turn<'s> {
 impl<'s> Stage<'s> {
     /// A stage on which no bank has entered yet.
     pub fn new(deployment: Deployment, postgres: Option<&'s mut PostgresServer>) -> Self {
-        Self { postgres, deployment, turn: None }
+        Self { postgres, deployment, called: 0, turn: None }
     }
 
     /// It is this bank's turn from now on.
@@ -261,11 +266,17 @@ impl<'s> Stage<'s> {
     /// # Errors
     /// It did not go as it says.
     pub async fn play(&mut self, step: &Step) -> anyhow::Result<()> {
-        let Self { postgres, deployment, turn } = self;
+        let Self { postgres, deployment, called, turn } = self;
         let turn = turn.as_mut().context("no bank has entered")?;
         let control = deployment.registry.control().clone();
         match step {
             Step::Send(message) => turn.heard = Some(turn.send(message).await?),
+            Step::SendToAll(message) => turn.send_to_all(message, &deployment.gateways).await?,
+            Step::TurnToNext => {
+                *called = (*called + 1) % deployment.gateways.len();
+                turn.line = None;
+                turn.bank = turn.bank.at(gateway(deployment, *called)?);
+            }
             Step::Start(message) => turn.start(message)?,
             Step::Repeat(message, hears) => turn.repeat(message, hears).await?,
             Step::Hear(hears) => {
@@ -296,15 +307,15 @@ impl<'s> Stage<'s> {
             Step::RegistrySaw => registry_saw(&turn.bank, &control.received())?,
             Step::Kill => {
                 turn.line = None;
-                deployment.kill().await?;
+                gateway(deployment, *called)?.kill().await?;
             }
-            Step::Stop => deployment.tell_to_stop().await?,
+            Step::Stop => gateway(deployment, *called)?.tell_to_stop().await?,
             Step::Stopped => {
                 turn.line = None;
-                let status = deployment.stopped().await?;
+                let status = gateway(deployment, *called)?.stopped().await?;
                 ensure!(status.success(), "it ended with {status}");
             }
-            Step::Run => deployment.start().await?,
+            Step::Run => gateway(deployment, *called)?.start().await?,
             Step::LedgerDown => {
                 let server = postgres.as_mut().context("there is no server")?;
                 aside(|| server.stop())?;
@@ -318,7 +329,37 @@ impl<'s> Stage<'s> {
     }
 }
 
+fn gateway(deployment: &mut Deployment, called: usize) -> anyhow::Result<&mut Gateway> {
+    deployment.gateways.get_mut(called).context("there is no such gateway")
+}
+
 impl Turn<'_> {
+    async fn send_to_all(&mut self, message: &Message, gateways: &[Gateway]) -> anyhow::Result<()> {
+        let bytes = self.role.bytes_of(message, self.case.as_deref())?;
+        let name = self.role.message_of(message);
+        // Connected before anything is sent, so that nothing but the wire lies between the copies.
+        let mut lines = Vec::new();
+        for gateway in gateways {
+            lines.push(self.bank.at(gateway).connect().await?);
+        }
+        let asking = lines.iter_mut().map(|line| line.ask(name.as_deref(), bytes.clone()));
+        let mut firsts = 0;
+        for heard in try_join_all(asking).await? {
+            let says = |what, value| heard.says(&self.role.contract, what, value);
+            match &heard {
+                Heard::Answer { reply: Reply::Refusal, .. } => {
+                    ensure!(says("code", "STILL_WORKING")?, "heard {}", heard.text());
+                }
+                // A contract that does not tell one from the other says both.
+                Heard::Answer { .. } if says("replayed", "false")? => firsts += 1,
+                Heard::Answer { .. } => {}
+                Heard::Nothing(why) => bail!("heard nothing: {why}"),
+            }
+        }
+        ensure!(firsts > 0, "no gateway answered as the first");
+        Ok(())
+    }
+
     fn start(&mut self, message: &Message) -> anyhow::Result<()> {
         let (bank, bytes) = (self.bank.clone(), self.role.bytes_of(message, self.case.as_deref())?);
         let name = self.role.message_of(message);
