@@ -1,0 +1,229 @@
+//! Nothing that stands in a bank's message gets into logs, metrics or traces, whatever becomes of the message. Played
+//! with every contract's samples and bad inputs, at the most talkative log level, against a registry that answers,
+//! refuses, stays silent and goes away.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    collections::BTreeSet,
+    convert::Infallible,
+    fs,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+};
+
+use adapters::{Mode, wire::Media};
+use bytes::Bytes;
+use conformance_tests::{
+    deployment::{Deployment, Places, Plan},
+    fake_bank::FakeBank,
+    programme,
+    reference_registry::{Call, Fault, Silence},
+    scenario::stage::Role,
+};
+use http::{HeaderMap, Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::{body::Incoming, server::conn::http2, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use prost_reflect::{DynamicMessage, ReflectMessage, Value};
+use tokio::net::TcpListener;
+
+/// Texts shorter than this, in bytes, stand everywhere by chance.
+const TELLING_BYTES: usize = 6;
+
+fn contracts() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../contracts/banks")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_a_message_is_in_logs_metrics_or_traces() {
+    for role in programme::roles(&contracts()).unwrap() {
+        let exported = Exported::default();
+        let mut deployment = deployed(&role.bank, collector(exported.clone()).await).await;
+        let bank = FakeBank::new(&deployment, &role.bank, role.contract.clone()).unwrap();
+
+        let messages = messages(&role);
+        let mut secrets = BTreeSet::new();
+        for message in &messages {
+            if let Ok(decoded) = role.contract.decode(message, Mode::Production)
+                && let Some(envelope) = proto::descriptors::dynamic("Envelope", &decoded.envelope)
+            {
+                note(&envelope, &mut secrets);
+            }
+        }
+        assert!(secrets.len() > 10, "{secrets:?}");
+        secrets.insert(SECRET_NAME.to_owned());
+
+        // Well, again, under faults, and while nobody is there.
+        say_all(&bank, &role, &messages).await;
+        say_all(&bank, &role, &messages).await;
+        let control = deployment.registry.control().clone();
+        for call in [Call::Submit, Call::GetCase, Call::QueryTitle] {
+            let silence = Fault::DropAfterCommit { how: Silence::Close };
+            control.order(call, [silence, silence, Fault::Unavailable, silence]);
+        }
+        say_all(&bank, &role, &changed(&role)).await;
+        control.down().await;
+        say_all(&bank, &role, &messages).await;
+        let metrics = format!("http://{}/metrics", deployment.gateways[0].admin);
+        let metrics = reqwest::get(&metrics).await.unwrap().text().await.unwrap();
+        deployment.gateways[0].tell_to_stop().await.unwrap();
+        assert!(deployment.gateways[0].stopped().await.unwrap().success());
+
+        let log = deployment.log_text();
+        let traces = String::from_utf8_lossy(&exported.0.lock().unwrap()).into_owned();
+        assert!(log.contains("items nobody agreed on") || !takes_more(&role), "{log}");
+        assert!(traces.contains("exchange") && metrics.contains("directlink"), "nothing came out");
+        assert!(!log.contains("panicked"), "{log}");
+        for secret in &secrets {
+            for (place, text) in [("log", &log), ("metrics", &metrics), ("traces", &traces)] {
+                if let Some(line) = text.lines().find(|line| stands_in(line, secret)) {
+                    panic!("{}: {secret} stands in the {place}: {line}", role.bank);
+                }
+            }
+        }
+    }
+}
+
+/// A number is a word of its own: digits of a longer one are not it.
+fn stands_in(line: &str, secret: &str) -> bool {
+    if !secret.bytes().all(|byte| byte.is_ascii_digit()) {
+        return line.contains(secret);
+    }
+    line.split(|sign: char| !sign.is_ascii_alphanumeric()).any(|word| word == secret)
+}
+
+/// Texts and amounts of a message, and of the messages in it.
+fn note(message: &DynamicMessage, secrets: &mut BTreeSet<String>) {
+    for (field, value) in message.fields() {
+        match value {
+            // The gateway's own words for the message and the day, which logs have too.
+            _ if ["transaction_code", "date"].contains(&field.name()) => {}
+            Value::List(items) => items.iter().for_each(|item| note_value(item, secrets)),
+            value => note_value(value, secrets),
+        }
+    }
+}
+
+fn note_value(value: &Value, secrets: &mut BTreeSet<String>) {
+    match value {
+        Value::Message(inner) if inner.descriptor().package_name() == "google.protobuf" => {}
+        Value::Message(inner) => note(inner, secrets),
+        Value::String(text) if text.len() >= TELLING_BYTES => {
+            secrets.insert(text.clone());
+        }
+        Value::I64(number) if number.to_string().len() >= TELLING_BYTES => {
+            secrets.insert(number.to_string());
+        }
+        _ => {}
+    }
+}
+
+/// The name of an item nobody agreed on.
+const SECRET_NAME: &str = "客户王小明的手机";
+
+fn takes_more(role: &Role) -> bool {
+    matches!(role.contract.wire().media, Media::Json) && role.contract.wire().prefix.is_none()
+}
+
+/// All requests, good and bad, and one with an item more.
+fn messages(role: &Role) -> Vec<Vec<u8>> {
+    let mut messages = Vec::new();
+    for folder in ["samples", "bad"] {
+        let folder = contracts().join(&role.bank).join("cases").join(folder);
+        let mut files: Vec<_> =
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        files.retain(|file| {
+            let name = file.to_string_lossy();
+            name.contains(".request.") || (name.ends_with(".bytes") && name.contains("/bad/"))
+        });
+        messages.extend(files.iter().map(|file| fs::read(file).unwrap()));
+    }
+    if takes_more(role) {
+        let name = role.samples.first_name().unwrap();
+        let text = String::from_utf8(role.samples.request(&name).unwrap()).unwrap();
+        messages.push(text.replacen('{', &format!("{{\"{SECRET_NAME}\": \"1\","), 1).into_bytes());
+    }
+    messages
+}
+
+/// The first request under keys of its own, so that each is sent.
+fn changed(role: &Role) -> Vec<Vec<u8>> {
+    use conformance_tests::scenario::Change;
+    let name = role.samples.first_name().unwrap();
+    let under = |end: u32| {
+        let change = Change::End("exchange.serial".to_owned(), end.to_string());
+        let (message, envelope) = role.samples.changed(&role.contract, &name, &[change]).unwrap();
+        let reply = adapters::Reply::Request;
+        role.contract.encode(Some(&message), reply, &envelope).unwrap()
+    };
+    (1..=4).map(under).collect()
+}
+
+async fn say_all(bank: &FakeBank, role: &Role, messages: &[Vec<u8>]) {
+    for message in messages {
+        let name = match role.contract.decode(message, Mode::Production) {
+            Ok(decoded) => Some(decoded.message),
+            Err(undecoded) => undecoded.message,
+        };
+        let mut line = bank.connect().await.unwrap();
+        // What is heard is others' business.
+        line.ask(name.as_deref(), message.clone()).await.unwrap();
+    }
+}
+
+async fn deployed(bank: &str, otlp: String) -> Deployment {
+    let settings = format!(
+        "[institution]\nmode = \"production\"\n[limits]\nbody_seconds_max = 1\n\
+         [telemetry]\nlog = \"trace\"\notlp = \"{otlp}\"\ntrace_one_in = 1\n\
+         [registry]\ndeadline_seconds = 1"
+    );
+    let plan = Plan {
+        banks: vec![bank.to_owned()],
+        contracts: contracts(),
+        places: Places::kit().unwrap(),
+        replicas: 1,
+        ledger: toml::from_str("sqlite = \"ledger.db\"").unwrap(),
+        idempotent: true,
+        settings: toml::from_str(&settings).unwrap(),
+    };
+    let mut deployment = Deployment::prepare(&plan, |settings| settings).await.unwrap();
+    deployment.start().await.unwrap();
+    deployment
+}
+
+/// What was exported, as bytes; texts stand in them as they are.
+#[derive(Debug, Clone, Default)]
+struct Exported(Arc<Mutex<Vec<u8>>>);
+
+/// A collector that keeps everything; answers with its address.
+async fn collector(exported: Exported) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let exported = exported.clone();
+            let service = service_fn(move |request: Request<Incoming>| {
+                let exported = exported.clone();
+                async move {
+                    let body = request.into_body().collect().await.unwrap().to_bytes();
+                    exported.0.lock().unwrap().extend(body);
+                    let empty = Full::new(Bytes::from_static(&[0; 5])); // Not compressed, no bytes.
+                    let mut trailers = HeaderMap::new();
+                    trailers.insert("grpc-status", "0".parse().unwrap());
+                    let body = empty.with_trailers(std::future::ready(Some(Ok(trailers))));
+                    let response =
+                        Response::builder().header("content-type", "application/grpc").body(body);
+                    Ok::<_, Infallible>(response.unwrap())
+                }
+            });
+            tokio::spawn(
+                http2::Builder::new(TokioExecutor::new())
+                    .serve_connection(TokioIo::new(stream), service),
+            );
+        }
+    });
+    address
+}
