@@ -29,7 +29,7 @@ use crate::{
     registry::{CallError, Caller, Registry},
     route::{NoOffice, Route},
     settings::Office,
-    telemetry::{LedgerVerb, Metrics},
+    telemetry::{LedgerVerb, Metrics, SpanKind, recorded, step},
 };
 
 /// Everything an exchange needs: loaded once, shared by all.
@@ -59,7 +59,7 @@ impl Gateway {
         work: impl Future<Output = Result<T, LedgerError>>,
     ) -> Result<T, LedgerError> {
         let started = Instant::now();
-        let done = work.instrument(tracing::info_span!("ledger", otel.name = verb.label())).await;
+        let done = work.instrument(step(verb.label(), SpanKind::Internal)).await;
         self.metrics.ledger(verb, &done, started.elapsed());
         done
     }
@@ -118,10 +118,11 @@ pub async fn exchange(
     );
     // A parent that cannot be set leaves the exchange in a trace of its own.
     let _unset = span.set_parent(parent);
-    async {
+    // Boxed where it begins: what waits on it would otherwise be moved with all it holds.
+    let work = Box::pin(async {
         let started = Instant::now();
         let (contract, decoded) =
-            tracing::info_span!("decode").in_scope(|| contracts.read(&message, bank.mode()));
+            step("decode", SpanKind::Internal).in_scope(|| contracts.read(&message, bank.mode()));
         let hearing =
             Hearing { gateway: &gateway, bank: &bank, contract: &contract, wire: &message };
         let told = match decoded {
@@ -130,9 +131,8 @@ pub async fn exchange(
             Err(undecoded) => Told::faulty(*undecoded),
         };
         hearing.answer(told, started)
-    }
-    .instrument(span)
-    .await
+    });
+    recorded(&span, work).instrument(span.clone()).await
 }
 
 /// Refuses, in the bank's own envelope, a message that could not be read to its end.
@@ -181,7 +181,7 @@ impl Hearing<'_> {
         span.record("directlink.message", message);
         span.record("directlink.result", result);
         self.gateway.metrics.exchange(self.bank.id(), message, result, started.elapsed());
-        tracing::info_span!("encode").in_scope(|| told.written(self.contract))
+        step("encode", SpanKind::Internal).in_scope(|| told.written(self.contract))
     }
 
     /// Nothing is done for a message that no version of the contract holds for today, however well it reads.
@@ -248,7 +248,7 @@ impl Hearing<'_> {
         exchange: &Exchange,
     ) -> Result<Outcome, Refusal> {
         let properties = matter::properties(&application);
-        let office = tracing::info_span!("route").in_scope(|| self.office_for(properties))?;
+        let office = step("route", SpanKind::Internal).in_scope(|| self.office_for(properties))?;
         let registry = self.registry_of(&office.registry)?;
         let fingerprint = fingerprint(&application, self.contract.retry_may_change());
         let claim = self.claim(&application, fingerprint, &office);
@@ -285,9 +285,8 @@ impl Hearing<'_> {
         // From here the registry may have acted. However this ends (error, deadline, the process dying), the entry
         // stays unsettled until somebody has asked the registry by key.
         let caller = self.caller();
-        let submission = registry
-            .submit(&application, &caller)
-            .instrument(tracing::info_span!("submit", otel.kind = "client"));
+        let submission =
+            registry.submit(&application, &caller).instrument(step("submit", SpanKind::Client));
         match submission.await {
             Ok(outcome) => Ok(self.settle(&entry, outcome).await),
             // Nothing of this try may have been sent, but of the one before: it may even be on its way still.
@@ -306,7 +305,7 @@ impl Hearing<'_> {
         let caller = self.caller();
         let asking = registry
             .query_title(query, office.canonical(), &caller)
-            .instrument(tracing::info_span!("query_title", otel.kind = "client"));
+            .instrument(step("query_title", SpanKind::Client));
         asking.await.map_err(|error| {
             tracing::warn!(registry = registry.name(), %error, "a title query was not answered");
             self.untold(&error)
@@ -385,7 +384,7 @@ impl Hearing<'_> {
         let caller = self.caller();
         let asking = registry
             .case_by_key(&entry.key, &caller)
-            .instrument(tracing::info_span!("ask_by_key", otel.kind = "client"));
+            .instrument(step("ask_by_key", SpanKind::Client));
         match asking.await {
             Ok(Some(outcome)) => Ok(Some(self.settle(entry, outcome).await)),
             // Not known now does not prove that an earlier call is not still on its way: only a registry that promises

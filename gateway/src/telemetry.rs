@@ -10,7 +10,7 @@ use http::HeaderMap;
 use opentelemetry::{
     KeyValue, global,
     propagation::{Extractor, TextMapPropagator},
-    trace::TracerProvider,
+    trace::{TraceContextExt, TracerProvider},
 };
 use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig};
 use opentelemetry_sdk::{
@@ -19,6 +19,8 @@ use opentelemetry_sdk::{
     propagation::TraceContextPropagator,
     trace::{Sampler, SdkTracerProvider},
 };
+use tracing::Span;
+use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::{
     Layer,
     filter::{LevelFilter, ParseError, Targets},
@@ -73,6 +75,38 @@ impl Telemetry {
     pub fn stop(self) -> Result<(), TelemetryError> {
         Ok(self.tracer.shutdown_with_timeout(Duration::from_secs(5))?)
     }
+}
+
+tokio::task_local! {
+    /// Whether the trace of the exchange this task works on is recorded.
+    static RECORDED: bool;
+}
+
+/// Works on an exchange whose span is `span`. Its steps get spans of their own only if its trace is recorded: nine in ten
+/// are not, and spans cost all the same.
+pub async fn recorded<T>(span: &Span, work: impl Future<Output = T>) -> T {
+    let recorded = span.context().span().span_context().is_sampled();
+    RECORDED.scope(recorded, work).await
+}
+
+/// The span of one step: of an exchange, if its trace is recorded; or of what works on its own.
+pub fn step(name: &'static str, kind: SpanKind) -> Span {
+    if !RECORDED.try_with(|recorded| *recorded).unwrap_or(true) {
+        return Span::none();
+    }
+    match kind {
+        SpanKind::Internal => tracing::info_span!("step", otel.name = name),
+        SpanKind::Client => tracing::info_span!("step", otel.name = name, otel.kind = "client"),
+    }
+}
+
+/// Where a step happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SpanKind {
+    /// In this process.
+    Internal,
+    /// At whom it calls.
+    Client,
 }
 
 /// Why telemetry could not be started or stopped.
