@@ -8,6 +8,7 @@
     deny(clippy::indexing_slicing, clippy::string_slice, clippy::arithmetic_side_effects)
 )]
 
+pub mod cases;
 mod checker;
 pub mod codec;
 pub mod contract;

@@ -2,6 +2,8 @@
 //!
 //! Nothing is decided here about messages, banks or registries.
 
+mod contract_commands;
+
 use std::{
     io::{self, Write},
     net::SocketAddr,
@@ -12,6 +14,7 @@ use std::{
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use contract_commands::ContractCommand;
 use gateway::{
     admin_port::{self, Readiness},
     assembly::{self, Parts},
@@ -46,6 +49,7 @@ Examples:
   directlink serve --settings directlink.toml --check   say what is wrong with the settings, or nothing
   directlink serve --settings directlink.toml           serve until SIGTERM or SIGINT
   directlink contract check contracts/banks/*           say what is wrong with contracts
+  directlink contract --help                            all the tools for contracts
 
 Exit codes:
   0  it was done; for serve: it was told to stop, and everything in flight was finished
@@ -68,26 +72,16 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
-    /// Look after contracts.
+    /// Look after contracts: check, test, explain, draft, … 合约工具
     #[command(subcommand)]
     Contract(ContractCommand),
 }
 
-#[derive(Subcommand)]
-enum ContractCommand {
-    /// Compile contracts and say all that is wrong with them, each with its file and line.
-    Check {
-        /// Folders that hold a contract.toml.
-        #[arg(required = true, value_name = "DIR")]
-        folders: Vec<PathBuf>,
-    },
-}
-
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
+        Command::Contract(command) => return contract_commands::run(command),
         Command::Serve { settings, check: true } => check(&settings),
         Command::Serve { settings, check: false } => serve(&settings),
-        Command::Contract(ContractCommand::Check { folders }) => check_contracts(&folders),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -134,17 +128,6 @@ fn check(settings: &Path) -> Result<(), Failure> {
     prepare(settings)?;
     say(&format!("{}: nothing is wrong", settings.display()));
     Ok(())
-}
-
-fn check_contracts(folders: &[PathBuf]) -> Result<(), Failure> {
-    let mut problems = Vec::new();
-    for folder in folders {
-        match Versions::read(folder) {
-            Ok(_) => say(&format!("{}: nothing is wrong", folder.display())),
-            Err(found) => problems.extend(found),
-        }
-    }
-    if problems.is_empty() { Ok(()) } else { Err(Failure::Faulty(problems)) }
 }
 
 /// What a gateway needs that can be had from files alone.

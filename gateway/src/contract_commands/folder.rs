@@ -1,0 +1,120 @@
+//! A contract's folder on the disk, and what the checker says of it.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use adapters::{Complaint, Contract, cases::Files};
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+
+use super::{End, in_colour};
+
+/// The texts of a contract.
+pub(super) struct Folder {
+    path: PathBuf,
+    texts: BTreeMap<String, String>,
+    /// Files that are no text; only told if the contract needs them.
+    unread: Vec<String>,
+}
+
+impl Folder {
+    /// Reads what lies in the folder itself; folders inside (`cases`) are for tests.
+    pub(super) fn read(path: &Path) -> Result<Self, End> {
+        let cannot = |error: io::Error| End::Usage(format!("{}: {error}", path.display()));
+        let (mut texts, mut unread) = (BTreeMap::new(), Vec::new());
+        for entry in fs::read_dir(path).map_err(cannot)? {
+            let entry = entry.map_err(cannot)?;
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            if !entry.path().is_file() {
+                continue;
+            }
+            match fs::read_to_string(entry.path()) {
+                Ok(text) => {
+                    texts.insert(name, text);
+                }
+                Err(_) => unread.push(name),
+            }
+        }
+        Ok(Self { path: path.to_owned(), texts, unread })
+    }
+
+    /// Reads and compiles.
+    pub(super) fn contract(path: &Path) -> Result<Contract, End> {
+        let folder = Self::read(path)?;
+        folder.compile().map_err(End::Wrong)
+    }
+
+    /// Compiles; what is wrong is told as rustc tells it.
+    pub(super) fn compile(&self) -> Result<Contract, String> {
+        Contract::compile(&self.texts).map_err(|complaints| {
+            complaints.iter().map(|complaint| self.told(complaint)).collect::<Vec<_>>().join("\n")
+                + "\n"
+        })
+    }
+
+    fn told(&self, complaint: &Complaint) -> String {
+        let path = self.path.join(&complaint.file).display().to_string();
+        let title = Level::ERROR.primary_title(complaint.message.as_str());
+        let group = match self.texts.get(&complaint.file) {
+            Some(text) => {
+                let span = within(text, &complaint.span);
+                let mark = AnnotationKind::Primary.span(span);
+                let source = Snippet::source(text.as_str()).path(path).annotation(mark);
+                title.element(source)
+            }
+            None if self.unread.contains(&complaint.file) => {
+                Group::with_title(title).element(Level::NOTE.message(format!("{path} is no UTF-8")))
+            }
+            None => Group::with_title(title).element(Level::NOTE.message(format!("in {path}"))),
+        };
+        let renderer = if in_colour() { Renderer::styled() } else { Renderer::plain() };
+        format!("{}\n", renderer.render(&[group]))
+    }
+}
+
+/// The span, within the text and between characters; one that shows at least one of them.
+fn within(text: &str, span: &std::ops::Range<usize>) -> std::ops::Range<usize> {
+    let mut start = span.start.min(text.len());
+    while !text.is_char_boundary(start) {
+        start -= 1;
+    }
+    // Of a span over many lines the first is enough.
+    let line_end = text[start..].find('\n').map_or(text.len(), |at| start + at);
+    let mut end = span.end.min(line_end).max(start);
+    while !text.is_char_boundary(end) {
+        end += 1;
+    }
+    start..end
+}
+
+/// All files under a folder of cases, by their names in it.
+pub(super) fn case_files(folder: &Path) -> io::Result<Files> {
+    let mut files = Files::new();
+    for inside in ["", "samples/", "bad/"] {
+        let entries = match fs::read_dir(folder.join(inside)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !inside.is_empty() => continue,
+            entries => entries?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            if let (true, Ok(name)) = (entry.path().is_file(), entry.file_name().into_string()) {
+                files.insert(format!("{inside}{name}"), fs::read(entry.path())?);
+            }
+        }
+    }
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::within;
+
+    #[test]
+    fn a_span_keeps_to_characters_and_to_its_first_line() {
+        assert_eq!(within("甲乙\n丙", &(1..20)), 0..6);
+        assert_eq!(within("甲", &(9..12)), 3..3);
+        assert_eq!(within("ab\ncd", &(3..4)), 3..4);
+    }
+}
