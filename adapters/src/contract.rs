@@ -3,6 +3,7 @@
 mod compile;
 mod entrance;
 mod file;
+mod origins;
 #[cfg(test)]
 mod round_trip;
 mod signed;
@@ -17,6 +18,7 @@ use proto::{
 };
 
 use self::entrance::{Entrance, Stranger};
+pub use self::origins::Origin;
 use crate::{
     fault::{Fault, FaultCode},
     fill,
@@ -313,6 +315,23 @@ impl Contract {
     /// Whether the contract has a file for this message and direction.
     pub fn can_write(&self, message: Option<&str>, reply: Reply) -> bool {
         self.template(message, reply).is_some()
+    }
+
+    /// Everything that is read or written, with its message and direction.
+    pub(crate) fn templates(&self) -> impl Iterator<Item = (&str, Reply, &Template)> {
+        const DIRECTIONS: [Reply; 5] =
+            [Reply::Request, Reply::Outcome, Reply::Refusal, Reply::Notice, Reply::Ack];
+        self.messages.iter().flat_map(|kind| {
+            let templates =
+                DIRECTIONS.map(|reply| Some((kind.name.as_str(), reply, kind.template(reply)?)));
+            templates.into_iter().flatten()
+        })
+    }
+
+    /// The parts of the idempotency key, as the contract writes them.
+    pub(crate) fn key_parts(&self) -> Vec<String> {
+        let pieces = self.key.iter().flat_map(|(_, leaf)| &leaf.pieces);
+        pieces.map(|piece| piece.to_string()).collect()
     }
 
     fn template(&self, message: Option<&str>, reply: Reply) -> Option<&Template> {

@@ -80,6 +80,23 @@ pub(crate) fn write_leaf(
     Ok(writer.leaf(leaf, &At::root())?.text.unwrap_or_default())
 }
 
+/// What a leaf says, where its paths with a dot start at `item`; `None` if nothing in it is set. To be shown, not sent.
+pub(crate) fn show_leaf(
+    template: &Template,
+    leaf: &Leaf,
+    envelope: &DynamicMessage,
+    item: Option<&Value>,
+) -> Option<String> {
+    let mut writer = Writer { exact: false, ..Writer::new(template, envelope) };
+    let item = match item {
+        None => Item::None,
+        Some(Value::Message(message)) => Item::Message(message),
+        Some(value) => Item::Scalar(value),
+    };
+    let text = writer.leaf(leaf, &At { item, ..At::root() }).ok()?;
+    text.text.filter(|_| text.set)
+}
+
 /// The text of a leaf, if it stands at all, and whether a field in it is set.
 struct Text {
     text: Option<String>,

@@ -12,6 +12,8 @@ pub mod cases;
 mod checker;
 pub mod codec;
 pub mod contract;
+pub mod difference;
+pub mod explain;
 pub mod fault;
 mod fill;
 mod path;

@@ -258,6 +258,26 @@ impl Leaf {
     }
 }
 
+impl std::fmt::Display for Piece {
+    /// As the contract writes it.
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let hole = match self {
+            Self::Literal(text) => return out.write_str(text),
+            Self::Hole(hole) => hole,
+        };
+        write!(out, "{{{}", hole.path.text)?;
+        match &hole.unset {
+            Unset::Refused => {}
+            Unset::Absent => out.write_str("?")?,
+            Unset::Text(text) => write!(out, "?={text}")?,
+        }
+        match hole.words.as_str() {
+            "" => out.write_str("}"),
+            words => write!(out, ": {words}}}"),
+        }
+    }
+}
+
 impl Slot {
     /// Whether a node of the bank's message bears this slot's name and is of its sort.
     pub(crate) fn bears(&self, node: &Node<'_>) -> bool {

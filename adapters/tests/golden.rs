@@ -8,6 +8,7 @@
     clippy::disallowed_methods,
     reason = "the cases are files; the crate under test still reads none"
 )]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::{
     collections::BTreeMap,

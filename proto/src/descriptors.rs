@@ -7,9 +7,11 @@ use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
 
 static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
     // The bytes are made by our own build script: a failure here is a broken build, not an input.
-    DescriptorPool::decode(include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin")).as_slice())
-        .unwrap_or_default()
+    DescriptorPool::decode(BYTES).unwrap_or_default()
 });
+
+/// The descriptors as the build script left them, with their rules and comments.
+pub(crate) const BYTES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 /// All messages of the model, with the options that carry their rules.
 pub fn pool() -> &'static DescriptorPool {

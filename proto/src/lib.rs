@@ -8,6 +8,7 @@
 pub mod descriptors;
 pub mod golden;
 pub mod rules;
+pub mod terms;
 
 mod area;
 mod case_id;

@@ -94,6 +94,23 @@ impl CodeTable {
         &self.name
     }
 
+    /// The codes that are read, each with its value, in order of codes.
+    pub fn codes(&self) -> Vec<(&str, &str)> {
+        let codes = self.read.iter().map(|(code, value)| (code.as_str(), value.as_str()));
+        let mut codes: Vec<_> = codes.collect();
+        codes.sort_unstable();
+        codes
+    }
+
+    /// The values that are written, each with its code, in order of values; `*` for all others.
+    pub fn written(&self) -> Vec<(&str, &str)> {
+        let written = self.written.iter().map(|(value, code)| (value.as_str(), code.as_str()));
+        let others = self.any_other.iter().map(|code| ("*", code.as_str()));
+        let mut written: Vec<_> = written.chain(others).collect();
+        written.sort_unstable();
+        written
+    }
+
     /// Whether every value of the table is one of the field's.
     ///
     /// # Errors
