@@ -497,7 +497,7 @@ fn around(bytes: &[u8], at: usize) -> String {
 }
 
 /// Bytes for a person: in UTF-8 where they are, else as GB18030.
-fn legible(bytes: &[u8]) -> String {
+pub fn legible(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) => text.to_owned(),
         Err(_) => encoding_rs::GB18030.decode_without_bom_handling(bytes).0.into_owned(),

@@ -146,9 +146,16 @@ impl Found {
                     self.add(!ignored || sent, &at, format!("{} is gone", holds(&old.holds)));
                 }
                 (None, Some(new)) => {
-                    let breaking = sent && new.mandatory != Mandatory::Optional
-                        || matches!(new.mandatory, Mandatory::When(_)) && sent
-                        || !sent && new.mandatory == Mandatory::Always;
+                    let asked = match &new.mandatory {
+                        Mandatory::Always | Mandatory::When(_) => true,
+                        // Inside something that is itself new and optional, nobody is asked for it.
+                        Mandatory::Within => {
+                            before.keys().any(|(known, _)| beside(known, &place.0))
+                        }
+                        Mandatory::Optional => false,
+                    };
+                    // A core system may refuse an answer with something in it that was not agreed.
+                    let breaking = asked || !sent;
                     let told =
                         format!("{} is new, {}", holds(&new.holds), mandatory(&new.mandatory));
                     self.add(breaking, &at, told);
@@ -192,14 +199,14 @@ impl Found {
             let told = |field: &Field| field.piece_of.clone().unwrap_or_else(|| "alone".to_owned());
             self.add(true, at, format!("stands {}, stood {}", told(new), told(old)));
         }
-        if old.unset != new.unset {
+        // What may be empty on the way in is told by `mandatory`.
+        if old.unset != new.unset && !sent {
             let told = |field: &Field| match field.unset.as_deref() {
                 None => "never unset".to_owned(),
                 Some("") => "left out or empty while unset".to_owned(),
                 Some(text) => format!("`{text}` while unset"),
             };
-            // What may be empty on the way in is told by `mandatory`.
-            self.add(!sent, at, format!("is {}, was {}", told(new), told(old)));
+            self.add(true, at, format!("is {}, was {}", told(new), told(old)));
         }
         self.codes(at, old, new, sent);
     }
@@ -234,6 +241,12 @@ fn by_place(rows: &[Row]) -> BTreeMap<(String, usize), &Row> {
         found.insert((row.place.clone(), number), row);
     }
     found
+}
+
+/// Whether two places have the same parent.
+fn beside(one: &str, other: &str) -> bool {
+    let parent = |place: &str| place.rsplit_once('/').map(|(parent, _)| parent.to_owned());
+    parent(one) == parent(other)
 }
 
 fn implied(explained: &Explained) -> String {

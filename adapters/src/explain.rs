@@ -132,7 +132,7 @@ pub fn explain(contract: &Contract, examples: &[Example]) -> Vec<Explained> {
             message: message.to_owned(),
             subject: subject.and_then(|(_, subject)| subject).map(str::to_owned),
             direction,
-            file: template.file.clone(),
+            file: template.origins.file().to_owned(),
             implied: root
                 .when
                 .iter()
@@ -175,7 +175,9 @@ impl Walk<'_> {
             });
             return;
         }
-        let always = always && slot.required;
+        // That the message is there at all is no question.
+        let is_root = std::ptr::eq(slot, &self.template.root);
+        let always = always && (slot.required || is_root);
         let (mut prefix, mut contexts) = (prefix.to_owned(), contexts.to_vec());
         if let Some(each) = &slot.each {
             contexts = contexts.iter().flat_map(|at| self.items(&each.list, at)).collect();

@@ -23,5 +23,7 @@ mod typed;
 mod unify;
 pub mod wire;
 
-pub use contract::{CannotWrite, Complaint, Contract, Decoded, Mode, Place, Reply, Undecoded};
+pub use contract::{
+    CannotWrite, Complaint, Contract, Decoded, Mode, Origin, Place, Reply, Undecoded,
+};
 pub use fault::{Fault, FaultCode};

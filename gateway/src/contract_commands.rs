@@ -4,8 +4,11 @@
 //! here knows a bank. Documented with real output in docs/contract-tools.md.
 
 mod check;
+mod difference;
+mod explain;
 mod folder;
 mod golden;
+mod trial;
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
@@ -13,7 +16,8 @@ use std::{
     process::ExitCode,
 };
 
-use clap::Subcommand;
+use adapters::Mode;
+use clap::{Subcommand, ValueEnum};
 
 #[derive(Subcommand)]
 pub(crate) enum ContractCommand {
@@ -41,6 +45,58 @@ pub(crate) enum ContractCommand {
         #[arg(long, value_name = "DIR")]
         cases: Option<PathBuf>,
     },
+    /// Decode one real message and print what it means and where each value came from; or its faults. 试读报文
+    ///
+    /// The faults are told as the bank would read them, and the refusal is written as the bank would get it. Nothing is
+    /// sent.
+    #[command(after_help = AFTER_TRY)]
+    Try {
+        /// The folder that holds the contract.toml. 合约目录
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+        /// The message as the bank sends it, length prefix included. 报文文件
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// In test an item nobody agreed on is a fault, in production it is dropped. 模式
+        #[arg(long, value_enum, default_value = "test")]
+        mode: Trial,
+    },
+    /// Print a contract as a table: the bank's name, the canonical field, format, mandatory, example. 合约对照表
+    ///
+    /// Examples come from DIR/cases, if there are any.
+    #[command(after_help = AFTER_EXPLAIN)]
+    Explain {
+        /// The folder that holds the contract.toml. 合约目录
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+        /// Only this message. 报文名
+        #[arg(value_name = "MESSAGE")]
+        message: Option<String>,
+        /// One self-contained HTML page instead of Markdown.
+        #[arg(long)]
+        html: bool,
+    },
+    /// Tell what a bank would notice between two versions of its contract. 版本差异
+    ///
+    /// BREAKING is what hurts a bank that goes on as before: a message, leaf or code it sends that is no longer read or
+    /// means another thing, something new that it must send, another form of what it is answered, another wire or key.
+    /// Harmless is what it may use or not: a new message, an optional leaf, a code more.
+    #[command(after_help = AFTER_DIFF)]
+    Diff {
+        /// The contract as it was. 旧合约
+        #[arg(value_name = "OLD")]
+        old: PathBuf,
+        /// The contract as it is to be. 新合约
+        #[arg(value_name = "NEW")]
+        new: PathBuf,
+    },
+}
+
+/// Whether a bank is trying things out or doing business.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Trial {
+    Test,
+    Production,
 }
 
 const AFTER_CHECK: &str = "\
@@ -63,6 +119,36 @@ Exit codes 退出码:
   1  a case does not hold, or the contract does not pass its check 有未通过
   2  the command line was not understood, or names what is not there 命令行有误";
 
+const AFTER_TRY: &str = "\
+Examples 示例:
+  directlink contract try contracts/banks/mybank message.bin
+  directlink contract try contracts/banks/mybank message.bin --mode production
+
+Exit codes 退出码:
+  0  it was understood 已读懂
+  1  it has faults, which were told 报文有误
+  2  the command line was not understood, or names what is not there 命令行有误";
+
+const AFTER_EXPLAIN: &str = "\
+Examples 示例:
+  directlink contract explain contracts/banks/mybank > mybank.md
+  directlink contract explain contracts/banks/mybank first
+  directlink contract explain contracts/banks/mybank --html > mybank.html
+
+Exit codes 退出码:
+  0  it was written 已生成
+  1  the contract does not pass its check 合约有误
+  2  the command line was not understood, or names what is not there 命令行有误";
+
+const AFTER_DIFF: &str = "\
+Examples 示例:
+  directlink contract diff contracts/banks/mybank-1 contracts/banks/mybank-2
+
+Exit codes 退出码:
+  0  nothing, or nothing that breaks 无不兼容
+  1  something breaks, or a contract does not pass its check 有不兼容
+  2  the command line was not understood, or names what is not there 命令行有误";
+
 /// How a command ended, with what is still to be said on standard error.
 enum End {
     Fine,
@@ -75,6 +161,18 @@ pub(crate) fn run(command: ContractCommand) -> ExitCode {
     let end = match command {
         ContractCommand::Check { folders } => check::check(&folders),
         ContractCommand::Test { folders, cases } => golden::test(&folders, cases.as_deref()),
+        ContractCommand::Try { folder, file, mode } => {
+            let mode = match mode {
+                Trial::Test => Mode::Test,
+                Trial::Production => Mode::Production,
+            };
+            trial::try_message(&folder, &file, mode)
+        }
+        ContractCommand::Explain { folder, message, html } => {
+            let style = if html { explain::Style::Html } else { explain::Style::Markdown };
+            explain::explain_contract(&folder, message.as_deref(), style)
+        }
+        ContractCommand::Diff { old, new } => difference::diff(&old, &new),
     };
     let (code, told) = match end {
         End::Fine => (0, String::new()),

@@ -82,8 +82,9 @@ fn name_of(file: &FileDescriptorProto, path: &[i32]) -> Option<String> {
 
 fn parse(comment: &str) -> Term {
     let comment = comment.split_whitespace().collect::<Vec<_>>().join(" ");
+    let comment = comment.split_inclusive(". ").next().unwrap_or_default();
     let (mut words, mut chinese, mut column) = (String::new(), None, None);
-    let mut rest = comment.as_str();
+    let mut rest = comment;
     while let Some(at) = rest.find(['(', '[']) {
         let (before, inside) = rest.split_at(at);
         let close = if inside.starts_with('(') { ')' } else { ']' };
@@ -105,9 +106,10 @@ fn parse(comment: &str) -> Term {
     words.push_str(rest);
     // What stood in brackets leaves its blanks behind.
     let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
-    let words = words.replace(" .", ".").replace(" ,", ",").replace(" :", ":");
-    let first = words.split_inclusive(". ").next().unwrap_or_default().trim().to_owned();
-    Term { words: first, chinese, column }
+    let words = [".", ",", ":", ";"]
+        .iter()
+        .fold(words, |words, mark| words.replace(&format!(" {mark}"), mark));
+    Term { words, chinese, column }
 }
 
 #[cfg(test)]

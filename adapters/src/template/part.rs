@@ -139,6 +139,11 @@ impl Origins {
         Self { file: file.to_owned(), uses: Vec::new(), end: text.len().saturating_add(1) }
     }
 
+    /// The template's own file.
+    pub(crate) fn file(&self) -> &str {
+        &self.file
+    }
+
     /// Adds a use of a part; gives the position where its file begins.
     pub(crate) fn add(&mut self, parts: &Parts<'_>, part: &str, used: Range<usize>) -> usize {
         let from = self.end;

@@ -39,6 +39,14 @@ pub struct Unmappable {
 }
 
 impl Charset {
+    /// What it is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Utf8 => "UTF-8",
+            Self::Gb18030 => "GB18030",
+        }
+    }
+
     /// The charset a label means, in any case; `None` for one that no contract may use.
     pub fn named(label: &str) -> Option<Self> {
         match label.to_ascii_lowercase().as_str() {

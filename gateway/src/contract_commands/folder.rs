@@ -3,11 +3,12 @@
 use std::{
     collections::BTreeMap,
     fs, io,
+    ops::Range,
     path::{Path, PathBuf},
 };
 
 use adapters::{Complaint, Contract, cases::Files};
-use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet};
 
 use super::{End, in_colour};
 
@@ -55,27 +56,47 @@ impl Folder {
     }
 
     fn told(&self, complaint: &Complaint) -> String {
-        let path = self.path.join(&complaint.file).display().to_string();
         let title = Level::ERROR.primary_title(complaint.message.as_str());
-        let group = match self.texts.get(&complaint.file) {
-            Some(text) => {
-                let span = within(text, &complaint.span);
-                let mark = AnnotationKind::Primary.span(span);
-                let source = Snippet::source(text.as_str()).path(path).annotation(mark);
-                title.element(source)
+        let mut group =
+            match self.snippet(&complaint.file, &complaint.span, AnnotationKind::Primary) {
+                Some(snippet) => title.element(snippet),
+                None => {
+                    let path = self.path.join(&complaint.file).display().to_string();
+                    let is_unread = self.unread.contains(&complaint.file);
+                    let told = if is_unread {
+                        format!("{path} is no UTF-8")
+                    } else {
+                        format!("in {path}")
+                    };
+                    Group::with_title(title).element(Level::NOTE.message(told))
+                }
+            };
+        for used in &complaint.used_at {
+            if let Some(snippet) = self.snippet(&used.file, &used.span, AnnotationKind::Context) {
+                group = group.element(snippet);
             }
-            None if self.unread.contains(&complaint.file) => {
-                Group::with_title(title).element(Level::NOTE.message(format!("{path} is no UTF-8")))
-            }
-            None => Group::with_title(title).element(Level::NOTE.message(format!("in {path}"))),
-        };
+        }
         let renderer = if in_colour() { Renderer::styled() } else { Renderer::plain() };
         format!("{}\n", renderer.render(&[group]))
+    }
+
+    /// A place in a file; `Context` is where a shared part is used.
+    fn snippet(
+        &self,
+        file: &str,
+        span: &Range<usize>,
+        kind: AnnotationKind,
+    ) -> Option<Snippet<'_, Annotation<'_>>> {
+        let text = self.texts.get(file)?.as_str();
+        let label = matches!(kind, AnnotationKind::Context).then_some("used here");
+        let mark = kind.span(within(text, span)).label(label);
+        let path = self.path.join(file).display().to_string();
+        Some(Snippet::source(text).path(path).annotation(mark))
     }
 }
 
 /// The span, within the text and between characters; one that shows at least one of them.
-fn within(text: &str, span: &std::ops::Range<usize>) -> std::ops::Range<usize> {
+fn within(text: &str, span: &Range<usize>) -> Range<usize> {
     let mut start = span.start.min(text.len());
     while !text.is_char_boundary(start) {
         start -= 1;
