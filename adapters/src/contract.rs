@@ -361,7 +361,7 @@ impl Contract {
         }
     }
 
-    fn add_key(&self, envelope: &mut DynamicMessage) -> Result<(), CannotWrite> {
+    pub(crate) fn add_key(&self, envelope: &mut DynamicMessage) -> Result<(), CannotWrite> {
         let Some(field) = envelope.descriptor().get_field_by_name("application") else {
             return Ok(());
         };

@@ -14,6 +14,7 @@ pub mod codec;
 pub mod contract;
 pub mod difference;
 pub mod explain;
+mod fake;
 pub mod fault;
 mod fill;
 mod path;

@@ -6,6 +6,7 @@
 mod check;
 mod difference;
 mod explain;
+mod fake;
 mod folder;
 mod golden;
 mod trial;
@@ -90,6 +91,29 @@ pub(crate) enum ContractCommand {
         #[arg(value_name = "NEW")]
         new: PathBuf,
     },
+    /// Make up valid messages in the bank's own bytes, for load and for tests. 生成模拟报文
+    ///
+    /// One seed is one message, always the same. Check digits, days and rules hold, and the contract itself reads the
+    /// message back before it is handed out. Nobody real is meant.
+    #[command(after_help = AFTER_FAKE)]
+    Fake {
+        /// The folder that holds the contract.toml. 合约目录
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+        /// The message's name in contract.toml. 报文名
+        #[arg(value_name = "MESSAGE")]
+        message: String,
+        /// Which message. 种子
+        #[arg(long, value_name = "N")]
+        seed: u64,
+        /// How many, with the seeds that follow. 条数
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        count: u64,
+        /// A folder for one file a message; otherwise they follow each other on standard output, as on one connection (a
+        /// line each where there is no length prefix). 输出目录
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
 }
 
 /// Whether a bank is trying things out or doing business.
@@ -149,6 +173,16 @@ Exit codes 退出码:
   1  something breaks, or a contract does not pass its check 有不兼容
   2  the command line was not understood, or names what is not there 命令行有误";
 
+const AFTER_FAKE: &str = "\
+Examples 示例:
+  directlink contract fake contracts/banks/mybank first --seed 1 > first.bin
+  directlink contract fake contracts/banks/mybank first --seed 1 --count 1000 --out load/
+
+Exit codes 退出码:
+  0  they were made 已生成
+  1  they could not be made, or the contract does not pass its check 有误
+  2  the command line was not understood, or names what is not there 命令行有误";
+
 /// How a command ended, with what is still to be said on standard error.
 enum End {
     Fine,
@@ -171,6 +205,10 @@ pub(crate) fn run(command: ContractCommand) -> ExitCode {
         ContractCommand::Explain { folder, message, html } => {
             let style = if html { explain::Style::Html } else { explain::Style::Markdown };
             explain::explain_contract(&folder, message.as_deref(), style)
+        }
+        ContractCommand::Fake { folder, message, seed, count, out } => {
+            let wanted = fake::Wanted { message: &message, seed, count, out: out.as_deref() };
+            fake::fake(&folder, &wanted)
         }
         ContractCommand::Diff { old, new } => difference::diff(&old, &new),
     };
