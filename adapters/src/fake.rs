@@ -365,7 +365,7 @@ impl<'t> Maker<'t> {
         let max = usize::try_from(rule.chars_max).ok().filter(|max| *max > 0).unwrap_or(usize::MAX);
         // A blank that separates may be any blank when it is read.
         let kept = |character: &char| {
-            !keep_off.contains(*character) && !(character.is_whitespace() && keep_off.contains(' '))
+            !(keep_off.contains(*character) || character.is_whitespace() && keep_off.contains(' '))
         };
         let text: String = text.chars().filter(kept).take(max).collect();
         if text.is_empty() { "甲".to_owned() } else { text }
