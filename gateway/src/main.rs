@@ -19,7 +19,7 @@ use gateway::{
     admin_port::{self, Readiness},
     assembly::{self, Parts},
     bank_port::BankPort,
-    contracts::{self, Versions},
+    contracts,
     exchange::Gateway,
     identity::Identities,
     resolver,

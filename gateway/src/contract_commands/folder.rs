@@ -110,6 +110,19 @@ fn within(text: &str, span: &Range<usize>) -> Range<usize> {
     start..end
 }
 
+/// The folders of a contract's versions: the folder itself, or, where it holds no contract.toml, those in it that do.
+pub(super) fn versions(path: &Path) -> Vec<PathBuf> {
+    let is_contract = |path: &Path| path.join("contract.toml").is_file();
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    let mut inside: Vec<PathBuf> =
+        entries.map(|entry| entry.path()).filter(|path| is_contract(path)).collect();
+    if is_contract(path) || inside.is_empty() {
+        return vec![path.to_owned()];
+    }
+    inside.sort();
+    inside
+}
+
 /// All files under a folder of cases, by their names in it.
 pub(super) fn case_files(folder: &Path) -> io::Result<Files> {
     let mut files = Files::new();

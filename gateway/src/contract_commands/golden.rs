@@ -6,13 +6,13 @@ use adapters::cases::{self, Report};
 
 use super::{
     End,
-    folder::{Folder, case_files},
+    folder::{Folder, case_files, versions},
     say,
 };
 
 pub(super) fn test(folders: &[PathBuf], cases: Option<&Path>) -> End {
     let (mut passed, mut failed) = (0, 0);
-    for path in folders {
+    for path in &folders.iter().flat_map(|path| versions(path)).collect::<Vec<_>>() {
         let told = match one(path, cases) {
             Ok(report) => {
                 passed += report.passed();
