@@ -205,7 +205,7 @@ async fn settings_are_checked_and_everything_wrong_is_told_at_once() {
 
     assert_eq!(run(folder.path(), &["serve"]).await.0, Some(2));
     let (code, _, told) = run(folder.path(), &["contract", "check", "contracts/one"]).await;
-    assert!(code == Some(1) && told.starts_with("contracts/one/poll.json:1: "), "{told}");
+    assert!(code == Some(1) && told.contains("--> contracts/one/poll.json:1:"), "{told}");
 }
 
 #[tokio::test]
