@@ -13,6 +13,7 @@ mod checker;
 pub mod codec;
 pub mod contract;
 pub mod difference;
+pub mod draft;
 pub mod explain;
 mod fake;
 pub mod fault;

@@ -5,7 +5,11 @@
 )]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use adapters::{Contract, Mode, Reply};
 
@@ -14,7 +18,7 @@ const SEEDS: u64 = 60;
 
 #[test]
 fn every_message_of_every_contract_can_be_made_and_is_read_back() {
-    for folder in fs::read_dir(BANKS).unwrap().map(|entry| entry.unwrap().path()) {
+    for folder in folders() {
         let (bank, contract) = contract(&folder);
         let names: Vec<String> = contract.messages().map(|(name, _)| name.to_owned()).collect();
         for message in names {
@@ -41,7 +45,7 @@ fn every_message_of_every_contract_can_be_made_and_is_read_back() {
 
 #[test]
 fn what_a_bank_does_not_send_is_not_made() {
-    let (_, contract) = contract(&fs::read_dir(BANKS).unwrap().next().unwrap().unwrap().path());
+    let (_, contract) = contract(&folders().remove(0));
     assert!(contract.fake("nothing", 1).unwrap_err().reason.contains("`nothing`"));
 }
 
@@ -52,5 +56,29 @@ fn contract(folder: &Path) -> (String, Contract) {
         .filter(|path| path.is_file())
         .map(|path| (name(&path), fs::read_to_string(&path).unwrap()))
         .collect();
-    (name(folder), Contract::compile(&texts).unwrap())
+    let contract = Contract::compile(&texts).unwrap();
+    let key = |side: &str| {
+        fs::read_to_string(folder.join(format!("cases/keys/test-{side}.key.pem"))).unwrap()
+    };
+    let contract = match contract.needs_keys() {
+        true => contract.with_keys(&key("bank"), &key("gateway")).unwrap(),
+        false => contract,
+    };
+    (name(folder), contract)
+}
+
+/// Every contract's folder: a bank's own, or, where it has several versions, the one of each.
+fn folders() -> Vec<PathBuf> {
+    let inside = |folder: &Path| -> Vec<PathBuf> {
+        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let mut folders: Vec<PathBuf> = entries.filter(|path| path.is_dir()).collect();
+        folders.sort();
+        folders
+    };
+    let versions = |bank: PathBuf| {
+        let mut versions = inside(&bank);
+        versions.retain(|folder| folder.join("contract.toml").is_file());
+        if versions.is_empty() { vec![bank] } else { versions }
+    };
+    inside(Path::new(BANKS)).into_iter().flat_map(versions).collect()
 }

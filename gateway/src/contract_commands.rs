@@ -5,6 +5,7 @@
 
 mod check;
 mod difference;
+mod draft;
 mod explain;
 mod fake;
 mod folder;
@@ -90,6 +91,22 @@ pub(crate) enum ContractCommand {
         /// The contract as it is to be. 新合约
         #[arg(value_name = "NEW")]
         new: PathBuf,
+    },
+    /// Write a first contract from raw samples: holes proposed by names, by the form of values, by known codes. 起草合约
+    ///
+    /// A proposal is for a person to read: what could not be placed is marked, and `contract check` refuses the marks.
+    /// Answers cannot be told from requests and are left to be written.
+    #[command(after_help = AFTER_DRAFT)]
+    Draft {
+        /// Messages as the bank sends them, one a file, length prefix included. 样例报文
+        #[arg(long = "like", required = true, num_args = 1.., value_name = "SAMPLE")]
+        samples: Vec<PathBuf>,
+        /// The bank's name, for people. 银行名称
+        #[arg(long, value_name = "NAME")]
+        bank: String,
+        /// The folder to write into; nothing in it is overwritten. Otherwise everything is printed. 输出目录
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
     },
     /// Make up valid messages in the bank's own bytes, for load and for tests. 生成模拟报文
     ///
@@ -183,6 +200,16 @@ Exit codes 退出码:
   1  they could not be made, or the contract does not pass its check 有误
   2  the command line was not understood, or names what is not there 命令行有误";
 
+const AFTER_DRAFT: &str = "\
+Examples 示例:
+  directlink contract draft --like samples/*.xml --bank 某某银行 --out contracts/banks/mybank
+  directlink contract check contracts/banks/mybank    what is still to be decided
+
+Exit codes 退出码:
+  0  it was written 已生成
+  1  a sample is no document, or a file is there already 样例有误
+  2  the command line was not understood, or names what is not there 命令行有误";
+
 /// How a command ended, with what is still to be said on standard error.
 enum End {
     Fine,
@@ -209,6 +236,9 @@ pub(crate) fn run(command: ContractCommand) -> ExitCode {
         ContractCommand::Fake { folder, message, seed, count, out } => {
             let wanted = fake::Wanted { message: &message, seed, count, out: out.as_deref() };
             fake::fake(&folder, &wanted)
+        }
+        ContractCommand::Draft { samples, bank, out } => {
+            draft::draft_contract(&bank, &samples, out.as_deref())
         }
         ContractCommand::Diff { old, new } => difference::diff(&old, &new),
     };

@@ -26,7 +26,7 @@ impl Contract {
         let origins = || {
             let opened = self.wire.open(bytes).ok()?;
             let tree = document::parse(self.wire.media, &opened.text).ok()?;
-            let document = Document::outermost(&tree);
+            let document = Document::outermost(&tree, opened.within());
             let (_, template) = self.entrance.choose(&document)?;
             let (_, record) = recorded(template, mode, &document)?;
             let canonical = proto::golden::write(&dynamic(&decoded.envelope).ok()?);

@@ -7,7 +7,9 @@ use adapters::difference::differences;
 use super::{End, folder::Folder, say};
 
 pub(super) fn diff(old: &Path, new: &Path) -> End {
-    let (old, new) = match (Folder::contract(old), Folder::contract(new)) {
+    // Nothing is decoded, so no keys are needed.
+    let compiled = |path: &Path| Folder::read(path)?.compile().map_err(End::Wrong);
+    let (old, new) = match (compiled(old), compiled(new)) {
         (Ok(old), Ok(new)) => (old, new),
         (Err(end), _) | (_, Err(end)) => return end,
     };

@@ -24,7 +24,7 @@ pub(super) enum Style {
 }
 
 pub(super) fn explain_contract(folder: &Path, message: Option<&str>, style: Style) -> End {
-    let contract = match Folder::contract(folder) {
+    let contract = match Folder::contract(folder, &folder.join("cases")) {
         Ok(contract) => contract,
         Err(end) => return end,
     };

@@ -18,7 +18,7 @@ pub(super) struct Wanted<'w> {
 }
 
 pub(super) fn fake(folder: &Path, wanted: &Wanted<'_>) -> End {
-    let contract = match Folder::contract(folder) {
+    let contract = match Folder::contract(folder, &folder.join("cases")) {
         Ok(contract) => contract,
         Err(end) => return end,
     };

@@ -41,10 +41,22 @@ impl Folder {
         Ok(Self { path: path.to_owned(), texts, unread })
     }
 
-    /// Reads and compiles.
-    pub(super) fn contract(path: &Path) -> Result<Contract, End> {
+    /// Reads and compiles. Where messages are signed, test keys are taken from `cases`; without them no signed message is
+    /// believed.
+    pub(super) fn contract(path: &Path, cases: &Path) -> Result<Contract, End> {
         let folder = Self::read(path)?;
-        folder.compile().map_err(End::Wrong)
+        let contract = folder.compile().map_err(End::Wrong)?;
+        if !contract.needs_keys() {
+            return Ok(contract);
+        }
+        let key = |side: &str| {
+            let path = cases.join(format!("keys/test-{side}.key.pem"));
+            fs::read_to_string(&path).map_err(|error| {
+                End::Usage(format!("{}: {error}: messages are signed", path.display()))
+            })
+        };
+        let given = contract.with_keys(&key("bank")?, &key("gateway")?);
+        given.map_err(|error| End::Wrong(format!("{}: {error}\n", path.display())))
     }
 
     /// Compiles; what is wrong is told as rustc tells it.

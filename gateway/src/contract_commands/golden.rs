@@ -34,8 +34,8 @@ pub(super) fn test(folders: &[PathBuf], cases: Option<&Path>) -> End {
 }
 
 fn one(path: &Path, cases: Option<&Path>) -> Result<Report, End> {
-    let contract = Folder::contract(path)?;
     let cases = cases.map_or_else(|| path.join("cases"), Path::to_owned);
+    let contract = Folder::contract(path, &cases)?;
     let files =
         case_files(&cases).map_err(|error| End::Usage(format!("{}: {error}", cases.display())))?;
     Ok(cases::run(&contract, &files))

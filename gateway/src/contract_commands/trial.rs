@@ -20,7 +20,7 @@ use unicode_width::UnicodeWidthStr as _;
 use super::{End, folder::Folder, say};
 
 pub(super) fn try_message(folder: &Path, file: &Path, mode: Mode) -> End {
-    let contract = match Folder::contract(folder) {
+    let contract = match Folder::contract(folder, &folder.join("cases")) {
         Ok(contract) => contract,
         Err(end) => return end,
     };
