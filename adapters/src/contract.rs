@@ -158,7 +158,8 @@ impl Contract {
     /// # Errors
     /// A text that is no such key.
     pub fn with_keys(self, bank: &str, gateway: &str) -> Result<Self, KeyError> {
-        let keys = Some(Arc::new(Keys::read(bank, gateway)?));
+        let Some(seal) = &self.wire.seal else { return Ok(self) };
+        let keys = Some(Arc::new(Keys::read(seal.algorithm, bank, gateway)?));
         Ok(Self { keys, ..self })
     }
 

@@ -8,7 +8,10 @@ use toml::Spanned;
 use super::Complaint;
 use crate::{
     codec::CodeTable,
-    wire::{Charset, HttpRoute, Media, Method, Packing, Prefix, Seal, Wire, seal::Over},
+    wire::{
+        Charset, HttpRoute, Media, Method, Packing, Prefix, Seal, Wire,
+        seal::{Algorithm, Over},
+    },
 };
 
 /// The file's name in a contract's folder.
@@ -136,9 +139,13 @@ impl PackTable {
 
 impl SealTable {
     fn seal(&self, answers: &Packing) -> Result<Seal, String> {
-        if self.algorithm != "RSA-SHA256" {
-            return Err(format!("seal: algorithm `{}`: `RSA-SHA256`", self.algorithm));
-        }
+        let algorithm = match self.algorithm.as_str() {
+            "RSA-SHA256" => Algorithm::RsaSha256,
+            "SM2-SM3" => Algorithm::Sm2Sm3,
+            other => {
+                return Err(format!("seal: algorithm `{other}`: `RSA-SHA256` or `SM2-SM3`"));
+            }
+        };
         let over = match self.over.as_str() {
             "bytes" => Over::Bytes,
             "sorted fields" => Over::SortedFields,
@@ -151,7 +158,7 @@ impl SealTable {
                     .to_owned(),
             );
         }
-        Ok(Seal { over, field: self.field.clone(), answers: self.answers })
+        Ok(Seal { algorithm, over, field: self.field.clone(), answers: self.answers })
     }
 }
 
