@@ -1,19 +1,24 @@
-//! From a sample document to slots: directives, scopes, what is mandatory, who are rivals.
+//! From a sample document to slots: scopes, what is mandatory, who are rivals. The words at a node
+//! are read in `word`, shared parts put in place in `placing`.
+
+mod placing;
+mod word;
 
 use std::{collections::BTreeMap, mem, ops::Range, sync::Arc};
 
 use prost_reflect::{FieldDescriptor, Kind as FieldKind, Value};
 
+use self::{placing::Numbering, word::Directives};
 use super::{
-    Each, Embed, Form, Leaf, Maybe, Name, Slot, Template, ToldBy, Unset, When,
+    Embed, Form, Leaf, Name, Slot, Template, ToldBy, Unset,
     hole::{Words, parse_leaf},
-    part::{Origins, Parts, Use},
+    part::{Origins, Parts},
     rivals::{self, Rivals},
 };
 use crate::{
     codec::CodeTable,
     contract::Complaint,
-    path::{Homes, Path, Pick, Scope, Start},
+    path::{Homes, Path, Scope},
     tree::{Kind, Node, NodeId, Tree, xml::XMLNS},
     unify::document,
     wire::Media,
@@ -100,27 +105,6 @@ struct Compiler<'c> {
     /// Lists numbered from a home, and from the item at hand.
     of_message: Vec<Path>,
     of_item: Vec<Path>,
-}
-
-/// The numbered item that a part is used for.
-struct Numbering {
-    /// What paths with a leading dot begin with: `matter.mortgagors[0]`.
-    item: String,
-    /// Whether the list may have fewer items.
-    optional: bool,
-}
-
-/// The words of the language that stand at one node, each with its text.
-#[derive(Default)]
-struct Directives<'t> {
-    each: Option<&'t Node<'t>>,
-    maybe: Option<&'t Node<'t>>,
-    when: Option<&'t Node<'t>>,
-    ignored: Option<&'t Node<'t>>,
-    embed: Option<&'t Node<'t>>,
-    bare: Option<&'t Node<'t>>,
-    part: Option<&'t Node<'t>>,
-    item: Option<NodeId>,
 }
 
 impl Compiler<'_> {
@@ -291,87 +275,6 @@ impl Compiler<'_> {
         }
     }
 
-    /// Puts a shared part where its words stand.
-    fn part(&mut self, words: &Node<'_>, slot: &mut Slot, scope: &Scope) {
-        let span = self.value_span(words);
-        let used = match Use::parse(&words.text) {
-            Ok(used) => used,
-            Err(told) => return self.complain(span, told),
-        };
-        let Some(parts) = self.source.parts else {
-            return self.complain(span, "contract.toml names no file of `parts`");
-        };
-        let Some(id) = parts.find(used.name) else {
-            let known: Vec<&str> = parts.names().map(|(name, _)| name).collect();
-            let told =
-                format!("{} has no part `{}`, but {}", parts.file, used.name, known.join(", "));
-            return self.complain(span, told);
-        };
-        if self.placing.iter().any(|outer| outer == used.name) {
-            return self.complain(span, format!("the part `{}` would hold itself", used.name));
-        }
-        let Some(numbered) = &used.numbered else {
-            return self.place(parts, used.name, id, span, slot, scope);
-        };
-        let Some(list) = self.path(numbered.list, words, scope) else { return };
-        if !list.field.is_list() || list.pick != Pick::Whole {
-            return self.complain(span, format!("`{}` is no list", list.text));
-        }
-        let required = proto::rules::rule_of(&list.field).required;
-        for number in 0..numbered.items {
-            let (from, optional) = (slot.children.len(), number > 0 || !required);
-            let item = Numbering { item: format!("{}[{number}]", list.text), optional };
-            let around = self.numbering.replace(item);
-            self.place(parts, used.name, id, span.clone(), slot, scope);
-            self.numbering = around;
-            for child in slot.children.iter_mut().skip(from) {
-                child.name.written = numbered.name(number, &child.name.written);
-                if optional && child.stands_always() {
-                    self.complaints.push(self.origins.complaint(
-                        child.span.clone(),
-                        "a literal stands even where the list has no such item: bind it, or leave \
-                         it out of the part",
-                    ));
-                }
-            }
-        }
-    }
-
-    fn place(
-        &mut self,
-        parts: &Parts<'_>,
-        name: &str,
-        id: NodeId,
-        used: Range<usize>,
-        slot: &mut Slot,
-        scope: &Scope,
-    ) {
-        let Some(node) = parts.tree.node(id) else { return };
-        let is_of = match slot.form {
-            Form::Element => node.kind == Kind::Element,
-            _ => node.kind == Kind::Object,
-        };
-        if !is_of {
-            let told = format!("the part `{name}` is of another sort than what it is to stand in");
-            return self.complain(used, told);
-        }
-        let from = self.origins.add(parts, name, used);
-        let around = (mem::replace(&mut self.origin, from), self.base.take());
-        self.placing.push(name.to_owned());
-        let stray = |(_, word): &(NodeId, &Node<'_>)| is_word(word) && word.name != "c:part";
-        if let Some((_, word)) = parts.tree.children(id).find(stray) {
-            let told =
-                format!("`{}` stands at the place of use, not at the part itself", word.name);
-            self.complain(self.span_of(word), told);
-        }
-        self.children(slot, &parts.tree, id, scope);
-        if node.kind == Kind::Element && !node.text.trim().is_empty() {
-            slot.leaf = self.leaf(node, false, scope);
-        }
-        self.placing.pop();
-        (self.origin, self.base) = around;
-    }
-
     fn leaf(&mut self, node: &Node<'_>, bare: bool, scope: &Scope) -> Option<Leaf> {
         let quote = usize::from(matches!(node.kind, Kind::String));
         let at = node.value_at.saturating_add(quote);
@@ -467,161 +370,6 @@ impl Compiler<'_> {
         }
     }
 
-    fn directives<'t>(&mut self, tree: &'t Tree<'t>, id: NodeId) -> Directives<'t> {
-        let mut found = Directives::default();
-        for (child, node) in tree.children(id).filter(|(_, node)| is_word(node)) {
-            let place = match node.name.as_ref() {
-                "c:each" => &mut found.each,
-                "c:maybe" => &mut found.maybe,
-                "c:when" => &mut found.when,
-                "c:ignored" => &mut found.ignored,
-                "c:embed" => &mut found.embed,
-                "c:bare" => &mut found.bare,
-                "c:part" => &mut found.part,
-                "c:item" => {
-                    found.item = Some(child);
-                    continue;
-                }
-                other => {
-                    let told = format!(
-                        "`{other}` is no word of the language: c:each, c:maybe, c:when, \
-                         c:ignored, c:embed, c:item, c:bare, c:part"
-                    );
-                    self.complain(self.span_of(node), told);
-                    continue;
-                }
-            };
-            *place = Some(node);
-        }
-        found
-    }
-
-    fn each(&mut self, words: &Node<'_>, scope: &Scope) -> Option<Each> {
-        let (path, by) = match words.text.split_once(" by ") {
-            Some((path, by)) => (path.trim(), Some(by.trim())),
-            None => (words.text.trim(), None),
-        };
-        let list = self.path(path, words, scope)?;
-        if !list.field.is_list() || list.pick != Pick::Whole {
-            self.complain(
-                self.value_span(words),
-                format!("`{path}` is no list: `c:each` repeats over a list"),
-            );
-            return None;
-        }
-        let inner = match list.field.kind() {
-            FieldKind::Message(message) => Scope::Message(message),
-            _ => Scope::Scalar(list.field.clone()),
-        };
-        let by = match (by, &inner) {
-            (None, _) => None,
-            (Some(name), Scope::Message(message)) => match message.get_field_by_name(name) {
-                Some(field) if field.is_list() && matches!(field.kind(), FieldKind::Int32) => {
-                    Some(field)
-                }
-                _ => {
-                    self.complain(
-                        self.value_span(words),
-                        format!("`by {name}`: it is to name the items' list of parents' numbers"),
-                    );
-                    None
-                }
-            },
-            (Some(_), _) => {
-                self.complain(self.value_span(words), "`by` groups messages, not scalars");
-                None
-            }
-        };
-        Some(Each { list, scope: inner, by })
-    }
-
-    fn maybe(&mut self, words: &Node<'_>, scope: &Scope) -> Option<Maybe> {
-        let path = self.path(words.text.trim(), words, scope)?;
-        let scope = match path.field.kind() {
-            _ if path.field.is_list() && path.pick == Pick::Whole => None,
-            FieldKind::Message(message) => Some(Scope::Message(message)),
-            _ => {
-                self.complain(
-                    self.value_span(words),
-                    format!("`{}` is a single value: write its hole with `?`", path.text),
-                );
-                return None;
-            }
-        };
-        Some(Maybe { path, scope })
-    }
-
-    fn when(&mut self, words: &Node<'_>, scope: &Scope) -> Vec<When> {
-        let mut conditions = Vec::new();
-        for word in words.text.split_whitespace() {
-            let Some((path, text)) = word.split_once('=') else {
-                self.complain(
-                    self.value_span(words),
-                    format!("`{word}`: a condition is `path=VALUE`"),
-                );
-                continue;
-            };
-            let Some(path) = self.path(path, words, scope) else { continue };
-            match value_of(&path.field, text) {
-                Some(value) => conditions.push(When { path, value }),
-                None => self.complain(
-                    self.value_span(words),
-                    format!("`{text}` is no value of `{}`", path.text),
-                ),
-            }
-        }
-        conditions
-    }
-
-    fn path(&mut self, text: &str, words: &Node<'_>, scope: &Scope) -> Option<Path> {
-        match self.words(scope).resolve(text) {
-            Ok(path) => {
-                self.number(&path);
-                Some(path)
-            }
-            Err(told) => {
-                self.complain(self.value_span(words), told);
-                None
-            }
-        }
-    }
-
-    /// Remembers the lists that a path numbers the items of.
-    fn number(&mut self, path: &Path) {
-        let mut steps = Vec::new();
-        for step in path
-            .steps
-            .iter()
-            .chain([&crate::path::Step { field: path.field.clone(), pick: path.pick }])
-        {
-            if let Pick::Numbered(_) = step.pick {
-                let text = path
-                    .text
-                    .split_inclusive('[')
-                    .take(numbered(&steps).saturating_add(1))
-                    .collect::<String>();
-                let text = text.trim_end_matches('[').to_owned();
-                let list = Path {
-                    start: path.start,
-                    steps: steps.clone(),
-                    field: step.field.clone(),
-                    pick: Pick::Whole,
-                    itself: false,
-                    text,
-                };
-                let known = if path.start == Start::Item {
-                    &mut self.of_item
-                } else {
-                    &mut self.of_message
-                };
-                if !known.contains(&list) {
-                    known.push(list);
-                }
-            }
-            steps.push(step.clone());
-        }
-    }
-
     /// Groups the children by name and works out which literals tell the members of a group apart.
     fn group(&mut self, children: &mut [Slot], form: Form) -> Vec<Rivals> {
         let mut groups: Vec<Vec<usize>> = Vec::new();
@@ -714,10 +462,6 @@ impl Holds {
             self.look(child);
         }
     }
-}
-
-fn numbered(steps: &[crate::path::Step]) -> usize {
-    steps.iter().filter(|step| step.pick != Pick::Whole).count()
 }
 
 /// Two arms of a choice: the same field decides, and its values differ.
