@@ -64,7 +64,14 @@ fn contract(folder: &FilePath) -> (String, Contract) {
     let name = |path: &FilePath| path.file_name().unwrap().to_string_lossy().into_owned();
     let files: BTreeMap<String, String> =
         files.map(|path| (name(&path), fs::read_to_string(&path).unwrap())).collect();
-    (name(folder), Contract::compile(&files).unwrap())
+    let contract = Contract::compile(&files).unwrap();
+    if !contract.needs_keys() {
+        return (name(folder), contract);
+    }
+    let key = |side: &str| {
+        fs::read_to_string(folder.join(format!("cases/keys/test-{side}.key.pem"))).unwrap()
+    };
+    (name(folder), contract.with_keys(&key("bank"), &key("gateway")).unwrap())
 }
 
 /// One canonical value that a message can carry, made from a row of choices.
