@@ -80,6 +80,25 @@ pub struct Plan {
     pub settings: toml::Table,
 }
 
+impl Plan {
+    /// One gateway for one bank over SQLite, and an idempotent registry. `settings`: TOML that differs from the settings
+    /// made here.
+    ///
+    /// # Errors
+    /// Settings that are no TOML, or a slip in the kit's places.
+    pub fn of_one(bank: &str, contracts: &Path, settings: &str) -> anyhow::Result<Self> {
+        Ok(Self {
+            banks: vec![bank.to_owned()],
+            contracts: contracts.to_owned(),
+            places: Places::kit()?,
+            replicas: 1,
+            ledger: table([("sqlite", "ledger.db".into())]),
+            idempotent: true,
+            settings: toml::from_str(settings)?,
+        })
+    }
+}
+
 /// Gateways and a registry.
 #[derive(Debug)]
 pub struct Deployment {

@@ -14,7 +14,7 @@ use std::{
 use adapters::{Mode, Reply};
 use anyhow::{Context, bail, ensure};
 use conformance_tests::{
-    deployment::{Deployment, Places, Plan},
+    deployment::{Deployment, Plan},
     fake_bank::{FakeBank, Heard},
     programme,
     scenario::stage::Role,
@@ -56,15 +56,7 @@ async fn deployed(bank: &str, mode: &str) -> Deployment {
     let settings = format!(
         "[institution]\nmode = \"{mode}\"\n[limits]\nbody_seconds_max = 1\nheader_seconds_max = 1"
     );
-    let plan = Plan {
-        banks: vec![bank.to_owned()],
-        contracts: contracts(),
-        places: Places::kit().unwrap(),
-        replicas: 1,
-        ledger: toml::from_str("sqlite = \"ledger.db\"").unwrap(),
-        idempotent: true,
-        settings: toml::from_str(&settings).unwrap(),
-    };
+    let plan = Plan::of_one(bank, &contracts(), &settings).unwrap();
     let mut deployment = Deployment::prepare(&plan, |settings| settings).await.unwrap();
     deployment.start().await.unwrap();
     deployment

@@ -15,7 +15,7 @@ use std::{
 use adapters::{Mode, wire::Media};
 use bytes::Bytes;
 use conformance_tests::{
-    deployment::{Deployment, Places, Plan},
+    deployment::{Deployment, Plan},
     fake_bank::FakeBank,
     programme,
     reference_registry::{Call, Fault, Silence},
@@ -179,15 +179,7 @@ async fn deployed(bank: &str, otlp: String) -> Deployment {
          [telemetry]\nlog = \"trace\"\notlp = \"{otlp}\"\ntrace_one_in = 1\n\
          [registry]\ndeadline_seconds = 1"
     );
-    let plan = Plan {
-        banks: vec![bank.to_owned()],
-        contracts: contracts(),
-        places: Places::kit().unwrap(),
-        replicas: 1,
-        ledger: toml::from_str("sqlite = \"ledger.db\"").unwrap(),
-        idempotent: true,
-        settings: toml::from_str(&settings).unwrap(),
-    };
+    let plan = Plan::of_one(bank, &contracts(), &settings).unwrap();
     let mut deployment = Deployment::prepare(&plan, |settings| settings).await.unwrap();
     deployment.start().await.unwrap();
     deployment

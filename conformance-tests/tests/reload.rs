@@ -17,7 +17,7 @@ use std::{
 
 use adapters::{Contract, Mode, Reply};
 use conformance_tests::{
-    deployment::{Deployment, Places, Plan},
+    deployment::{Deployment, Plan},
     fake_bank::{FakeBank, Line},
     samples::Samples,
 };
@@ -41,15 +41,7 @@ impl Stage {
         let contracts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contracts/banks");
         let contract = Arc::new(read_contract(&contracts.join(BANK)).unwrap());
         let question = Samples::of(&contracts.join(BANK)).unwrap().request("case_poll").unwrap();
-        let plan = Plan {
-            banks: vec![BANK.to_owned()],
-            contracts,
-            places: Places::kit().unwrap(),
-            replicas: 1,
-            ledger: toml::Table::from_iter([("sqlite".to_owned(), "ledger.db".into())]),
-            idempotent: true,
-            settings: toml::Table::new(),
-        };
+        let plan = Plan::of_one(BANK, &contracts, "").unwrap();
         let mut deployment = Deployment::prepare(&plan, |settings| settings).await.unwrap();
         deployment.start().await.unwrap();
         let bank = FakeBank::new(&deployment, BANK, Arc::clone(&contract)).unwrap();
