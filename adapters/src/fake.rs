@@ -10,7 +10,7 @@ use prost_reflect::{
     DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage, Value,
 };
 use proto::{
-    IdentityNumber,
+    DivisionCode, IdentityNumber,
     rules::{BreachKind, check, rule_of},
     v1::{Envelope, Form, IdType},
 };
@@ -30,10 +30,16 @@ const MENDED_MAX: usize = 300;
 
 impl Contract {
     /// A valid message of this kind, as the bank would send it; the acknowledgement, where the bank sends nothing else.
+    /// `division` is where its properties lie, so that a gateway finds their office; anywhere if `None`.
     ///
     /// # Errors
     /// There is no such message, or none could be made.
-    pub fn fake(&self, message: &str, seed: u64) -> Result<Vec<u8>, CannotWrite> {
+    pub fn fake(
+        &self,
+        message: &str,
+        seed: u64,
+        division: Option<&DivisionCode>,
+    ) -> Result<Vec<u8>, CannotWrite> {
         let sent = |direction| matches!(direction, Reply::Request | Reply::Ack);
         let mut templates = self.templates();
         let found = templates.find(|(name, reply, _)| *name == message && sent(*reply));
@@ -43,7 +49,7 @@ impl Contract {
         let mut last = cannot("", "none could be made".to_owned());
         for attempt in 0..ATTEMPTS_MAX {
             let dice = Dice::new(seed, attempt);
-            let made = Maker::new(template, dice)
+            let made = Maker::new(template, dice, division)
                 .envelope(self)
                 .and_then(|envelope| self.made(message, reply, &envelope));
             match made {
@@ -131,16 +137,18 @@ impl Dice {
 struct Maker<'t> {
     template: &'t Template,
     dice: Dice,
+    /// Where properties lie.
+    division: Option<&'t DivisionCode>,
     filled: Vec<Option<DynamicMessage>>,
     /// How many items each numbered list has.
     numbered: BTreeMap<String, usize>,
 }
 
 impl<'t> Maker<'t> {
-    fn new(template: &'t Template, dice: Dice) -> Self {
+    fn new(template: &'t Template, dice: Dice, division: Option<&'t DivisionCode>) -> Self {
         let mut filled = Vec::new();
         filled.resize_with(template.homes.len(), || None);
-        Self { template, dice, filled, numbered: BTreeMap::new() }
+        Self { template, dice, division, filled, numbered: BTreeMap::new() }
     }
 
     fn envelope(mut self, contract: &Contract) -> Result<Envelope, CannotWrite> {
@@ -350,12 +358,10 @@ impl<'t> Maker<'t> {
                 return format!("{hour:02}:{minute:02}:{:02}", self.dice.number(0, 59));
             }
             Form::UnitCode => {
-                let (area, number) = (self.dice.digits(12), self.dice.digits(5));
-                return format!(
-                    "1{}GB{number}F{}",
-                    area.get(1..).unwrap_or_default(),
-                    self.dice.digits(8)
-                );
+                let division = format!("1{}", self.dice.digits(5));
+                let division = self.division.map_or(division.as_str(), DivisionCode::as_str);
+                let (area, number) = (self.dice.digits(6), self.dice.digits(5));
+                return format!("{division}{area}GB{number}F{}", self.dice.digits(8));
             }
             Form::Division => return format!("1{}", self.dice.digits(5)),
             Form::IdentityNumber => return format!("E{}", self.dice.digits(8)),

@@ -12,6 +12,7 @@ use std::{
 };
 
 use adapters::{Contract, Mode, Reply};
+use proto::DivisionCode;
 
 const BANKS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../contracts/banks");
 const SEEDS: u64 = 60;
@@ -29,11 +30,11 @@ fn every_message_of_every_contract_can_be_made_and_is_read_back() {
             let mut made = Vec::new();
             for seed in 0..SEEDS {
                 let bytes = contract
-                    .fake(&message, seed)
+                    .fake(&message, seed, None)
                     .unwrap_or_else(|why| panic!("{bank} {message} seed {seed}: {why:?}"));
                 let decoded = contract.decode(&bytes, Mode::Test).unwrap();
                 assert_eq!(decoded.message, message, "{bank} seed {seed}");
-                assert_eq!(contract.fake(&message, seed).unwrap(), bytes, "one seed, one message");
+                assert_eq!(contract.fake(&message, seed, None).unwrap(), bytes, "one seed, one message");
                 made.push(bytes);
             }
             made.sort();
@@ -44,9 +45,29 @@ fn every_message_of_every_contract_can_be_made_and_is_read_back() {
 }
 
 #[test]
+fn properties_lie_where_they_are_wanted() {
+    let division = DivisionCode::parse("140105").unwrap();
+    let mut seen = 0;
+    for folder in folders() {
+        let (bank, contract) = contract(&folder);
+        let messages: Vec<String> = contract.messages().map(|(name, _)| name.to_owned()).collect();
+        for message in messages {
+            let Ok(bytes) = contract.fake(&message, 1, Some(&division)) else { continue };
+            let envelope = contract.decode(&bytes, Mode::Test).unwrap().envelope;
+            let canonical = adapters::cases::canonical(&envelope).unwrap().to_string();
+            for code in canonical.split("\"unit_code\":\"").skip(1) {
+                assert!(code.starts_with("140105"), "{bank} {message}");
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 0);
+}
+
+#[test]
 fn what_a_bank_does_not_send_is_not_made() {
     let (_, contract) = contract(&folders().remove(0));
-    assert!(contract.fake("nothing", 1).unwrap_err().reason.contains("`nothing`"));
+    assert!(contract.fake("nothing", 1, None).unwrap_err().reason.contains("`nothing`"));
 }
 
 fn contract(folder: &Path) -> (String, Contract) {

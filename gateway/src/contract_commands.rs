@@ -20,6 +20,7 @@ use std::{
 
 use adapters::Mode;
 use clap::{Subcommand, ValueEnum};
+use proto::DivisionCode;
 
 #[derive(Subcommand)]
 pub(crate) enum ContractCommand {
@@ -126,6 +127,9 @@ pub(crate) enum ContractCommand {
         /// How many, with the seeds that follow. 条数
         #[arg(long, value_name = "N", default_value_t = 1)]
         count: u64,
+        /// Where the properties lie, 6 digits, so that a gateway finds their office; anywhere if left out. 行政区划代码
+        #[arg(long, value_name = "CODE", value_parser = DivisionCode::parse)]
+        division: Option<DivisionCode>,
         /// A folder for one file a message; otherwise they follow each other on standard output, as on one connection (a
         /// line each where there is no length prefix). 输出目录
         #[arg(long, value_name = "DIR")]
@@ -193,7 +197,7 @@ Exit codes 退出码:
 const AFTER_FAKE: &str = "\
 Examples 示例:
   directlink contract fake contracts/banks/mybank first --seed 1 > first.bin
-  directlink contract fake contracts/banks/mybank first --seed 1 --count 1000 --out load/
+  directlink contract fake contracts/banks/mybank first --seed 1 --count 1000 --division 140105 --out load/
 
 Exit codes 退出码:
   0  they were made 已生成
@@ -233,8 +237,14 @@ pub(crate) fn run(command: ContractCommand) -> ExitCode {
             let style = if html { explain::Style::Html } else { explain::Style::Markdown };
             explain::explain_contract(&folder, message.as_deref(), style)
         }
-        ContractCommand::Fake { folder, message, seed, count, out } => {
-            let wanted = fake::Wanted { message: &message, seed, count, out: out.as_deref() };
+        ContractCommand::Fake { folder, message, seed, count, division, out } => {
+            let wanted = fake::Wanted {
+                message: &message,
+                seed,
+                count,
+                division: division.as_ref(),
+                out: out.as_deref(),
+            };
             fake::fake(&folder, &wanted)
         }
         ContractCommand::Draft { samples, bank, out } => {

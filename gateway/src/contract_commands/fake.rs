@@ -6,6 +6,8 @@ use std::{
     path::Path,
 };
 
+use proto::DivisionCode;
+
 use super::{End, folder::Folder, say};
 
 /// What is to be made.
@@ -13,6 +15,8 @@ pub(super) struct Wanted<'w> {
     pub(super) message: &'w str,
     pub(super) seed: u64,
     pub(super) count: u64,
+    /// Where the properties lie.
+    pub(super) division: Option<&'w DivisionCode>,
     /// A folder for one file a message; standard output otherwise.
     pub(super) out: Option<&'w Path>,
 }
@@ -30,7 +34,7 @@ pub(super) fn fake(folder: &Path, wanted: &Wanted<'_>) -> End {
     let is_framed = contract.wire().prefix.is_some();
     for number in 0..wanted.count {
         let seed = wanted.seed.wrapping_add(number);
-        let bytes = match contract.fake(wanted.message, seed) {
+        let bytes = match contract.fake(wanted.message, seed, wanted.division) {
             Ok(bytes) => bytes,
             Err(why) => return End::Wrong(format!("seed {seed}: {} {}\n", why.field, why.reason)),
         };
