@@ -15,7 +15,7 @@ use adapters::{Contract, Mode, Reply};
 use proto::DivisionCode;
 
 const BANKS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../contracts/banks");
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 25;
 
 #[test]
 fn every_message_of_every_contract_can_be_made_and_is_read_back() {
@@ -34,12 +34,16 @@ fn every_message_of_every_contract_can_be_made_and_is_read_back() {
                     .unwrap_or_else(|why| panic!("{bank} {message} seed {seed}: {why:?}"));
                 let decoded = contract.decode(&bytes, Mode::Test).unwrap();
                 assert_eq!(decoded.message, message, "{bank} seed {seed}");
-                assert_eq!(contract.fake(&message, seed, None).unwrap(), bytes, "one seed, one message");
+                assert_eq!(
+                    contract.fake(&message, seed, None).unwrap(),
+                    bytes,
+                    "one seed, one message"
+                );
                 made.push(bytes);
             }
             made.sort();
             made.dedup();
-            assert!(made.len() > 50, "{bank} {message}: seeds give the same message");
+            assert!(made.len() > 20, "{bank} {message}: seeds give the same message");
         }
     }
 }
