@@ -88,7 +88,8 @@ impl Charset {
             Self::Utf8 => Ok(Cow::Borrowed(text.as_bytes())),
             Self::Gb18030 => {
                 let (bytes, _, unmappable) = GB18030.encode(text);
-                match unmappable.then(|| first_unmappable(text)).flatten() {
+                let doubtful = unmappable || text.contains(in_private_use);
+                match doubtful.then(|| first_unmappable(text)).flatten() {
                     Some(unmappable) => Err(unmappable),
                     None => Ok(bytes),
                 }
@@ -163,9 +164,22 @@ fn first_bad_euro(bytes: &[u8], text: &str) -> Option<usize> {
     if bytes.contains(&0x80) && text.contains('€') { first_bad(bytes) } else { None }
 }
 
+/// Whether it is of the private use area, parts of which the standard gave up for characters proper: encoders still take
+/// such a one, and it is read back as another.
+fn in_private_use(character: char) -> bool {
+    ('\u{e000}'..='\u{f8ff}').contains(&character)
+}
+
+/// The first character that has no code, or whose code means another.
 fn first_unmappable(text: &str) -> Option<Unmappable> {
     text.char_indices()
-        .find(|(_, character)| GB18030.encode(character.encode_utf8(&mut [0; 4])).2)
+        .find(|(_, character)| {
+            let mut buffer = [0; 4];
+            let alone: &str = character.encode_utf8(&mut buffer);
+            let (bytes, _, unmappable) = GB18030.encode(alone);
+            let read = GB18030.decode_without_bom_handling_and_without_replacement(&bytes);
+            unmappable || read.as_deref() != Some(alone)
+        })
         .map(|(at, character)| Unmappable { character, at })
 }
 
@@ -187,6 +201,26 @@ mod tests {
         error: Option<usize>,
         written: Option<String>,
         why: String,
+    }
+
+    #[test]
+    fn every_character_there_is_survives_gb18030_or_is_refused_at_its_place() {
+        let mut refused = Vec::new();
+        let mut survived = 0_usize;
+        for character in '\0'..=char::MAX {
+            let text = format!("甲{character}");
+            match Charset::Gb18030.encode(&text) {
+                Ok(bytes) => {
+                    assert_eq!(Charset::Gb18030.decode(&bytes).as_deref(), Ok(text.as_str()));
+                    survived += 1;
+                }
+                Err(unmappable) => refused.push((character, unmappable)),
+            }
+        }
+        // All of them are of the private use area, of which the standard has given parts to characters proper.
+        assert!(refused.iter().all(|(character, _)| in_private_use(*character)));
+        assert_eq!((refused.len(), survived), (19, 1_112_064 - 19));
+        assert!(refused.iter().all(|(_, unmappable)| unmappable.at == '甲'.len_utf8()));
     }
 
     #[test]

@@ -129,30 +129,38 @@ async fn answer(
     request: http::Request<Incoming>,
 ) -> Result<http::Response<Body>, Infallible> {
     Ok(match request.uri().path() {
-        SUBMIT => unary::<SubmitRequest, _>(request, &asked.submitted, accepted()).await,
+        SUBMIT => unary(request, &asked.submitted, accepted).await,
         // As unit messages, whose fields are all unknown and skipped: what is forwarded and traced is not looked at.
-        FORWARD => unary::<(), _>(request, &asked.forwarded, accepted()).await,
-        EXPORT => unary::<(), _>(request, &asked.exports, ()).await,
+        FORWARD => unary(request, &asked.forwarded, |()| accepted(SubmitRequest::default())).await,
+        EXPORT => unary(request, &asked.exports, |()| ()).await,
         path => Status::unimplemented(path).into_http(),
     })
 }
 
-fn accepted() -> SubmitResponse {
-    SubmitResponse { case: Some(Case { outcome: Some(outcome()), ..Case::default() }) }
+/// A case under the key and for the institution that asked: a gateway believes no other.
+fn accepted(request: SubmitRequest) -> SubmitResponse {
+    let application = request.application.unwrap_or_default();
+    let case = Case {
+        idempotency_key: application.idempotency_key,
+        institution_id: application.institution.unwrap_or_default().id,
+        outcome: Some(outcome()),
+        ..Case::default()
+    };
+    SubmitResponse { case: Some(case) }
 }
 
 async fn unary<Q, A>(
     request: http::Request<Incoming>,
     count: &AtomicU64,
-    answer: A,
+    answer: fn(Q) -> A,
 ) -> http::Response<Body>
 where
     Q: Message + Default + Send + 'static,
-    A: Message + Clone + Send + Sync + 'static,
+    A: Message + Send + Sync + 'static,
 {
-    let service = tower::service_fn(move |_: Request<Q>| {
+    let service = tower::service_fn(move |request: Request<Q>| {
         count.fetch_add(1, Ordering::Relaxed);
-        std::future::ready(Ok(Response::new(answer.clone())))
+        std::future::ready(Ok(Response::new(answer(request.into_inner()))))
     });
     tonic::server::Grpc::new(ProstCodec::<A, Q>::default()).unary(service, request).await
 }
