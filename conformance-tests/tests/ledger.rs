@@ -45,6 +45,8 @@ over_both_stores! {
     a_settled_key_tells_its_outcome
     a_released_key_is_new_again
     a_claim_whose_lease_ran_out_is_asked_about_first
+    a_claim_that_was_never_announced_is_as_good_as_new
+    an_announced_claim_may_have_been_sent_and_is_not_again_before_its_time
     an_unknown_outcome_is_asked_about_first
     an_unknown_outcome_that_another_asks_about_is_in_flight
     one_key_of_two_institutions_is_two_keys
@@ -254,6 +256,47 @@ async fn a_claim_whose_lease_ran_out_is_asked_about_first(store: &Store) {
     assert_eq!(ask_first(Ok(admission.await)), entry_of("k", 2));
     in_flight(ledger.admit(&claim("k")).await);
     assert_eq!(ledger.find("bank", "k").await.unwrap().unwrap().state, State::Unknown);
+}
+
+async fn a_claim_that_was_never_announced_is_as_good_as_new(store: &Store) {
+    let ledger = store.open().await;
+    let announced = Claim { announced: true, ..claim("k") };
+    let late = new(ledger.admit(&Claim { lease: SHORT, ..announced.clone() }).await);
+    in_flight(ledger.admit(&announced).await);
+    let found = until(async || {
+        let state = ledger.find("bank", "k").await.unwrap().unwrap().state;
+        (state != State::Claimed).then_some(state)
+    });
+    assert_eq!(found.await, State::Released);
+    assert!(due(&*ledger, "province").await.is_empty(), "there is nothing to ask a registry about");
+
+    let rerouted = Claim { registry: "city".into(), office: "7".into(), ..announced };
+    let entry = new(ledger.admit(&rerouted).await);
+    assert_eq!((entry.attempt, entry.registry.as_str(), entry.office.as_str()), (2, "city", "7"));
+    assert!(!ledger.announce(&late, Duration::ZERO).await.unwrap(), "another has it");
+    assert!(ledger.announce(&entry, LONG).await.unwrap());
+    assert!(!ledger.announce(&entry, Duration::ZERO).await.unwrap(), "a claim sends once");
+}
+
+async fn an_announced_claim_may_have_been_sent_and_is_not_again_before_its_time(store: &Store) {
+    let ledger = store.open().await;
+    let entry = new(ledger.admit(&Claim { announced: true, ..claim("k") }).await);
+    assert!(ledger.announce(&entry, Duration::MAX).await.unwrap());
+    ledger.mark_unknown(&entry).await.unwrap();
+    let entry = ask_first(ledger.admit(&Claim { announced: true, ..claim("k") }).await);
+    assert!(!ledger.announce(&entry, LONG).await.unwrap());
+    assert!(!ledger.announce(&entry, Duration::MAX).await.unwrap());
+    until(async || ledger.announce(&entry, SHORT).await.unwrap().then_some(())).await;
+    assert!(!ledger.announce(&entry, LONG).await.unwrap(), "the time begins anew");
+    ledger.settle(&entry, &accepted("YWH-1")).await.unwrap();
+    assert!(!ledger.announce(&entry, Duration::ZERO).await.unwrap());
+
+    // Of one that was not to be announced, nobody knows when it was sent.
+    let entry = new(ledger.admit(&claim("silent")).await);
+    assert!(!ledger.announce(&entry, Duration::ZERO).await.unwrap());
+    ledger.mark_unknown(&entry).await.unwrap();
+    let entry = ask_first(ledger.admit(&Claim { announced: true, ..claim("silent") }).await);
+    assert!(!ledger.announce(&entry, Duration::ZERO).await.unwrap());
 }
 
 async fn an_unknown_outcome_is_asked_about_first(store: &Store) {
@@ -550,6 +593,7 @@ fn claim(key: &str) -> Claim {
         registry: "province".into(),
         office: "1401".into(),
         lease: LONG,
+        announced: false,
     }
 }
 

@@ -251,7 +251,7 @@ impl Hearing<'_> {
         let office = step("route", SpanKind::Internal).in_scope(|| self.office_for(properties))?;
         let registry = self.registry_of(&office.registry)?;
         let fingerprint = fingerprint(&application, self.contract.retry_may_change());
-        let claim = self.claim(&application, fingerprint, &office);
+        let claim = self.claim(&application, fingerprint, &office, registry);
 
         application.institution = Some(self.bank.institution());
         application.office = Some(office.canonical());
@@ -282,6 +282,9 @@ impl Hearing<'_> {
                 }
             }
         };
+        if !registry.is_idempotent() {
+            self.announce(&entry, registry, may_have_been_sent).await?;
+        }
         // From here the registry may have acted. However this ends (error, deadline, the process dying), the entry
         // stays unsettled until somebody has asked the registry by key.
         let caller = self.caller();
@@ -388,12 +391,40 @@ impl Hearing<'_> {
         match asking.await {
             Ok(Some(outcome)) => Ok(Some(self.settle(entry, outcome).await)),
             // Not known now does not prove that an earlier call is not still on its way: only a registry that promises
-            // idempotency is sent to again.
-            Ok(None) if registry.is_idempotent() => Ok(None),
+            // idempotency is sent to again, or one of which settings say how long to wait for such a call.
+            Ok(None) if registry.resend_after().is_some() => Ok(None),
             Ok(None) => Err(self.still_unknown(entry).await),
             Err(error) => {
                 tracing::warn!(registry = registry.name(), %error, "a filing could not be asked about");
                 Err(self.still_unknown(entry).await)
+            }
+        }
+    }
+
+    /// A registry that may make a second case of a second call is sent nothing before the ledger knows it: a filing that
+    /// was claimed and never announced is as good as new, whoever dies.
+    async fn announce(
+        &self,
+        entry: &Entry,
+        registry: &Registry,
+        may_have_been_sent: bool,
+    ) -> Result<(), Refusal> {
+        let ledger = &self.gateway.ledger;
+        let quiet = registry.resend_after().unwrap_or(Duration::MAX);
+        let announced = ledger.announce(entry, quiet);
+        match self.gateway.timed(LedgerVerb::Announce, announced).await {
+            Ok(true) => Ok(()),
+            // Either it was sent too lately to be sent again, or it took so long to come here that another has it.
+            Ok(false) => Err(self.still_unknown(entry).await),
+            Err(error) => {
+                let refusal = self.ledger_away(&error);
+                if may_have_been_sent {
+                    return Err(self.still_unknown(entry).await);
+                }
+                // It may have been recorded all the same, and would then count as sent.
+                let released = self.gateway.timed(LedgerVerb::Release, ledger.release(entry)).await;
+                note(released, "a filing that was not sent could not be released");
+                Err(refusal)
             }
         }
     }
@@ -471,7 +502,13 @@ impl Hearing<'_> {
             .ok_or_else(|| Refusal::unsent(Code::OfficeUnknown, proto::v1::NextAction::CallOffice))
     }
 
-    fn claim(&self, application: &Application, fingerprint: Fingerprint, office: &Office) -> Claim {
+    fn claim(
+        &self,
+        application: &Application,
+        fingerprint: Fingerprint,
+        office: &Office,
+        registry: &Registry,
+    ) -> Claim {
         Claim {
             institution: self.bank.id().to_owned(),
             key: application.idempotency_key.clone(),
@@ -480,6 +517,7 @@ impl Hearing<'_> {
             registry: office.registry.clone(),
             office: office.code.clone(),
             lease: self.gateway.lease,
+            announced: !registry.is_idempotent(),
         }
     }
 

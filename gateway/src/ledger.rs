@@ -56,10 +56,18 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// | is claimed or unknown, and its lease runs | the same | `InFlight` |
     /// | is claimed or unknown, and its lease ran out | the same | `AskFirst`, attempt + 1 |
     /// | is settled | the same | `Settled` |
+    /// | is claimed, its send was to be announced and never was, and its lease ran out | the same | `New`, attempt + 1 |
     /// | is released | the same | `New`, attempt + 1 |
     ///
     /// Who asks first need not wait until the resolver's turn has come ([`Ledger::defer`]).
     async fn admit(&self, claim: &Claim) -> Result<Admission, LedgerError>;
+
+    /// Records that a filing whose claim was `announced` is about to be sent, before it is. Whether
+    /// it may be: not if the entry is stale or settled, nor if it may have been sent before and that
+    /// is less than `quiet` ago, or not known to be longer ago.
+    ///
+    /// Until this has happened it is proved that nothing was sent, whatever becomes of the claimant.
+    async fn announce(&self, entry: &Entry, quiet: Duration) -> Result<bool, LedgerError>;
 
     /// Records what the registry answered, also for an entry that another has taken over since: an
     /// answer is a fact. Changes nothing where an answer is already recorded.
@@ -132,6 +140,9 @@ pub struct Claim {
     pub office: String,
     /// How long this process may work on it before another may take it over; to the millisecond.
     pub lease: Duration,
+    /// Whether nothing is sent before [`Ledger::announce`] allows it. It costs a write more, and for
+    /// it a claimant that died before sending leaves a key that is as good as new.
+    pub announced: bool,
 }
 
 /// What a canonical application is, as digests. Two are the same application if `digest` is equal.
@@ -210,7 +221,8 @@ pub enum State {
     Unknown,
     /// The registry answered.
     Settled,
-    /// Provably nothing was sent; the key may be used again for the same application.
+    /// Provably nothing was sent, nor is anybody about to; the key may be used again for the same
+    /// application.
     Released,
 }
 
@@ -349,6 +361,7 @@ mod tests {
             registry: String::new(),
             office: String::new(),
             lease: Duration::ZERO,
+            announced: false,
         };
         let record = Record {
             institution: "bank".into(),

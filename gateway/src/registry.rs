@@ -128,6 +128,16 @@ impl Registry {
         self.settings.idempotent
     }
 
+    /// How long ago an application of which it knows no key must have been sent before it may be sent again; `None`: it
+    /// never may, for want of the promise or of leave in settings. Without the promise a call that is still on its way
+    /// would register it twice.
+    pub fn resend_after(&self) -> Option<Duration> {
+        match self.settings.idempotent {
+            true => Some(Duration::ZERO),
+            false => self.settings.resend_unknown_after,
+        }
+    }
+
     /// How long one exchange waits for it.
     pub fn deadline(&self) -> Duration {
         self.settings.deadline

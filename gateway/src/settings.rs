@@ -263,6 +263,15 @@ pub struct Registry {
     /// be asked for, never sent again. Default: false.
     #[serde(default)]
     pub idempotent: bool,
+    /// `resend_unknown_after_seconds`: only where `idempotent` is false: how long ago a filing must have been sent, in
+    /// seconds, before it is sent again because the registry, asked by key, knows nothing of it; at least twice
+    /// `deadline_seconds`. Default: it is never sent again.
+    #[serde(
+        rename = "resend_unknown_after_seconds",
+        deserialize_with = "reader::some_seconds",
+        default
+    )]
+    pub resend_unknown_after: Option<Duration>,
     /// `connect_seconds`: how long one try to connect may take, in seconds. Default: 5.
     #[serde(
         rename = "connect_seconds",
@@ -465,6 +474,16 @@ ca = "ca.pem"
 certificate = "c.pem"
 key = "k.pem"
 deadline_seconds = 30
+resend_unknown_after_seconds = 59
+[[registry]]
+name = "south"
+address = "https://127.0.0.1:1"
+server_name = "registry.south.example"
+ca = "ca.pem"
+certificate = "c.pem"
+key = "k.pem"
+idempotent = true
+resend_unknown_after_seconds = 60
 "#
         );
         assert_told(
@@ -477,6 +496,8 @@ deadline_seconds = 30
                 (24, "expected https://HOST:PORT"),
                 (29, "lease_seconds"),
                 (29, "shutdown_seconds_max"),
+                (30, "twice `deadline_seconds`"),
+                (39, "only goes with `idempotent = false`"),
             ],
         );
     }

@@ -70,6 +70,7 @@ impl House {
             certificate,
             key,
             deadline: DEADLINE,
+            resend_unknown_after: None,
             idempotent: false,
             connect: DEADLINE * 10,
             retry: Duration::from_millis(100),

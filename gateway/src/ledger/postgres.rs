@@ -142,6 +142,7 @@ impl Ledger for PostgresLedger {
                         &claim.registry,
                         &claim.office,
                         &milliseconds(claim.lease),
+                        &claim.announced,
                     ],
                 )
                 .await?;
@@ -156,6 +157,13 @@ impl Ledger for PostgresLedger {
             }
         }
         Ok(Admission::InFlight { retry_after: RETRY_AFTER_MIN })
+    }
+
+    async fn announce(&self, entry: &Entry, quiet: Duration) -> Result<bool, LedgerError> {
+        let quiet = milliseconds(quiet);
+        let announced =
+            self.query(ANNOUNCE, &[&entry.institution, &entry.key, &entry.attempt, &quiet]).await?;
+        Ok(!announced.is_empty())
     }
 
     async fn settle(&self, entry: &Entry, outcome: &Outcome) -> Result<(), LedgerError> {
@@ -257,18 +265,26 @@ fn column<'a, T: FromSql<'a>>(row: &'a Row, name: &str) -> Result<T, LedgerError
 // `State::number` says. Columns are named one by one: under `*`, a prepared statement would fail
 // once a newer replica has added a column.
 
+// `unsent_attempt` counts only while it is the present attempt: an older replica, which does not
+// know the column, takes a key with an attempt of its own and leaves none.
+
 /// Takes the key if it may be taken, and then returns the right to it. Nothing was sent under a
-/// released key, so it goes where the claim says; one taken over goes on where it was begun.
+/// released key, nor under one whose announcement is outstanding, so it goes where the claim says;
+/// one taken over otherwise goes on where it was begun.
 const ADMIT: &str = "
     INSERT INTO filing (institution, key, digest, leaves, matter, registry, office, state, attempt,
-        lease_until, due_at, admitted_at, changed_at)
+        lease_until, due_at, admitted_at, changed_at, unsent_attempt)
     VALUES ($1, $2, $3, $4, $5, $6, $7, 1, 1,
         now() + $8::bigint * interval '1 millisecond',
-        now() + $8::bigint * interval '1 millisecond', now(), now())
+        now() + $8::bigint * interval '1 millisecond', now(), now(), CASE WHEN $9 THEN 1 END)
     ON CONFLICT (institution, key) DO UPDATE SET
-        registry = CASE filing.state WHEN 4 THEN excluded.registry ELSE filing.registry END,
-        office = CASE filing.state WHEN 4 THEN excluded.office ELSE filing.office END,
-        state = CASE filing.state WHEN 4 THEN 1 ELSE 2 END,
+        (registry, office, state, unsent_attempt) = (
+            SELECT CASE WHEN unsent THEN excluded.registry ELSE filing.registry END,
+                CASE WHEN unsent THEN excluded.office ELSE filing.office END,
+                CASE WHEN unsent THEN 1 ELSE 2 END,
+                CASE WHEN unsent AND $9 THEN filing.attempt + 1 END
+            FROM (SELECT filing.state = 4
+                OR filing.state = 1 AND filing.unsent_attempt = filing.attempt AS unsent) AS taken),
         attempt = filing.attempt + 1,
         lease_until = excluded.lease_until,
         due_at = excluded.due_at,
@@ -277,13 +293,21 @@ const ADMIT: &str = "
         OR filing.state IN (1, 2) AND filing.lease_until <= excluded.changed_at)
     RETURNING institution, key, registry, office, attempt, state";
 
+const ANNOUNCE: &str = "
+    UPDATE filing SET unsent_attempt = NULL, sent_at = now()
+    WHERE institution = $1 AND key = $2 AND attempt = $3
+        AND (state = 1 AND unsent_attempt = attempt
+            OR state = 2 AND sent_at + $4::bigint * interval '1 millisecond' <= now())
+    RETURNING key";
+
 const SETTLE: &str = "
     UPDATE filing SET state = 3, case_id = $3, outcome = $4, changed_at = now()
     WHERE institution = $1 AND key = $2 AND state <> 3
     RETURNING key";
 
 const RELEASE: &str = "
-    UPDATE filing SET state = 4, lease_until = now(), due_at = now(), changed_at = now()
+    UPDATE filing SET state = 4, lease_until = now(), due_at = now(), changed_at = now(),
+        sent_at = NULL
     WHERE institution = $1 AND key = $2 AND attempt = $3 AND state IN (1, 2)";
 
 const DEFER: &str = "
@@ -296,7 +320,9 @@ const UPDATE: &str = "
     WHERE institution = $1 AND key = $2 AND state = 3";
 
 const FIND: &str = "
-    SELECT institution, key, digest, leaves, matter, registry, office, state, outcome,
+    SELECT institution, key, digest, leaves, matter, registry, office, outcome,
+        CASE WHEN state = 1 AND unsent_attempt = attempt AND lease_until <= now() THEN 4::smallint
+            ELSE state END AS state,
         (extract(epoch FROM lease_until - now()) * 1000)::bigint AS lease_left
     FROM filing WHERE institution = $1 AND key = $2";
 
@@ -311,6 +337,7 @@ const CLAIM_DUE: &str = "
     WITH due AS MATERIALIZED (
         SELECT institution, key FROM filing
         WHERE registry = $1 AND state IN (1, 2) AND due_at <= now()
+            AND (state = 2 OR unsent_attempt IS DISTINCT FROM attempt)
         ORDER BY due_at LIMIT $2
         FOR UPDATE SKIP LOCKED)
     UPDATE filing SET state = 2, attempt = filing.attempt + 1,

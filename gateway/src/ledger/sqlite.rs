@@ -78,6 +78,19 @@ impl Ledger for SqliteLedger {
         self.writer.run(move |database| admit(database, claim)).await
     }
 
+    async fn announce(&self, entry: &Entry, quiet: Duration) -> Result<bool, LedgerError> {
+        let entry = entry.clone();
+        self.writer
+            .run(move |database| {
+                let parameters = named_params! {
+                    ":institution": entry.institution, ":key": entry.key, ":attempt": entry.attempt,
+                    ":quiet": milliseconds(quiet),
+                };
+                Ok(write(database, ANNOUNCE, parameters)? > 0)
+            })
+            .await
+    }
+
     async fn settle(&self, entry: &Entry, outcome: &Outcome) -> Result<(), LedgerError> {
         let (entry, outcome) = (entry.clone(), outcome.clone());
         self.writer.run(move |database| settle(database, &entry, &outcome)).await
@@ -177,7 +190,7 @@ fn admit(database: &Connection, claim: Claim) -> Result<Admission, LedgerError> 
             ":institution": claim.institution, ":key": claim.key,
             ":digest": claim.fingerprint.digest, ":leaves": claim.fingerprint.leaves,
             ":matter": claim.matter, ":registry": claim.registry, ":office": claim.office,
-            ":lease": milliseconds(claim.lease),
+            ":lease": milliseconds(claim.lease), ":announced": claim.announced,
         };
         let row = statement
             .query_row(parameters, |row| Ok((row.get("state")?, entry(row)?)))
@@ -275,18 +288,23 @@ fn standing(
 // States are numbered as `State::number` says.
 
 /// Takes the key if it may be taken, and then returns the right to it. Nothing was sent under a
-/// released key, so it goes where the claim says; one taken over goes on where it was begun.
+/// released key, nor under one whose announcement is outstanding, so it goes where the claim says;
+/// one taken over otherwise goes on where it was begun.
 const ADMIT: &str = "
     INSERT INTO filing (institution, key, digest, leaves, matter, registry, office, state, attempt,
-        lease_until, due_at, admitted_at, changed_at)
+        lease_until, due_at, admitted_at, changed_at, unsent_attempt)
     SELECT :institution, :key, :digest, :leaves, :matter, :registry, :office, 1, 1,
-        now + :lease, now + :lease, now, now
+        now + :lease, now + :lease, now, now, iif(:announced, 1, NULL)
     FROM (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now)
     WHERE true
     ON CONFLICT (institution, key) DO UPDATE SET
-        registry = iif(filing.state = 4, excluded.registry, filing.registry),
-        office = iif(filing.state = 4, excluded.office, filing.office),
-        state = iif(filing.state = 4, 1, 2),
+        (registry, office, state, unsent_attempt) = (
+            SELECT iif(unsent, excluded.registry, filing.registry),
+                iif(unsent, excluded.office, filing.office),
+                iif(unsent, 1, 2),
+                iif(unsent AND :announced, filing.attempt + 1, NULL)
+            FROM (SELECT filing.state = 4
+                OR filing.state = 1 AND filing.unsent_attempt IS filing.attempt AS unsent)),
         attempt = filing.attempt + 1,
         lease_until = excluded.lease_until,
         due_at = excluded.due_at,
@@ -295,13 +313,19 @@ const ADMIT: &str = "
         OR filing.state IN (1, 2) AND filing.lease_until <= excluded.changed_at)
     RETURNING institution, key, registry, office, attempt, state";
 
+const ANNOUNCE: &str = "
+    UPDATE filing SET unsent_attempt = NULL, sent_at = now
+    FROM (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now)
+    WHERE institution = :institution AND key = :key AND attempt = :attempt
+        AND (state = 1 AND unsent_attempt = attempt OR state = 2 AND sent_at + :quiet <= now)";
+
 const SETTLE: &str = "
     UPDATE filing SET state = 3, case_id = :case_id, outcome = :outcome,
         changed_at = CAST(unixepoch('subsec') * 1000 AS INTEGER)
     WHERE institution = :institution AND key = :key AND state <> 3";
 
 const RELEASE: &str = "
-    UPDATE filing SET state = 4, lease_until = now, due_at = now, changed_at = now
+    UPDATE filing SET state = 4, lease_until = now, due_at = now, changed_at = now, sent_at = NULL
     FROM (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now)
     WHERE institution = :institution AND key = :key AND attempt = :attempt AND state IN (1, 2)";
 
@@ -316,8 +340,11 @@ const UPDATE: &str = "
     WHERE institution = :institution AND key = :key AND state = 3";
 
 const FIND: &str = "
-    SELECT *, lease_until - CAST(unixepoch('subsec') * 1000 AS INTEGER) AS lease_left
-    FROM filing WHERE institution = :institution AND key = :key";
+    SELECT institution, key, digest, leaves, matter, registry, office, outcome,
+        iif(state = 1 AND unsent_attempt = attempt AND lease_until <= now, 4, state) AS state,
+        lease_until - now AS lease_left
+    FROM filing, (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now)
+    WHERE institution = :institution AND key = :key";
 
 const FIND_CASE: &str = "
     SELECT *, 0 AS lease_left
@@ -331,6 +358,7 @@ const CLAIM_DUE: &str = "
     WHERE rowid IN (SELECT rowid FROM filing
         WHERE registry = :registry AND state IN (1, 2)
             AND due_at <= CAST(unixepoch('subsec') * 1000 AS INTEGER)
+            AND (state = 2 OR unsent_attempt IS NOT attempt)
         ORDER BY due_at LIMIT :limit)
     RETURNING institution, key, registry, office, attempt";
 
@@ -653,6 +681,7 @@ mod tests {
             registry: "province".into(),
             office: "1401".into(),
             lease: Duration::from_secs(60),
+            announced: false,
         }
     }
 }

@@ -48,6 +48,13 @@ pub(crate) fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D:
     }
 }
 
+/// Reads [`seconds`] where a key that is left out means something of its own.
+pub(crate) fn some_seconds<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<Duration>, D::Error> {
+    seconds(from).map(Some)
+}
+
 /// What was found wrong so far.
 struct Notes<'t> {
     text: &'t str,
@@ -277,6 +284,17 @@ impl Tables {
             if rustls::pki_types::ServerName::try_from(it.server_name.as_str()).is_err() {
                 notes
                     .add(placed.of("server_name"), format!("`{}` is no host name", it.server_name));
+            }
+            match it.resend_unknown_after {
+                Some(_) if it.idempotent => notes.add(
+                    placed.of("resend_unknown_after_seconds"),
+                    "only goes with `idempotent = false`: what is idempotent is sent again at once",
+                ),
+                Some(after) if after < it.deadline * 2 => notes.add(
+                    placed.of("resend_unknown_after_seconds"),
+                    "must be at least twice `deadline_seconds`: a call may still be on its way",
+                ),
+                Some(_) | None => {}
             }
             let (lease, grace) = (self.ledger.is.lease_seconds, self.limits.is.shutdown_max);
             if it.deadline >= lease {

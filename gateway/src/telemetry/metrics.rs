@@ -287,6 +287,7 @@ impl ContractEnd {
 #[expect(missing_docs, reason = "the names are those of the ledger's verbs")]
 pub enum LedgerVerb {
     Admit,
+    Announce,
     Settle,
     MarkUnknown,
     Release,
@@ -301,6 +302,7 @@ impl LedgerVerb {
     pub fn label(self) -> &'static str {
         match self {
             Self::Admit => "admit",
+            Self::Announce => "announce",
             Self::Settle => "settle",
             Self::MarkUnknown => "mark_unknown",
             Self::Release => "release",
