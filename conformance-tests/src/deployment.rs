@@ -306,6 +306,14 @@ impl Gateway {
         Ok(timeout(PATIENCE, child.wait()).await.context("the gateway did not stop")??)
     }
 
+    /// Its metrics, as Prometheus reads them.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn metrics(&self) -> anyhow::Result<String> {
+        Ok(reqwest::get(format!("http://{}/metrics", self.admin)).await?.text().await?)
+    }
+
     /// What it has logged so far.
     pub fn log_text(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()

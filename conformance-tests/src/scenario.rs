@@ -133,6 +133,10 @@ pub enum Step {
     Stopped,
     /// It is started again.
     Run,
+    /// The gateway that the bank calls has told its operators something in its log, once.
+    LoggedOnce(String),
+    /// A line of the metrics of the gateway that the bank calls, sooner or later.
+    Counts(String),
     /// The Postgres server stops.
     LedgerDown,
     /// It runs again.
@@ -325,6 +329,8 @@ impl FromStr for Step {
             ["gateway", "is", "told", "to", "stop"] => Self::Stop,
             ["gateway", "has", "stopped"] => Self::Stopped,
             ["gateway", "starts"] => Self::Run,
+            ["gateway", "logs", "once", words @ ..] => Self::LoggedOnce(words.join(" ")),
+            ["gateway", "counts", line @ ..] => Self::Counts(line.join(" ")),
             ["ledger", "goes", "down"] => Self::LedgerDown,
             ["ledger", "comes", "up"] => Self::LedgerUp,
             _ => bail!("no step of this form"),

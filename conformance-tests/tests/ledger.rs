@@ -12,7 +12,7 @@ use std::{
 use conformance_tests::postgres_server::PostgresServer;
 use gateway::ledger::{
     Admission, Claim, Entry, Fingerprint, Ledger, LedgerError, LedgerSettings, PostgresSettings,
-    SqliteSettings, State,
+    SqliteSettings, State, Unknown,
 };
 use proto::v1::{CaseStatus, Outcome};
 use tempfile::TempDir;
@@ -61,6 +61,9 @@ over_both_stores! {
     what_is_put_off_is_not_due
     what_is_due_is_given_out_longest_due_first_and_per_registry
     a_lease_that_ran_out_is_due
+    what_was_given_up_is_due_no_more_but_may_be_claimed
+    unknown_outcomes_are_counted_per_registry_with_the_age_of_the_oldest
+    a_filings_age_counts_from_its_claim_and_anew_after_a_release
     fifty_claims_of_one_key_at_once_are_one_new
     a_dropped_call_leaves_a_ledger_that_works
     everything_is_there_after_reopening
@@ -492,6 +495,67 @@ async fn a_lease_that_ran_out_is_due(store: &Store) {
     assert_eq!(taken, entry_of("k", 3));
     ledger.settle(&taken, &accepted("YWH-1")).await.unwrap();
     settled(ledger.admit(&claim("k")).await, &accepted("YWH-1"));
+}
+
+async fn what_was_given_up_is_due_no_more_but_may_be_claimed(store: &Store) {
+    let ledger = store.open().await;
+    let entry = new(ledger.admit(&claim("k")).await);
+    assert!(ledger.give_up(&entry).await.unwrap(), "it is the first time");
+    assert_eq!(ledger.find("bank", "k").await.unwrap().unwrap().state, State::Unknown);
+    assert!(due(&*ledger, "province").await.is_empty());
+
+    let entry = ask_first(ledger.admit(&claim("k")).await);
+    assert!(!ledger.give_up(&entry).await.unwrap(), "it was given up before");
+    assert!(due(&*ledger, "province").await.is_empty());
+
+    let entry = ask_first(ledger.admit(&claim("k")).await);
+    ledger.release(&entry).await.unwrap();
+    let entry = new(ledger.admit(&claim("k")).await);
+    assert!(ledger.give_up(&entry).await.unwrap(), "the key was claimed anew");
+    let stale = entry;
+    let entry = ask_first(ledger.admit(&claim("k")).await);
+    assert!(!ledger.give_up(&stale).await.unwrap(), "another has taken it since");
+    in_flight(ledger.admit(&claim("k")).await);
+    ledger.settle(&entry, &accepted("YWH-1")).await.unwrap();
+    settled(ledger.admit(&claim("k")).await, &accepted("YWH-1"));
+}
+
+async fn unknown_outcomes_are_counted_per_registry_with_the_age_of_the_oldest(store: &Store) {
+    let ledger = store.open().await;
+    let unknown = async |registry| ledger.unknown(registry).await.unwrap();
+    let given_up = new(ledger.admit(&claim("given up")).await);
+    let deferred = new(ledger.admit(&claim("deferred")).await);
+    let answered = new(ledger.admit(&claim("answered")).await);
+    let elsewhere = Claim { registry: "city".into(), ..claim("elsewhere") };
+    let elsewhere = new(ledger.admit(&elsewhere).await);
+    new(ledger.admit(&claim("being worked on")).await);
+    assert_eq!(unknown("province").await, Unknown::default());
+
+    ledger.give_up(&given_up).await.unwrap();
+    ledger.defer(&deferred, LONG).await.unwrap();
+    ledger.settle(&answered, &accepted("YWH-1")).await.unwrap();
+    ledger.mark_unknown(&elsewhere).await.unwrap();
+    let before = unknown("province").await;
+    assert_eq!((before.count, unknown("city").await.count), (2, 1));
+    until(async || (unknown("province").await.oldest > before.oldest).then_some(())).await;
+
+    ledger.settle(&given_up, &accepted("YWH-2")).await.unwrap();
+    assert_eq!(unknown("province").await.count, 1);
+}
+
+async fn a_filings_age_counts_from_its_claim_and_anew_after_a_release(store: &Store) {
+    let ledger = store.open().await;
+    let age = async || ledger.find("bank", "k").await.unwrap().unwrap().age;
+    let entry = new(ledger.admit(&claim("k")).await);
+    until(async || (age().await >= SHORT).then_some(())).await;
+    ledger.mark_unknown(&entry).await.unwrap();
+    let entry = ask_first(ledger.admit(&claim("k")).await);
+    assert!(age().await >= SHORT, "taking it over makes it no younger");
+
+    let begun = Instant::now();
+    ledger.release(&entry).await.unwrap();
+    new(ledger.admit(&claim("k")).await);
+    assert!(age().await <= begun.elapsed() + Duration::from_millis(1));
 }
 
 async fn fifty_claims_of_one_key_at_once_are_one_new(store: &Store) {

@@ -57,6 +57,7 @@ pub async fn assemble(settings: &Settings, parts: Parts) -> Result<Gateway, ledg
         ledger: ledger::open(&store(&settings.ledger.store)).await?,
         ask_again_after: settings.resolver.ask_again,
         lease: settings.ledger.lease,
+        give_up_after: settings.resolver.give_up,
         metrics: parts.metrics,
     })
 }

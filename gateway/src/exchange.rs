@@ -27,6 +27,7 @@ use crate::{
     matter,
     refusal::{Code, Refusal},
     registry::{CallError, Caller, Registry},
+    resolver,
     route::{NoOffice, Route},
     settings::Office,
     telemetry::{LedgerVerb, Metrics, SpanKind, recorded, step},
@@ -47,6 +48,8 @@ pub struct Gateway {
     pub ask_again_after: Duration,
     /// How long one process may work on a filing before another may take it over.
     pub lease: Duration,
+    /// How long a registry is asked about an unknown outcome before people have to find out.
+    pub give_up_after: Duration,
     /// What is counted and timed.
     pub metrics: Metrics,
 }
@@ -431,9 +434,16 @@ impl Hearing<'_> {
 
     async fn still_unknown(&self, entry: &Entry) -> Refusal {
         let ledger = &self.gateway.ledger;
-        let marked = self.gateway.timed(LedgerVerb::MarkUnknown, ledger.mark_unknown(entry)).await;
+        let refusal = Refusal::outcome_unknown(self.gateway.ask_again_after);
+        let marked = match resolver::gives_up(self.gateway, entry).await {
+            Ok(true) => return refusal.for_people(),
+            Ok(false) => {
+                self.gateway.timed(LedgerVerb::MarkUnknown, ledger.mark_unknown(entry)).await
+            }
+            Err(error) => Err(error),
+        };
         note(marked, "an unknown outcome could not be recorded; the lease running out will do");
-        Refusal::outcome_unknown(self.gateway.ask_again_after)
+        refusal
     }
 
     /// Records what the registry answered and returns it. If the ledger fails now the answer is still true: the entry

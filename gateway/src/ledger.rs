@@ -119,6 +119,13 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// [`Ledger::mark_unknown`], but the resolver is to wait for `delay` before it asks again.
     async fn defer(&self, entry: &Entry, delay: Duration) -> Result<(), LedgerError>;
 
+    /// [`Ledger::mark_unknown`], but the resolver is not to ask again. Who claims the key still may, and then settles it
+    /// or gives it up anew. Tells whether this is the first time, since the key was claimed.
+    async fn give_up(&self, entry: &Entry) -> Result<bool, LedgerError>;
+
+    /// How many filings of one registry have an unknown outcome, those that were given up included.
+    async fn unknown(&self, registry: &str) -> Result<Unknown, LedgerError>;
+
     /// Whether the ledger can write now: it writes.
     async fn ping(&self) -> Result<(), LedgerError>;
 }
@@ -169,6 +176,21 @@ pub struct Entry {
     pub attempt: i64,
 }
 
+/// Filings of one registry whose outcome is unknown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Unknown {
+    /// How many.
+    pub count: u64,
+    /// How long ago the key of the oldest was claimed; nothing if there is none.
+    pub oldest: Duration,
+}
+
+impl Unknown {
+    fn of(count: i64, oldest_ms: i64) -> Self {
+        Self { count: u64::try_from(count).unwrap_or(0), oldest: length(oldest_ms) }
+    }
+}
+
 /// What the ledger says to a claim.
 #[derive(Debug, Clone)]
 #[expect(clippy::large_enum_variant, reason = "one per exchange, moved once or twice")]
@@ -209,6 +231,8 @@ pub struct Record {
     pub state: State,
     /// The last outcome known; `None` until one is.
     pub outcome: Option<Outcome>,
+    /// How long ago the key was claimed; anew, if nothing had been sent under it.
+    pub age: Duration,
 }
 
 /// How far a filing got.
@@ -326,11 +350,18 @@ fn case_id(outcome: &Outcome) -> Option<&str> {
     Some(outcome.case_id.as_str()).filter(|id| !id.is_empty())
 }
 
+/// As good as never.
+const TEN_YEARS_MS: i64 = 3_653 * 24 * 60 * 60 * 1_000;
+
 /// A length of time as the stores take it. What is longer than ten years is taken for a mistake that
 /// must not overflow a date.
 fn milliseconds(length: Duration) -> i64 {
-    const TEN_YEARS_MS: i64 = 3_653 * 24 * 60 * 60 * 1_000;
     i64::try_from(length.as_millis()).unwrap_or(TEN_YEARS_MS).min(TEN_YEARS_MS)
+}
+
+/// A length of time as the stores give it. A clock that was put back makes it negative: that is none.
+fn length(milliseconds: i64) -> Duration {
+    Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0))
 }
 
 #[cfg(test)]
@@ -371,6 +402,7 @@ mod tests {
             office: String::new(),
             state: State::Claimed,
             outcome: None,
+            age: Duration::ZERO,
         };
         let standing = Standing { digest: vec![1; 32], leaves: Vec::new(), lease_left_ms, record };
         match standing.admission(&claim).unwrap() {

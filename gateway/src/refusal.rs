@@ -244,6 +244,12 @@ impl Refusal {
         }
     }
 
+    /// Asking again would not help: people have to find out.
+    #[must_use]
+    pub fn for_people(self) -> Self {
+        Self { next: v1::NextAction::CallOffice, retry_after: None, ..self }
+    }
+
     /// This copy was not sent, but the first may have been: a bank that read NO here could file the same loan elsewhere.
     pub fn still_working(ask_again_after: Duration) -> Self {
         Self { code: Code::StillWorking, ..Self::outcome_unknown(ask_again_after) }

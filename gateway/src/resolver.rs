@@ -1,11 +1,16 @@
 //! Finds out what became of filings whose outcome is unknown, by asking their registry by key.
 //!
-//! One task a registry, so that a slow one holds up nobody else's. Work is taken from the ledger under leases: any number
-//! of replicas may run this. It never sends an application: that is the bank's retry, once the key is free again.
+//! One task a registry, so that a slow one holds up nobody else's; within it several questions are under way at a time,
+//! so that a slow key holds up no other. Work is taken from the ledger under leases: any number of replicas may run
+//! this. It never sends an application: that is the bank's retry, once the key is free again.
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::future::join_all;
+use futures_util::{
+    FutureExt,
+    future::BoxFuture,
+    stream::{self, Stream, StreamExt},
+};
 use proto::v1::Institution;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -28,24 +33,7 @@ pub async fn resolve(
     stop: CancellationToken,
 ) {
     let resolver = Resolver { gateway, registry, settings };
-    while !stop.is_cancelled() {
-        let idle_for = match resolver.round().await {
-            Ok(0) => resolver.settings.first,
-            Ok(_) => Duration::ZERO,
-            Err(error) => {
-                tracing::error!(
-                    registry = resolver.registry.name(),
-                    error = &error as &dyn std::error::Error,
-                    "the resolver cannot use the ledger"
-                );
-                resolver.settings.longest
-            }
-        };
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = sleep(idle_for) => {}
-        }
-    }
+    tokio::join!(resolver.ask_all(&stop), resolver.count(&stop));
 }
 
 struct Resolver {
@@ -54,46 +42,125 @@ struct Resolver {
     settings: settings::Resolver,
 }
 
+/// How often it is counted how much is unknown.
+const COUNT_EVERY: Duration = Duration::from_secs(5);
+
 impl Resolver {
-    /// Takes what is due and asks about each; tells how many were taken.
-    async fn round(&self) -> Result<usize, LedgerError> {
-        let ledger = &self.gateway.ledger;
-        let due =
-            ledger.claim_due(self.registry.name(), self.settings.batch_max, self.gateway.lease);
-        let due = self.gateway.timed(LedgerVerb::ClaimDue, due).await?;
-        // All at once: asked one by one, the last could outlive its lease.
-        for asked in join_all(due.iter().map(|entry| self.ask(entry))).await {
-            asked?;
-        }
-        Ok(due.len())
+    /// Asks about whatever is due. A future of a named type: the compiler cannot tell otherwise that it may be sent.
+    fn ask_all<'r>(&'r self, stop: &'r CancellationToken) -> BoxFuture<'r, ()> {
+        let asks_max = self.settings.asks_max;
+        self.due(stop).for_each_concurrent(asks_max, |entry| self.ask(entry)).boxed()
     }
 
-    async fn ask(&self, entry: &Entry) -> Result<(), LedgerError> {
+    /// Filings whose turn has come, each taken when it can be asked about at once, and no faster than settings say. Ends
+    /// once `stop` is cancelled.
+    fn due<'r>(&'r self, stop: &'r CancellationToken) -> impl Stream<Item = Entry> + 'r {
+        let pace = Duration::from_secs(1) / self.settings.asks_per_second_max.max(1);
+        stream::unfold(Duration::ZERO, move |mut idle_for| async move {
+            while idles(idle_for, stop).await {
+                idle_for = match self.take().await {
+                    Ok(Some(entry)) => return Some((entry, pace)),
+                    Ok(None) => self.settings.first,
+                    Err(error) => {
+                        self.failed(&error);
+                        self.settings.longest
+                    }
+                };
+            }
+            None
+        })
+    }
+
+    /// One filing for one lease, so that none waits under its lease for those before it.
+    async fn take(&self) -> Result<Option<Entry>, LedgerError> {
         let ledger = &self.gateway.ledger;
-        match self.registry.case_by_key(&entry.key, &on_behalf_of(entry)).await {
+        let due = ledger.claim_due(self.registry.name(), 1, self.gateway.lease);
+        Ok(self.gateway.timed(LedgerVerb::ClaimDue, due).await?.pop())
+    }
+
+    async fn ask(&self, entry: Entry) {
+        let ledger = &self.gateway.ledger;
+        let answer = self.registry.case_by_key(&entry.key, &on_behalf_of(&entry)).await;
+        let noted = match answer {
             Ok(Some(outcome)) => {
                 tracing::info!(registry = self.registry.name(), "an unknown outcome was found out");
-                self.gateway.timed(LedgerVerb::Settle, ledger.settle(entry, &outcome)).await
+                self.gateway.timed(LedgerVerb::Settle, ledger.settle(&entry, &outcome)).await
             }
             // The registry promises that a key registers once, so the bank may send it again even if an earlier call
             // should still arrive.
             Ok(None) if self.registry.is_idempotent() => {
-                self.gateway.timed(LedgerVerb::Release, ledger.release(entry)).await
+                self.gateway.timed(LedgerVerb::Release, ledger.release(&entry)).await
             }
-            Ok(None) => self.defer(entry).await,
+            Ok(None) => self.put_off(&entry).await,
             Err(
                 error @ (CallError::NotSent(_) | CallError::NoAnswer(_) | CallError::Rejected(_)),
             ) => {
                 tracing::warn!(registry = self.registry.name(), %error, "an unknown outcome stays unknown");
-                self.defer(entry).await
+                self.put_off(&entry).await
             }
+        };
+        if let Err(error) = noted {
+            self.failed(&error);
         }
     }
 
-    async fn defer(&self, entry: &Entry) -> Result<(), LedgerError> {
+    async fn put_off(&self, entry: &Entry) -> Result<(), LedgerError> {
+        let ledger = &self.gateway.ledger;
+        if gives_up(&self.gateway, entry).await? {
+            return Ok(());
+        }
         let attempt = u32::try_from(entry.attempt).unwrap_or(u32::MAX);
         let delay = retry::delay_of(attempt, self.settings.first, self.settings.longest);
-        self.gateway.timed(LedgerVerb::Defer, self.gateway.ledger.defer(entry, delay)).await
+        self.gateway.timed(LedgerVerb::Defer, ledger.defer(entry, delay)).await
+    }
+
+    /// Says again and again how much is unknown at this registry.
+    async fn count(&self, stop: &CancellationToken) {
+        let mut idle_for = Duration::ZERO;
+        while idles(idle_for, stop).await {
+            let unknown = self.gateway.ledger.unknown(self.registry.name());
+            match self.gateway.timed(LedgerVerb::Unknown, unknown).await {
+                Ok(unknown) => self.gateway.metrics.unknown(self.registry.name(), unknown),
+                Err(error) => self.failed(&error),
+            }
+            idle_for = COUNT_EVERY;
+        }
+    }
+
+    fn failed(&self, error: &LedgerError) {
+        tracing::error!(
+            registry = self.registry.name(),
+            error = error as &dyn std::error::Error,
+            "the resolver cannot use the ledger"
+        );
+    }
+}
+
+/// Gives a filing up if its registry has been asked for so long that people have to find out; an operator is told, once.
+pub(crate) async fn gives_up(gateway: &Gateway, entry: &Entry) -> Result<bool, LedgerError> {
+    let found = gateway.ledger.find(&entry.institution, &entry.key);
+    let found = gateway.timed(LedgerVerb::Find, found).await?;
+    if found.is_none_or(|record| record.age < gateway.give_up_after) {
+        return Ok(false);
+    }
+    if gateway.timed(LedgerVerb::GiveUp, gateway.ledger.give_up(entry)).await? {
+        tracing::error!(
+            registry = entry.registry,
+            office = entry.office,
+            institution = entry.institution,
+            key = entry.key,
+            "an outcome was not found out in time: the registry is not asked any more, somebody has to ask the office"
+        );
+    }
+    Ok(true)
+}
+
+/// Waits; false if it is told to stop meanwhile.
+async fn idles(time: Duration, stop: &CancellationToken) -> bool {
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => false,
+        () = sleep(time) => true,
     }
 }
 

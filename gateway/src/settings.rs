@@ -318,8 +318,14 @@ pub struct Resolver {
     /// `longest_seconds`: the greatest delay between two times, in seconds. Default: 60.
     #[serde(rename = "longest_seconds", deserialize_with = "reader::seconds")]
     pub longest: Duration,
-    /// How many filings of one registry are asked about at a time. Default: 16.
-    pub batch_max: u32,
+    /// How many filings of one registry are asked about at a time, by each replica. Default: 16.
+    pub asks_max: usize,
+    /// How many times a second one registry is asked at most, by each replica. Default: 20.
+    pub asks_per_second_max: u32,
+    /// `give_up_seconds`: how long a registry is asked about one filing, in seconds; after that people have to find out
+    /// what became of it. Default: 86,400 (a day).
+    #[serde(rename = "give_up_seconds", deserialize_with = "reader::seconds")]
+    pub give_up: Duration,
 }
 
 impl Default for Resolver {
@@ -328,7 +334,9 @@ impl Default for Resolver {
             ask_again: Duration::from_secs(5),
             first: Duration::from_secs(2),
             longest: Duration::from_secs(60),
-            batch_max: 16,
+            asks_max: 16,
+            asks_per_second_max: 20,
+            give_up: Duration::from_secs(24 * 60 * 60),
         }
     }
 }

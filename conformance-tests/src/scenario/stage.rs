@@ -316,6 +316,8 @@ impl<'s> Stage<'s> {
                 ensure!(status.success(), "it ended with {status}");
             }
             Step::Run => gateway(deployment, *called)?.start().await?,
+            Step::LoggedOnce(words) => logged_once(gateway(deployment, *called)?, words).await?,
+            Step::Counts(line) => counts(gateway(deployment, *called)?, line).await?,
             Step::LedgerDown => {
                 let server = postgres.as_mut().context("there is no server")?;
                 aside(|| server.stop())?;
@@ -332,6 +334,36 @@ impl<'s> Stage<'s> {
 fn gateway(deployment: &mut Deployment, called: usize) -> anyhow::Result<&mut Gateway> {
     deployment.gateways.get_mut(called).context("there is no such gateway")
 }
+
+/// A log is written by another process: there is no event to wait for.
+async fn logged_once(gateway: &Gateway, words: &str) -> anyhow::Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let times = gateway.log_text().lines().filter(|line| line.contains(words)).count();
+        match times {
+            1 => return Ok(()),
+            0 if Instant::now() < deadline => sleep(LOOK_EVERY).await,
+            times => bail!("logged {times} times"),
+        }
+    }
+}
+
+/// Metrics are asked for, not told.
+async fn counts(gateway: &Gateway, line: &str) -> anyhow::Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let metrics = gateway.metrics().await?;
+        if metrics.lines().any(|told| told == line) {
+            return Ok(());
+        }
+        let name = line.split(['{', ' ']).next().unwrap_or_default();
+        let told: Vec<_> = metrics.lines().filter(|told| told.starts_with(name)).collect();
+        ensure!(Instant::now() < deadline, "{line} is not counted, but {told:#?}");
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 impl Turn<'_> {
     async fn send_to_all(&mut self, message: &Message, gateways: &[Gateway]) -> anyhow::Result<()> {

@@ -22,7 +22,7 @@ use tokio_postgres::{
 
 use super::{
     Admission, CLAIM_TRIES, Claim, Entry, Ledger, LedgerError, RETRY_AFTER_MIN, Record, Standing,
-    State, case_id, milliseconds, read_outcome, taken,
+    State, TEN_YEARS_MS, Unknown, case_id, length, milliseconds, read_outcome, taken,
 };
 
 /// Which server, and how long to wait for it.
@@ -224,6 +224,20 @@ impl Ledger for PostgresLedger {
         self.query(DEFER, &[&entry.institution, &entry.key, &entry.attempt, &delay]).await.map(drop)
     }
 
+    async fn give_up(&self, entry: &Entry) -> Result<bool, LedgerError> {
+        let parameters: [&(dyn ToSql + Sync); 4] =
+            [&entry.institution, &entry.key, &entry.attempt, &TEN_YEARS_MS];
+        let rows = self.query(GIVE_UP, &parameters).await?;
+        Ok(rows.first().map(|row| column(row, "first")).transpose()?.unwrap_or(false))
+    }
+
+    async fn unknown(&self, registry: &str) -> Result<Unknown, LedgerError> {
+        let rows = self.query(UNKNOWN, &[&registry]).await?;
+        let counted =
+            rows.first().map(|row| Ok(Unknown::of(column(row, "count")?, column(row, "oldest")?)));
+        counted.transpose().map(Option::unwrap_or_default)
+    }
+
     async fn ping(&self) -> Result<(), LedgerError> {
         self.query(BEAT, &[]).await.map(drop)
     }
@@ -252,6 +266,7 @@ fn standing(row: &Row) -> Result<Standing, LedgerError> {
             office: column(row, "office")?,
             state: State::from_number(column(row, "state")?)?,
             outcome: read_outcome(column(row, "outcome")?)?,
+            age: length(column(row, "age")?),
         },
     })
 }
@@ -278,11 +293,12 @@ const ADMIT: &str = "
         now() + $8::bigint * interval '1 millisecond',
         now() + $8::bigint * interval '1 millisecond', now(), now(), CASE WHEN $9 THEN 1 END)
     ON CONFLICT (institution, key) DO UPDATE SET
-        (registry, office, state, unsent_attempt) = (
+        (registry, office, state, unsent_attempt, admitted_at) = (
             SELECT CASE WHEN unsent THEN excluded.registry ELSE filing.registry END,
                 CASE WHEN unsent THEN excluded.office ELSE filing.office END,
                 CASE WHEN unsent THEN 1 ELSE 2 END,
-                CASE WHEN unsent AND $9 THEN filing.attempt + 1 END
+                CASE WHEN unsent AND $9 THEN filing.attempt + 1 END,
+                CASE WHEN unsent THEN excluded.admitted_at ELSE filing.admitted_at END
             FROM (SELECT filing.state = 4
                 OR filing.state = 1 AND filing.unsent_attempt = filing.attempt AS unsent) AS taken),
         attempt = filing.attempt + 1,
@@ -307,13 +323,20 @@ const SETTLE: &str = "
 
 const RELEASE: &str = "
     UPDATE filing SET state = 4, lease_until = now(), due_at = now(), changed_at = now(),
-        sent_at = NULL
+        sent_at = NULL, given_up_at = NULL
     WHERE institution = $1 AND key = $2 AND attempt = $3 AND state IN (1, 2)";
 
 const DEFER: &str = "
     UPDATE filing SET state = 2, lease_until = now(),
         due_at = now() + $4::bigint * interval '1 millisecond', changed_at = now()
     WHERE institution = $1 AND key = $2 AND attempt = $3 AND state IN (1, 2)";
+
+const GIVE_UP: &str = "
+    UPDATE filing SET state = 2, lease_until = now(),
+        due_at = now() + $4::bigint * interval '1 millisecond',
+        given_up_at = coalesce(given_up_at, now()), changed_at = now()
+    WHERE institution = $1 AND key = $2 AND attempt = $3 AND state IN (1, 2)
+    RETURNING given_up_at = changed_at AS first";
 
 const UPDATE: &str = "
     UPDATE filing SET case_id = $3, outcome = $4, changed_at = now()
@@ -323,12 +346,14 @@ const FIND: &str = "
     SELECT institution, key, digest, leaves, matter, registry, office, outcome,
         CASE WHEN state = 1 AND unsent_attempt = attempt AND lease_until <= now() THEN 4::smallint
             ELSE state END AS state,
-        (extract(epoch FROM lease_until - now()) * 1000)::bigint AS lease_left
+        (extract(epoch FROM lease_until - now()) * 1000)::bigint AS lease_left,
+        (extract(epoch FROM now() - admitted_at) * 1000)::bigint AS age
     FROM filing WHERE institution = $1 AND key = $2";
 
 const FIND_CASE: &str = "
     SELECT institution, key, digest, leaves, matter, registry, office, state, outcome,
-        0::bigint AS lease_left
+        0::bigint AS lease_left,
+        (extract(epoch FROM now() - admitted_at) * 1000)::bigint AS age
     FROM filing WHERE institution = $1 AND case_id = $2
     ORDER BY changed_at DESC LIMIT 1";
 
@@ -345,6 +370,11 @@ const CLAIM_DUE: &str = "
         due_at = now() + $3::bigint * interval '1 millisecond', changed_at = now()
     FROM due WHERE filing.institution = due.institution AND filing.key = due.key
     RETURNING filing.institution, filing.key, filing.registry, filing.office, filing.attempt";
+
+const UNKNOWN: &str = "
+    SELECT count(*) AS count,
+        coalesce((extract(epoch FROM now() - min(admitted_at)) * 1000)::bigint, 0) AS oldest
+    FROM filing WHERE registry = $1 AND state IN (1, 2) AND state = 2";
 
 const BEAT: &str = "UPDATE heartbeat SET written_at = now() WHERE id = 1";
 

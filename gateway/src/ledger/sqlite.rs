@@ -28,7 +28,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     Admission, CLAIM_TRIES, Claim, Entry, Ledger, LedgerError, RETRY_AFTER_MIN, Record, Standing,
-    State, case_id, milliseconds, read_outcome, taken,
+    State, TEN_YEARS_MS, Unknown, case_id, length, milliseconds, read_outcome, taken,
 };
 
 /// Where the file is.
@@ -178,6 +178,35 @@ impl Ledger for SqliteLedger {
             .await
     }
 
+    async fn give_up(&self, entry: &Entry) -> Result<bool, LedgerError> {
+        let entry = entry.clone();
+        self.writer
+            .run(move |database| {
+                let mut statement = database.prepare_cached(GIVE_UP).map_err(fault)?;
+                let parameters = named_params! {
+                    ":institution": entry.institution, ":key": entry.key, ":attempt": entry.attempt,
+                    ":delay": TEN_YEARS_MS,
+                };
+                let first = statement.query_row(parameters, |row| row.get("first")).optional();
+                Ok(first.map_err(fault)?.unwrap_or(false))
+            })
+            .await
+    }
+
+    async fn unknown(&self, registry: &str) -> Result<Unknown, LedgerError> {
+        let registry = registry.to_owned();
+        self.reader
+            .run(move |database| {
+                let mut statement = database.prepare_cached(UNKNOWN).map_err(fault)?;
+                let parameters = named_params! { ":registry": registry };
+                let counted = statement.query_one(parameters, |row| {
+                    Ok(Unknown::of(row.get("count")?, row.get("oldest")?))
+                });
+                counted.map_err(fault)
+            })
+            .await
+    }
+
     async fn ping(&self) -> Result<(), LedgerError> {
         self.writer.run(|database| write(database, BEAT, []).map(drop)).await
     }
@@ -275,6 +304,7 @@ fn standing(
         office: row.get("office").map_err(fault)?,
         state: State::from_number(row.get("state").map_err(fault)?)?,
         outcome: read_outcome(outcome.map_err(fault)?)?,
+        age: length(row.get("age").map_err(fault)?),
     };
     Ok(Some(Standing {
         digest: row.get("digest").map_err(fault)?,
@@ -298,11 +328,12 @@ const ADMIT: &str = "
     FROM (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now)
     WHERE true
     ON CONFLICT (institution, key) DO UPDATE SET
-        (registry, office, state, unsent_attempt) = (
+        (registry, office, state, unsent_attempt, admitted_at) = (
             SELECT iif(unsent, excluded.registry, filing.registry),
                 iif(unsent, excluded.office, filing.office),
                 iif(unsent, 1, 2),
-                iif(unsent AND :announced, filing.attempt + 1, NULL)
+                iif(unsent AND :announced, filing.attempt + 1, NULL),
+                iif(unsent, excluded.admitted_at, filing.admitted_at)
             FROM (SELECT filing.state = 4
                 OR filing.state = 1 AND filing.unsent_attempt IS filing.attempt AS unsent)),
         attempt = filing.attempt + 1,
@@ -325,7 +356,8 @@ const SETTLE: &str = "
     WHERE institution = :institution AND key = :key AND state <> 3";
 
 const RELEASE: &str = "
-    UPDATE filing SET state = 4, lease_until = now, due_at = now, changed_at = now, sent_at = NULL
+    UPDATE filing SET state = 4, lease_until = now, due_at = now, changed_at = now, sent_at = NULL,
+        given_up_at = NULL
     FROM (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now)
     WHERE institution = :institution AND key = :key AND attempt = :attempt AND state IN (1, 2)";
 
@@ -333,6 +365,13 @@ const DEFER: &str = "
     UPDATE filing SET state = 2, lease_until = now, due_at = now + :delay, changed_at = now
     FROM (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now)
     WHERE institution = :institution AND key = :key AND attempt = :attempt AND state IN (1, 2)";
+
+const GIVE_UP: &str = "
+    UPDATE filing SET state = 2, lease_until = now, due_at = now + :delay,
+        given_up_at = coalesce(given_up_at, now), changed_at = now
+    FROM (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now)
+    WHERE institution = :institution AND key = :key AND attempt = :attempt AND state IN (1, 2)
+    RETURNING given_up_at = changed_at AS first";
 
 const UPDATE: &str = "
     UPDATE filing SET case_id = :case_id, outcome = :outcome, changed_at = now
@@ -342,12 +381,12 @@ const UPDATE: &str = "
 const FIND: &str = "
     SELECT institution, key, digest, leaves, matter, registry, office, outcome,
         iif(state = 1 AND unsent_attempt = attempt AND lease_until <= now, 4, state) AS state,
-        lease_until - now AS lease_left
+        lease_until - now AS lease_left, now - admitted_at AS age
     FROM filing, (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now)
     WHERE institution = :institution AND key = :key";
 
 const FIND_CASE: &str = "
-    SELECT *, 0 AS lease_left
+    SELECT *, 0 AS lease_left, CAST(unixepoch('subsec') * 1000 AS INTEGER) - admitted_at AS age
     FROM filing WHERE institution = :institution AND case_id = :case_id
     ORDER BY changed_at DESC LIMIT 1";
 
@@ -361,6 +400,12 @@ const CLAIM_DUE: &str = "
             AND (state = 2 OR unsent_attempt IS NOT attempt)
         ORDER BY due_at LIMIT :limit)
     RETURNING institution, key, registry, office, attempt";
+
+/// The states are named twice for the index on what is open to be used.
+const UNKNOWN: &str = "
+    SELECT count(*) AS count, coalesce(
+        CAST(unixepoch('subsec') * 1000 AS INTEGER) - min(admitted_at), 0) AS oldest
+    FROM filing WHERE registry = :registry AND state IN (1, 2) AND state = 2";
 
 const BEAT: &str =
     "UPDATE heartbeat SET written_at = CAST(unixepoch('subsec') * 1000 AS INTEGER) WHERE id = 1";

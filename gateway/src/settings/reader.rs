@@ -439,6 +439,13 @@ impl Tables {
         if let Err(error) = crate::telemetry::log_filter(&telemetry.is.log) {
             notes.add(telemetry.of("log"), format!("`{}`: {error}", telemetry.is.log));
         }
+        let resolver = &self.resolver;
+        if resolver.is.asks_max == 0 {
+            notes.add(resolver.of("asks_max"), "expected at least 1");
+        }
+        if resolver.is.asks_per_second_max == 0 {
+            notes.add(resolver.of("asks_per_second_max"), "expected at least 1");
+        }
         let limits = &self.limits;
         if limits.is.header_bytes_max < 8192 {
             notes.add(limits.of("header_bytes_max"), "expected at least 8192");

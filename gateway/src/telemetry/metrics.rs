@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use opentelemetry::{
     KeyValue,
-    metrics::{Counter, Histogram, MeterProvider, UpDownCounter},
+    metrics::{Counter, Gauge, Histogram, MeterProvider, UpDownCounter},
 };
 use opentelemetry_sdk::{
     error::OTelSdkError,
@@ -13,7 +13,7 @@ use opentelemetry_sdk::{
 };
 use prometheus::{Encoder, TextEncoder};
 
-use crate::tls::Protocol;
+use crate::{ledger::Unknown, tls::Protocol};
 
 /// The metrics of one gateway. Cheap to copy; all copies count together.
 #[derive(Debug, Clone)]
@@ -25,6 +25,8 @@ struct Instruments {
     exchange_duration: Histogram<f64>,
     registry_call_duration: Histogram<f64>,
     ledger_duration: Histogram<f64>,
+    unknown: Gauge<u64>,
+    unknown_oldest: Gauge<u64>,
     leaves_dropped: Counter<u64>,
     versions_used: Counter<u64>,
     contracts_changed: Counter<u64>,
@@ -77,6 +79,17 @@ impl Metrics {
                 "directlink.ledger.duration",
                 "What the ledger was asked to do, until it was durable",
             ),
+            unknown: meter
+                .u64_gauge("directlink.unknown_outcomes")
+                .with_description(
+                    "Filings whose outcome is unknown, in the whole ledger: every replica tells the same",
+                )
+                .build(),
+            unknown_oldest: meter
+                .u64_gauge("directlink.unknown_outcomes.oldest_age")
+                .with_unit("s")
+                .with_description("How long ago the oldest of them was claimed; 0 if there is none")
+                .build(),
             leaves_dropped: meter
                 .u64_counter("directlink.leaves.dropped")
                 .with_description(
@@ -144,6 +157,13 @@ impl Metrics {
             took.as_secs_f64(),
             &[KeyValue::new("verb", verb.label()), KeyValue::new("end", end)],
         );
+    }
+
+    /// How much is unknown at a registry just now.
+    pub fn unknown(&self, registry: &str, unknown: Unknown) {
+        let labels = [KeyValue::new("registry", registry.to_owned())];
+        self.0.unknown.record(unknown.count, &labels);
+        self.0.unknown_oldest.record(unknown.oldest.as_secs(), &labels);
     }
 
     /// Items of one message were dropped because no contract knows them.
@@ -295,6 +315,8 @@ pub enum LedgerVerb {
     Find,
     ClaimDue,
     Defer,
+    GiveUp,
+    Unknown,
 }
 
 impl LedgerVerb {
@@ -310,6 +332,8 @@ impl LedgerVerb {
             Self::Find => "find",
             Self::ClaimDue => "claim_due",
             Self::Defer => "defer",
+            Self::GiveUp => "give_up",
+            Self::Unknown => "unknown",
         }
     }
 }
@@ -379,6 +403,7 @@ mod tests {
             Duration::from_secs(20),
         );
         metrics.ledger(LedgerVerb::Admit, &Ok::<(), ()>(()), Duration::from_millis(2));
+        metrics.unknown("north", Unknown { count: 3, oldest: Duration::from_millis(90_500) });
         metrics.leaves_dropped("one", 2);
         metrics.read_with("one", "2026a");
         metrics.contract("one", ContractEnd::Refused);
@@ -393,6 +418,8 @@ mod tests {
             r#"directlink_exchange_duration_seconds_count{message="first"} 1"#,
             r#"directlink_registry_call_duration_seconds_count{call="submit",end="no_answer",registry="north"} 1"#,
             r#"directlink_ledger_duration_seconds_bucket{end="done",verb="admit",le="0.0025"} 1"#,
+            r#"directlink_unknown_outcomes{registry="north"} 3"#,
+            r#"directlink_unknown_outcomes_oldest_age_seconds{registry="north"} 90"#,
             r#"directlink_leaves_dropped_total{institution="one"} 2"#,
             r#"directlink_versions_used_total{institution="one",version="2026a"} 1"#,
             r#"directlink_contracts_changed_total{contract="one",end="refused"} 1"#,
