@@ -331,11 +331,12 @@ impl Codec {
         }
     }
 
-    /// Whether what is written is only a part of the value (`time %Y%m%d`): such a hole can be
-    /// written, never read.
+    /// Whether what is written is only a part of the value (`time %Y%m%d`), or less than the value (a
+    /// table of nothing but `also_written`): such a hole can be written, never read.
     pub fn is_partial(&self) -> bool {
         match self {
             Self::Time(format) => format.is_partial(),
+            Self::Code(table) => table.is_only_written(),
             Self::List { item, .. } => item.is_partial(),
             _ => false,
         }

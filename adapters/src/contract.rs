@@ -3,6 +3,7 @@
 mod compile;
 mod entrance;
 mod file;
+pub(crate) mod operations;
 mod origins;
 #[cfg(test)]
 mod round_trip;
@@ -23,6 +24,7 @@ use crate::{
     fault::{Fault, FaultCode},
     fill,
     template::{Leaf, Template},
+    tree::{SyntaxFault, Tree},
     typed,
     unify::{
         Filled, Reader, Record,
@@ -173,10 +175,19 @@ impl Contract {
     /// # Errors
     /// All faults of the message at once.
     pub fn decode(&self, bytes: &[u8], mode: Mode) -> Result<Decoded, Box<Undecoded>> {
+        self.read(bytes, mode).map_err(|mut undecoded| {
+            for fault in &mut undecoded.faults {
+                fault.place = self.wire.told(&fault.place);
+            }
+            undecoded
+        })
+    }
+
+    fn read(&self, bytes: &[u8], mode: Mode) -> Result<Decoded, Box<Undecoded>> {
         let opened =
             self.wire.open(bytes).map_err(|fault| undecoded(fault.code, &fault.place, fault.at))?;
         self.check_bytes(&opened)?;
-        let tree = document::parse(self.wire.media, &opened.text).map_err(|fault| {
+        let tree = self.parse(&opened).map_err(|fault| {
             let place = format!("{}{}", opened.within(), fault.place);
             undecoded(fault.code, &place, opened.sent_offset(fault.at))
         })?;
@@ -237,7 +248,7 @@ impl Contract {
     /// Where several canonical values are one in the bank's words, one of them is told.
     pub fn read_reply(&self, message: Option<&str>, bytes: &[u8]) -> Option<(Reply, Envelope)> {
         let opened = self.wire.open_answer(bytes).ok()?;
-        let tree = document::parse(self.wire.media, &opened.text).ok()?;
+        let tree = self.parse(&opened).ok()?;
         let document = Document::outermost(&tree, opened.within());
         self.check_answer(&tree, &document, &opened)?;
         [Reply::Outcome, Reply::Refusal].into_iter().find_map(|reply| {
@@ -253,14 +264,14 @@ impl Contract {
     pub fn locate(&self, bytes: &[u8], mode: Mode, fields: &[String]) -> Vec<(String, usize)> {
         let nowhere = || vec![(String::new(), 0); fields.len()];
         let Ok(opened) = self.wire.open(bytes) else { return nowhere() };
-        let Ok(tree) = document::parse(self.wire.media, &opened.text) else { return nowhere() };
+        let Ok(tree) = self.parse(&opened) else { return nowhere() };
         let document = Document::outermost(&tree, opened.within());
         let Some((_, template)) = self.entrance.choose(&document) else { return nowhere() };
         let Some((_, record)) = recorded(template, mode, &document) else { return nowhere() };
         let place = |field: &String| {
             record
                 .find(field)
-                .map(|stands| (stands.place.clone(), opened.sent_offset(stands.offset)))
+                .map(|stands| (self.wire.told(&stands.place), opened.sent_offset(stands.offset)))
         };
         fields.iter().map(|field| place(field).unwrap_or_default()).collect()
     }
@@ -333,6 +344,10 @@ impl Contract {
     pub(crate) fn key_parts(&self) -> Vec<String> {
         let pieces = self.key.iter().flat_map(|(_, leaf)| &leaf.pieces);
         pieces.map(|piece| piece.to_string()).collect()
+    }
+
+    fn parse<'o>(&self, opened: &'o Opened<'_>) -> Result<Tree<'o>, SyntaxFault> {
+        opened.held(document::parse(self.wire.media, &opened.text))
     }
 
     fn template(&self, message: Option<&str>, reply: Reply) -> Option<&Template> {

@@ -18,6 +18,7 @@ pub mod explain;
 mod fake;
 pub mod fault;
 mod fill;
+pub mod openapi;
 mod path;
 mod template;
 pub mod tree;

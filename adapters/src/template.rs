@@ -39,6 +39,8 @@ pub(crate) struct Template {
     /// Elements that the template tells apart by an attribute, which therefore stands in their
     /// place (`field[@name='HTH']`).
     pub(crate) told_by: Vec<ToldBy>,
+    /// Whether a JSON value must be of the kind shown, and an unset one is not there at all.
+    pub(crate) exact: bool,
 }
 
 /// An attribute by whose text like-named elements are told apart.
@@ -207,7 +209,7 @@ pub(crate) struct Embed {
 impl Template {
     /// A template with nothing but homes: what a contract's key is built in.
     pub(crate) fn of_key(origins: Origins, homes: Homes) -> Self {
-        Self { origins, homes, root: compile::empty_slot(), told_by: Vec::new() }
+        Self { origins, homes, root: compile::empty_slot(), told_by: Vec::new(), exact: false }
     }
 }
 

@@ -138,7 +138,8 @@ impl<'c> Reader<'c> {
         if slot.ignored {
             return Ok(());
         }
-        if slot.leaf.is_none() && spot.node().is_some_and(|node| node.kind == Kind::Null) {
+        let is_null = spot.node().is_some_and(|node| node.kind == Kind::Null);
+        if is_null && slot.leaf.is_none() && !self.template.exact {
             return if slot.required {
                 self.fault(FaultCode::ValueEmpty, Where::Value(spot), None, None)
             } else {
@@ -236,6 +237,7 @@ impl<'c> Reader<'c> {
         let fits = match slot.form {
             Form::Object => node.kind == Kind::Object,
             Form::Array | Form::Row => node.kind == Kind::Array,
+            Form::Scalar if self.template.exact => is_as_shown(slot, node.kind),
             Form::Scalar => !matches!(node.kind, Kind::Object | Kind::Array),
             Form::Element | Form::Attribute => true,
         };
@@ -473,7 +475,7 @@ impl<'c> Reader<'c> {
 
     fn mixed(&mut self, leaf: &'c Leaf, spot: Spot<'_>, text: &str, item: &mut Item<'_>) -> Read {
         if text.trim().is_empty() {
-            if leaf.is_left_out() {
+            if leaf.is_left_out() && !self.template.exact {
                 for hole in leaf.holes() {
                     self.note(hole, Where::Value(spot), None, None);
                 }
@@ -484,7 +486,11 @@ impl<'c> Reader<'c> {
         }
         let Some(pieces) = cut::cut(leaf, text) else {
             self.taint_leaf(leaf);
-            return self.fault(FaultCode::PartsMismatch, Where::Value(spot), None, None);
+            let told = self.fault(FaultCode::PartsMismatch, Where::Value(spot), None, None);
+            if let Some(fault) = self.record.as_mut().and_then(|record| record.faults.last_mut()) {
+                fault.expected = Some(leaf.pieces.iter().map(ToString::to_string).collect());
+            }
+            return told;
         };
         for (hole, range) in leaf.holes().zip(pieces) {
             let piece = text.get(range.clone()).unwrap_or_default();
@@ -497,6 +503,9 @@ impl<'c> Reader<'c> {
         if is_unset(hole, text) {
             self.note(hole, at, None, None);
             return match hole.unset {
+                Unset::Absent if self.template.exact => {
+                    self.fault(FaultCode::ValueEmpty, at, Some(hole), None)
+                }
                 Unset::Refused => self.fault(FaultCode::ValueEmpty, at, Some(hole), None),
                 _ => Ok(()),
             };
@@ -742,6 +751,14 @@ fn find<'c>(slot: &'c Slot, next: &mut usize, bears: impl Fn(&Slot) -> bool) -> 
 fn is_unset(hole: &Hole, text: &str) -> bool {
     let text = text.trim();
     text.is_empty() || matches!(&hole.unset, Unset::Text(unset) if text == unset)
+}
+
+/// Whether a value is of the kind that its slot shows: a text, or one that is written without quotes.
+fn is_as_shown(slot: &Slot, kind: Kind) -> bool {
+    match slot.leaf.as_ref().is_some_and(|leaf| leaf.bare) {
+        true => matches!(kind, Kind::Number | Kind::Bool),
+        false => kind == Kind::String,
+    }
 }
 
 fn first_hole(slot: &Slot) -> Option<&Hole> {

@@ -10,15 +10,20 @@ mod form;
 pub mod frame;
 pub mod pack;
 pub mod seal;
+pub mod whole;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Range};
 
 pub use charset::Charset;
 pub use frame::Prefix;
 pub use pack::Packing;
 pub use seal::{Keys, Seal};
+pub use whole::Whole;
 
-use crate::fault::FaultCode;
+use crate::{
+    fault::FaultCode,
+    tree::{SyntaxFault, Tree},
+};
 
 /// The skin of one contract's messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +44,8 @@ pub struct Wire {
     pub answer_packing: Packing,
     /// How messages are signed, if they are.
     pub seal: Option<Seal>,
+    /// Whether a JSON value must be of the kind that the template shows, and an unset one is not there at all.
+    pub exact: bool,
 }
 
 /// What a document is.
@@ -63,6 +70,9 @@ pub struct HttpRoute {
     /// Further header fields that the bank sends, each with its value; quotes around a value mean
     /// nothing.
     pub headers: Vec<(String, String)>,
+    /// Where messages are whole requests: what may be asked. `path` is then what all their paths begin with, and method,
+    /// media types and header fields are those of the operations.
+    pub whole: Option<Whole>,
 }
 
 /// How a bank sends over HTTP.
@@ -92,6 +102,16 @@ impl HttpRoute {
             request_type: content_type.to_owned(),
             method: Method::Post,
             headers: Vec::new(),
+            whole: None,
+        }
+    }
+
+    /// Whether what is sent to a path, without its query, comes in here.
+    pub fn leads_to(&self, path: &str) -> bool {
+        match (&self.whole, path.strip_prefix(self.path.as_str())) {
+            (Some(_), Some(rest)) => rest.is_empty() || rest.starts_with('/'),
+            (None, Some(rest)) => rest.is_empty(),
+            (_, None) => false,
         }
     }
 }
@@ -117,6 +137,8 @@ pub struct Opened<'b> {
     charset: Charset,
     within: String,
     seal: Option<(Vec<u8>, usize)>,
+    /// Where the body stands in the text, if the document is a whole HTTP message.
+    body: Option<Range<usize>>,
 }
 
 impl Wire {
@@ -131,6 +153,7 @@ impl Wire {
             packing: Packing::default(),
             answer_packing: Packing::default(),
             seal: None,
+            exact: false,
         }
     }
 
@@ -142,7 +165,10 @@ impl Wire {
     /// Base64 or gzip are not as agreed; CHARSET_INVALID at the first byte that is none of the
     /// charset.
     pub fn open<'b>(&self, bytes: &'b [u8]) -> Result<Opened<'b>, WireFault> {
-        self.open_packed(bytes, &self.packing)
+        match self.whole() {
+            Some(whole) => whole.open_request(bytes, self.charset),
+            None => self.open_packed(bytes, &self.packing),
+        }
     }
 
     /// Takes an answer or a notice out of its skin, as a bank does.
@@ -150,7 +176,10 @@ impl Wire {
     /// # Errors
     /// As [`Wire::open`].
     pub fn open_answer<'b>(&self, bytes: &'b [u8]) -> Result<Opened<'b>, WireFault> {
-        self.open_packed(bytes, &self.answer_packing)
+        match self.whole() {
+            Some(whole) => whole.open_answer(bytes, self.charset),
+            None => self.open_packed(bytes, &self.answer_packing),
+        }
     }
 
     fn open_packed<'b>(&self, bytes: &'b [u8], packing: &Packing) -> Result<Opened<'b>, WireFault> {
@@ -175,7 +204,7 @@ impl Wire {
             Cow::Owned(bytes) => Cow::Owned(self.charset.decode(bytes).map_err(bad)?.into_owned()),
         };
         let within = packing.form.as_ref().map(|field| format!("{field}!")).unwrap_or_default();
-        Ok(Opened { text, bytes, place, charset: self.charset, within, seal })
+        Ok(Opened { text, bytes, place, charset: self.charset, within, seal, body: None })
     }
 
     /// Puts an answer or a notice into its skin. What is signed by its fields must hold its
@@ -205,6 +234,27 @@ impl Wire {
         }
     }
 
+    /// Puts a document into the form of a whole HTTP message.
+    pub(crate) fn close_whole(&self, text: &str, side: seal::Side) -> Result<Vec<u8>, CannotSend> {
+        match side {
+            seal::Side::Bank => whole::close_request(text, self.charset),
+            seal::Side::Gateway => whole::close_answer(text, self.charset),
+        }
+    }
+
+    /// What may be asked, where messages are whole HTTP requests.
+    pub fn whole(&self) -> Option<&Whole> {
+        self.http.as_ref()?.whole.as_ref()
+    }
+
+    /// A place as the bank knows it.
+    pub(crate) fn told(&self, place: &str) -> String {
+        match self.whole() {
+            Some(_) => whole::told(place),
+            None => place.to_owned(),
+        }
+    }
+
     /// The seal, if it is over this.
     pub(crate) fn seal_over(&self, over: seal::Over) -> Option<&Seal> {
         self.seal.as_ref().filter(|seal| seal.over == over)
@@ -223,13 +273,34 @@ pub enum CannotSend {
     /// The signing key is not here.
     #[error("the message is to be signed, but its private key was not given")]
     NoKey,
+    /// A whole HTTP message lacks its first line.
+    #[error("the message has no method and path, or no status")]
+    NoHead,
+    /// A header field cannot hold its value.
+    #[error("a header field holds visible ASCII and blanks only")]
+    NotAField,
 }
 
 impl Opened<'_> {
     /// Where a byte of the text stood in the bytes as sent; behind Base64 or gzip, where the
     /// wrapped value begins. Reads the bytes again, so it is for telling faults only.
     pub fn sent_offset(&self, text_offset: usize) -> usize {
+        let text_offset = match &self.body {
+            Some(body) => text_offset.clamp(body.start, body.end).saturating_sub(body.start),
+            None => text_offset,
+        };
         self.place.offset(self.charset.byte_offset(&self.bytes, text_offset))
+    }
+
+    /// Holds the parsed document to being what was sent.
+    pub(crate) fn held<'t>(
+        &self,
+        parsed: Result<Tree<'t>, SyntaxFault>,
+    ) -> Result<Tree<'t>, SyntaxFault> {
+        match &self.body {
+            Some(body) => whole::held(parsed, body),
+            None => parsed,
+        }
     }
 
     /// What stands before every place in the document: the form's field and `!`, or nothing.

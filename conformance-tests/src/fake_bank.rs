@@ -7,7 +7,7 @@ use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use adapters::{
     Contract, Reply,
-    wire::{HttpRoute, Prefix},
+    wire::{HttpRoute, Prefix, whole::HttpMessage},
 };
 use anyhow::{Context, bail, ensure};
 use aws_lc_rs::{
@@ -209,6 +209,12 @@ impl Line {
             }
         };
         match answered {
+            // A problem that is none of the contract's is the port's own.
+            Ok(answer)
+                if is_problem(&answer) && self.contract.read_reply(message, &answer).is_none() =>
+            {
+                Ok(Heard::Nothing(String::from_utf8_lossy(&answer).into_owned()))
+            }
             Ok(answer) => self.heard(message, bytes, answer),
             Err(error) => Ok(Heard::Nothing(format!("{error:#}"))),
         }
@@ -250,22 +256,61 @@ async fn ask_over_https(
     trace_id: &str,
     bytes: Vec<u8>,
 ) -> anyhow::Result<Vec<u8>> {
-    let method = reqwest::Method::from_bytes(route.method.as_str().as_bytes())?;
-    let mut request = client.request(method, format!("https://{address}{}", route.path));
-    for (name, value) in &route.headers {
-        request = request.header(name, value);
+    let request = match &route.whole {
+        Some(_) => whole_request(client, address, &bytes)?,
+        None => {
+            let method = reqwest::Method::from_bytes(route.method.as_str().as_bytes())?;
+            let mut request = client.request(method, format!("https://{address}{}", route.path));
+            for (name, value) in &route.headers {
+                request = request.header(name, value);
+            }
+            request.header("content-type", &route.request_type).body(bytes)
+        }
+    };
+    let answer =
+        request.header("traceparent", format!("00-{trace_id}-00000000000000a1-01")).send().await?;
+    if route.whole.is_some() {
+        return whole_answer(answer).await;
     }
-    let answer = request
-        .header("content-type", &route.request_type)
-        .header("traceparent", format!("00-{trace_id}-00000000000000a1-01"))
-        .body(bytes)
-        .send()
-        .await?;
     let media = answer.headers().get("content-type").and_then(|value| value.to_str().ok());
-    if media.is_some_and(|media| media.starts_with("application/problem+json")) {
+    if media.is_some_and(|media| media.starts_with(PROBLEM)) {
         bail!("HTTP problem: {}", answer.text().await?);
     }
     Ok(answer.bytes().await?.to_vec())
+}
+
+const PROBLEM: &str = "application/problem+json";
+
+fn whole_request(
+    client: &reqwest::Client,
+    address: SocketAddr,
+    bytes: &[u8],
+) -> anyhow::Result<reqwest::RequestBuilder> {
+    let message = HttpMessage::parse(bytes).context("not a request")?;
+    let (method, target) = message.request().context("a request without method and target")?;
+    let method = reqwest::Method::from_bytes(method.as_bytes())?;
+    let mut request = client.request(method, format!("https://{address}{target}"));
+    for (name, value) in message.headers.iter().filter(|(name, _)| *name != "Host") {
+        request = request.header(name.as_ref(), value.as_ref());
+    }
+    Ok(request.body(message.body.to_vec()))
+}
+
+/// An answer, status and header fields included, as the contract reads it.
+async fn whole_answer(answer: reqwest::Response) -> anyhow::Result<Vec<u8>> {
+    let start = format!("HTTP/1.1 {} ", answer.status().as_u16());
+    let headers = answer.headers().clone();
+    let body = answer.bytes().await?;
+    let headers = headers
+        .iter()
+        .map(|(name, value)| Ok((name.as_str().into(), value.to_str()?.into())))
+        .collect::<anyhow::Result<_>>()?;
+    Ok(HttpMessage { start: start.into(), headers, body: body.to_vec().into() }.bytes())
+}
+
+fn is_problem(answer: &[u8]) -> bool {
+    let parsed = HttpMessage::parse(answer);
+    parsed.is_some_and(|it| it.headers.iter().any(|(_, value)| value.starts_with(PROBLEM)))
 }
 
 impl Heard {

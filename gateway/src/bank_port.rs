@@ -34,6 +34,7 @@ use crate::{
 mod https;
 mod problem;
 mod tcp;
+mod whole;
 
 /// What stands behind the ports: the gateway, or a test's double of it.
 pub trait Desk: Send + Sync + 'static {
@@ -46,6 +47,9 @@ pub trait Desk: Send + Sync + 'static {
     /// # Errors
     /// Nothing was agreed on for that door.
     fn agreed(&self, bank: &VerifiedBank, door: Door<'_>) -> Result<Self::Agreed, NoReader>;
+
+    /// What the institution may ask over HTTPS, as an OpenAPI document in JSON; `None` where one path and method is all.
+    fn description(&self, bank: &VerifiedBank) -> Option<Bytes>;
 
     /// Answers one message, framing included. Once polled it is run to its end.
     fn exchange(
@@ -65,6 +69,10 @@ impl Desk for Gateway {
 
     fn agreed(&self, bank: &VerifiedBank, door: Door<'_>) -> Result<Live, NoReader> {
         self.contracts.of(bank, door, SystemTime::now())
+    }
+
+    fn description(&self, bank: &VerifiedBank) -> Option<Bytes> {
+        self.contracts.description(bank, SystemTime::now())
     }
 
     fn exchange(

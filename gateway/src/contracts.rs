@@ -13,8 +13,9 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use adapters::{Contract, Decoded, Mode, Undecoded, wire::Wire};
+use adapters::{Contract, Decoded, Mode, Undecoded, openapi, wire::Wire};
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use proto::Date;
 
 use self::folder::{Contents, Digest};
@@ -112,6 +113,15 @@ impl Contracts {
     ) -> Result<Live, NoReader> {
         let versions = self.served.get(bank.contract()).ok_or(NoReader::Port)?;
         versions.load().at(door, day_of(now))
+    }
+
+    /// What `bank` may ask over HTTPS, as an OpenAPI document in JSON, by the version in force; `None` if its messages are
+    /// no whole HTTP requests.
+    pub fn description(&self, bank: &VerifiedBank, now: SystemTime) -> Option<Bytes> {
+        let versions = self.served.get(bank.contract())?.load();
+        let day = day_of(now);
+        let mut live = versions.all.iter().filter(|version| version.days.contains(&day));
+        live.find_map(|version| version.description.clone())
     }
 
     /// From what lies in the folder of the contract `name` to what can be served.
@@ -233,6 +243,8 @@ struct Version {
     contract: Arc<Contract>,
     /// When it is in force, in days since 1970-01-01.
     days: RangeInclusive<i64>,
+    /// What may be asked, as an OpenAPI document, where messages are whole HTTP requests.
+    description: Option<Bytes>,
 }
 
 impl Versions {
@@ -318,7 +330,8 @@ impl Version {
         let day = |text: &str| Date::parse(text).map(Date::days_since_1970).ok();
         let (from, to) = contract.in_force();
         let days = day(from).unwrap_or(i64::MAX)..=to.and_then(day).unwrap_or(i64::MAX);
-        Self { file, contract: Arc::new(contract), days }
+        let description = openapi::describe(&contract).map(|it| Bytes::from(it.to_string()));
+        Self { file, contract: Arc::new(contract), days, description }
     }
 
     /// Why two versions cannot be served beside each other.
@@ -363,7 +376,7 @@ impl Version {
 /// Whether a message could come in for both.
 fn share_a_door(one: &Wire, other: &Wire) -> bool {
     match (&one.http, &other.http) {
-        (Some(one), Some(other)) => one.path == other.path,
+        (Some(one), Some(other)) => one.leads_to(&other.path) || other.leads_to(&one.path),
         (None, None) => true,
         _ => false,
     }
@@ -373,7 +386,7 @@ impl Door<'_> {
     fn leads_to(self, wire: &Wire) -> bool {
         match self {
             Self::Tcp => wire.prefix.is_some(),
-            Self::Https { path } => wire.http.as_ref().is_some_and(|route| route.path == path),
+            Self::Https { path } => wire.http.as_ref().is_some_and(|route| route.leads_to(path)),
         }
     }
 }

@@ -74,6 +74,10 @@ impl Desk for Double {
         }
     }
 
+    fn description(&self, _: &VerifiedBank) -> Option<Bytes> {
+        None
+    }
+
     async fn exchange(
         self: Arc<Self>,
         _bank: VerifiedBank,

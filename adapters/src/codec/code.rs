@@ -76,7 +76,7 @@ impl CodeTable {
                 ));
             }
         }
-        if read.is_empty() && errors.is_empty() {
+        if read.is_empty() && written.is_empty() && any_other.is_none() && errors.is_empty() {
             errors.push(format!("[codes.{name}] holds no code"));
         }
         if !errors.is_empty() {
@@ -100,6 +100,11 @@ impl CodeTable {
         let mut codes: Vec<_> = codes.collect();
         codes.sort_unstable();
         codes
+    }
+
+    /// Whether no code is read: the table only says what is written.
+    pub fn is_only_written(&self) -> bool {
+        self.read.is_empty()
     }
 
     /// The values that are written, each with its code, in order of values; `*` for all others.

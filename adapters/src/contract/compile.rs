@@ -9,6 +9,7 @@ use super::{
     Complaint, Contract, Kind,
     entrance::Entrance,
     file::{File, KeyTable, Message, NAME, complaint},
+    operations::operations,
 };
 use crate::{
     checker,
@@ -47,6 +48,10 @@ pub(super) fn compile(files: &BTreeMap<String, String>) -> Result<Contract, Vec<
         .map(|(name, message)| compiler.kind(name, message.get_ref(), message.span()))
         .collect();
     let mut complaints = compiler.complaints;
+    let mut wire = wire.clone();
+    if let Some(route) = wire.http.as_mut().filter(|route| route.whole.is_some()) {
+        route.whole = Some(operations(&messages, &route.path, &mut complaints));
+    }
     if let (Some(parts), true) = (&parts, complaints.is_empty()) {
         unused(parts, compiler.compiled.values().flatten(), &mut complaints);
     }
@@ -184,10 +189,18 @@ impl Compiler<'_> {
             self.complaints.push(complaint(span, format!("the file `{file}` is not there")));
             return None;
         };
-        let (media, tables, parts) = (self.wire.media, self.tables, self.parts);
+        let (media, exact) = (self.wire.media, self.wire.exact);
+        let (tables, parts) = (self.tables, self.parts);
         let seal = self.wire.seal_over(Over::SortedFields).map(|seal| seal.field.as_str());
-        match template::compile(Source { file, text, media, subject, tables, parts, seal }) {
-            Ok(template) => Some(template),
+        match template::compile(Source { file, text, media, exact, subject, tables, parts, seal }) {
+            Ok(mut template) => {
+                if self.wire.whole().is_some() {
+                    // A status or media type that never changes stands whether or not anything else is set.
+                    template.root.left_out = false;
+                    template.root.children.iter_mut().for_each(|part| part.left_out = false);
+                }
+                Some(template)
+            }
             Err(told) => {
                 self.complaints.extend(told);
                 None

@@ -9,7 +9,7 @@ use super::Complaint;
 use crate::{
     codec::CodeTable,
     wire::{
-        Charset, HttpRoute, Media, Method, Packing, Prefix, Seal, Wire,
+        Charset, HttpRoute, Media, Method, Packing, Prefix, Seal, Whole, Wire,
         seal::{Algorithm, Over},
     },
 };
@@ -64,6 +64,8 @@ struct WireTable {
     #[serde(default)]
     pack: PackTable,
     seal: Option<SealTable>,
+    #[serde(default)]
+    exact: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -78,8 +80,10 @@ struct PrefixTable {
 #[serde(deny_unknown_fields)]
 struct HttpTable {
     path: String,
-    content_type: String,
+    content_type: Option<String>,
     method: Option<String>,
+    #[serde(default)]
+    whole: bool,
     #[serde(default)]
     headers: BTreeMap<String, String>,
 }
@@ -169,9 +173,14 @@ impl HttpTable {
             Some("PUT") => Method::Put,
             Some(other) => return Err(format!("http: method `{other}`: `POST` or `PUT`")),
         };
-        let plain = HttpRoute::new(&self.path, &self.content_type);
-        let request_type =
-            if form { "application/x-www-form-urlencoded" } else { self.content_type.as_str() };
+        if self.whole {
+            return self.whole_route(form);
+        }
+        let Some(content_type) = self.content_type.as_deref() else {
+            return Err("http: say the `content_type` of messages".to_owned());
+        };
+        let plain = HttpRoute::new(&self.path, content_type);
+        let request_type = if form { "application/x-www-form-urlencoded" } else { content_type };
         let headers = self.headers.iter().map(|(name, value)| (name.clone(), value.clone()));
         Ok(HttpRoute {
             request_type: request_type.to_owned(),
@@ -179,6 +188,18 @@ impl HttpTable {
             headers: headers.collect(),
             ..plain
         })
+    }
+
+    /// What may be asked is known once the templates are.
+    fn whole_route(&self, form: bool) -> Result<HttpRoute, String> {
+        if form || self.method.is_some() || self.content_type.is_some() || !self.headers.is_empty()
+        {
+            return Err("http: with `whole`, method, media types and header fields stand in the \
+                        templates, and nothing is packed"
+                .to_owned());
+        }
+        let plain = HttpRoute::new(&self.path, "application/json");
+        Ok(HttpRoute { whole: Some(Whole::default()), ..plain })
     }
 }
 
@@ -236,6 +257,14 @@ impl File {
             complain(told);
             None
         });
+        let whole = http.as_ref().is_some_and(|route| route.whole.is_some());
+        let plain = packing == Packing::default() && answer_packing == Packing::default();
+        if whole && (media != Some(Media::Json) || !plain || seal.is_some()) {
+            complain("http: `whole` messages are of JSON, neither packed nor signed".to_owned());
+        }
+        if table.exact && media != Some(Media::Json) {
+            complain("exact: only values of JSON are of different kinds".to_owned());
+        }
         let declaration = table.declaration.clone();
         match (media, charset) {
             (Some(media), Some(charset)) if complaints.is_empty() => Ok(Wire {
@@ -245,6 +274,7 @@ impl File {
                 packing,
                 answer_packing,
                 seal,
+                exact: table.exact,
                 ..Wire::new(media, charset)
             }),
             _ => Err(complaints),

@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 
 use super::{Contract, Decoded, Mode, dynamic, recorded};
-use crate::unify::document::{self, Document};
+use crate::unify::document::Document;
 
 /// Where one value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +25,7 @@ impl Contract {
     pub fn origins(&self, bytes: &[u8], mode: Mode, decoded: &Decoded) -> Vec<Origin> {
         let origins = || {
             let opened = self.wire.open(bytes).ok()?;
-            let tree = document::parse(self.wire.media, &opened.text).ok()?;
+            let tree = self.parse(&opened).ok()?;
             let document = Document::outermost(&tree, opened.within());
             let (_, template) = self.entrance.choose(&document)?;
             let (_, record) = recorded(template, mode, &document)?;
@@ -35,7 +35,8 @@ impl Contract {
                 let field = template.homes.told(path);
                 let stands = record.stands.iter().filter(|stands| stands.found.is_some());
                 let stands = stands.into_iter().find(|stands| within(&field, &stands.field));
-                let stands = stands.map(|at| (at.place.clone(), opened.sent_offset(at.offset)));
+                let stands =
+                    stands.map(|at| (self.wire.told(&at.place), opened.sent_offset(at.offset)));
                 origins.push(Origin { path: path.to_owned(), field, value: value.clone(), stands });
             });
             Some(origins)

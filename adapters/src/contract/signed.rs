@@ -77,6 +77,10 @@ impl Contract {
     /// Signs a document, if its side signs, and puts it into its skin.
     pub(super) fn send(&self, text: &str, side: Side) -> Result<Vec<u8>, CannotWrite> {
         let cannot = |reason: String| CannotWrite { field: String::new(), reason };
+        if self.wire.whole().is_some() {
+            let closed = self.wire.close_whole(text, side);
+            return closed.map_err(|error| cannot(error.to_string()));
+        }
         let packing = match side {
             Side::Bank => &self.wire.packing,
             Side::Gateway => &self.wire.answer_packing,

@@ -33,6 +33,8 @@ pub(crate) struct Source<'c> {
     pub(crate) text: &'c str,
     /// What sort of document it is.
     pub(crate) media: Media,
+    /// Whether values must be of the kind shown.
+    pub(crate) exact: bool,
     /// What the message is about.
     pub(crate) subject: Option<&'c str>,
     /// The contract's code tables.
@@ -76,7 +78,7 @@ pub(crate) fn compile(source: Source<'_>) -> Result<Template, Vec<Complaint>> {
     let (complaints, origins) = (compiler.complaints, compiler.origins);
     let told_by = told_by(&root);
     if complaints.is_empty() {
-        Ok(Template { origins, homes, root, told_by })
+        Ok(Template { origins, homes, root, told_by, exact: source.exact })
     } else {
         Err(complaints)
     }

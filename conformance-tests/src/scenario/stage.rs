@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use adapters::{Contract, Mode, Reply};
+use adapters::{Contract, Mode, Reply, wire::whole::HttpMessage};
 use anyhow::{Context, bail, ensure};
 use futures_util::future::try_join_all;
 use tokio::{
@@ -106,8 +106,14 @@ impl Role {
             Message::Bytes { file } => self.samples.bytes(file),
             Message::Blank { length } => {
                 let blanks = vec![b' '; *length];
-                match self.contract.wire().prefix {
+                let wire = self.contract.wire();
+                match wire.prefix {
                     Some(prefix) => prefix.put_on(&blanks).ok().context("too long for its prefix"),
+                    None if wire.whole().is_some() => {
+                        let first = self.samples.request(&self.samples.first_name()?)?;
+                        let message = HttpMessage::parse(&first).context("not a request")?;
+                        Ok(HttpMessage { body: blanks.into(), ..message }.bytes())
+                    }
                     None => Ok(blanks),
                 }
             }

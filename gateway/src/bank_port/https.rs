@@ -1,8 +1,8 @@
-//! HTTPS: one message a POST, to the path the institution's contract names.
+//! HTTPS: one message a request, to a path the institution's contract names.
 //!
 //! What is wrong with the request itself is told as a problem (RFC 9457) with its status. A message that was taken is
 //! answered 200 in the bank's own words, refusals too: the envelope says which, and banks' HTTP libraries hide bodies
-//! behind other statuses. Which HTTP is spoken is settled by ALPN, never guessed from the first bytes.
+//! behind other statuses. Only where messages are whole HTTP requests does the contract say the status too. Which HTTP is spoken is settled by ALPN, never guessed from the first bytes.
 
 use std::{
     convert::Infallible,
@@ -13,8 +13,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use adapters::wire::HttpRoute;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, Version, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header, request::Parts};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::{
     body::{Body, Incoming},
@@ -29,7 +30,7 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 
-use super::{BankPort, Desk, problem::Problem};
+use super::{BankPort, Desk, problem::Problem, whole};
 use crate::{
     contracts::{Door, NoReader},
     exchange::AnswerKind,
@@ -154,37 +155,81 @@ impl<D: Desk> Visit<D> {
         body: &mut Incoming,
     ) -> Result<Response<Full<Bytes>>, Problem> {
         let bank = self.bank.as_ref().ok_or(Problem::IdentityUnknown)?;
+        if head.uri.path() == DESCRIPTION_PATH
+            && let Some(description) = self.port.desk.description(bank)
+        {
+            return described(head, description);
+        }
         let door = Door::Https { path: head.uri.path() };
         let agreed = self.port.desk.agreed(bank, door).map_err(|none| match none {
             NoReader::Port => Problem::PortUnused,
             NoReader::Path => Problem::PathUnknown,
         })?;
         let route = agreed.as_ref().http.as_ref().ok_or(Problem::PortUnused)?;
-        if head.method.as_str() != route.method.as_str() {
-            return Err(Problem::MethodNotAllowed { agreed: route.method.as_str() });
-        }
-        if !is_agreed(&head.headers, &route.request_type) {
-            return Err(Problem::MediaTypeUnsupported);
-        }
-        if !route.headers.iter().all(|(name, value)| says(&head.headers, name, value)) {
-            return Err(Problem::HeaderUnexpected);
-        }
-        let content_type = HeaderValue::from_str(&route.content_type).ok();
-        let message = read(body, &self.port.limits).await?;
+        let message = match &route.whole {
+            Some(known) => {
+                let operation = whole::operation(known, head)?;
+                if operation.has_body && !is_agreed(&head.headers, &route.request_type) {
+                    return Err(Problem::MediaTypeUnsupported);
+                }
+                let body = read(body, &self.port.limits).await?;
+                whole::message(operation, head, &body)
+            }
+            None => {
+                keep(route, head)?;
+                read(body, &self.port.limits).await?
+            }
+        };
+        let (is_whole, content_type) = (route.whole.is_some(), media_type(&route.content_type));
         let parent = telemetry::parent_of(&head.headers);
         let answer = self.port.answer(bank, agreed, message, parent).await;
         let answer = answer.ok_or(Problem::AnswerLost)?;
         match answer.kind {
-            AnswerKind::Outcome | AnswerKind::Refusal => {
-                let mut response = Response::new(Full::new(Bytes::from(answer.bytes)));
-                if let Some(content_type) = content_type {
-                    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
-                }
-                Ok(response)
-            }
             AnswerKind::None => Err(Problem::AnswerLost),
+            AnswerKind::Outcome | AnswerKind::Refusal if is_whole => {
+                whole::response(&answer.bytes).ok_or(Problem::AnswerLost)
+            }
+            AnswerKind::Outcome | AnswerKind::Refusal => {
+                Ok(respond(Bytes::from(answer.bytes), content_type))
+            }
         }
     }
+}
+
+/// Where an institution fetches what it may ask.
+const DESCRIPTION_PATH: &str = "/openapi.json";
+
+fn described(head: &Parts, description: Bytes) -> Result<Response<Full<Bytes>>, Problem> {
+    if head.method != Method::GET {
+        return Err(Problem::MethodNotAllowed { agreed: Method::GET.to_string() });
+    }
+    Ok(respond(description, media_type("application/json")))
+}
+
+fn respond(body: Bytes, content_type: Option<HeaderValue>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body));
+    if let Some(content_type) = content_type {
+        response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    }
+    response
+}
+
+fn media_type(text: &str) -> Option<HeaderValue> {
+    HeaderValue::from_str(text).ok()
+}
+
+/// Holds a request to the agreed method, media type and header fields.
+fn keep(route: &HttpRoute, head: &Parts) -> Result<(), Problem> {
+    if head.method.as_str() != route.method.as_str() {
+        return Err(Problem::MethodNotAllowed { agreed: route.method.as_str().to_owned() });
+    }
+    if !is_agreed(&head.headers, &route.request_type) {
+        return Err(Problem::MediaTypeUnsupported);
+    }
+    if !route.headers.iter().all(|(name, value)| says(&head.headers, name, value)) {
+        return Err(Problem::HeaderUnexpected);
+    }
+    Ok(())
 }
 
 /// Whether the body is what the contract names, by its `Content-Type`; one that is not told is taken at the contract's

@@ -9,16 +9,16 @@ use http_body_util::Full;
 use serde::Serialize;
 
 /// Why a request has no answer in the bank's own words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Problem {
     /// No institution is known by the certificate.
     IdentityUnknown,
     /// The institution's contract does not use HTTPS.
     PortUnused,
-    /// Another path than the contract's.
+    /// A path the contract does not have.
     PathUnknown,
-    /// Another method than the contract's.
-    MethodNotAllowed { agreed: &'static str },
+    /// A method the contract does not have there: those it has.
+    MethodNotAllowed { agreed: String },
     /// A header field that the contract names is missing or says something else.
     HeaderUnexpected,
     /// Another media type than the contract's, or a compressed body.
@@ -44,7 +44,7 @@ struct Row {
 }
 
 impl Problem {
-    fn row(self) -> Row {
+    fn row(&self) -> Row {
         let (status, code, layer, next, zh, en) = match self {
             Self::IdentityUnknown => (
                 StatusCode::FORBIDDEN,
@@ -68,7 +68,7 @@ impl Problem {
                 "TRANSPORT",
                 "CORRECT_AND_RESEND",
                 "请求路径与接口约定不符",
-                "the path is not the one your contract names",
+                "the path is not one your contract names",
             ),
             Self::MethodNotAllowed { .. } => (
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -76,7 +76,7 @@ impl Problem {
                 "TRANSPORT",
                 "CORRECT_AND_RESEND",
                 "请求方法与接口约定不符",
-                "the method is not the one your contract names",
+                "the method is not one your contract names there",
             ),
             Self::HeaderUnexpected => (
                 StatusCode::BAD_REQUEST,
@@ -127,17 +127,17 @@ impl Problem {
                 "the message was taken but no answer could be written: send it again under the same key",
             ),
         };
-        let sent = if self == Self::AnswerLost { "UNKNOWN" } else { "NO" };
+        let sent = if *self == Self::AnswerLost { "UNKNOWN" } else { "NO" };
         Row { status, code, layer, sent, next, zh, en }
     }
 
     /// The code, for the log.
-    pub(super) fn code(self) -> &'static str {
+    pub(super) fn code(&self) -> &'static str {
         self.row().code
     }
 
     /// The problem as a response.
-    pub(super) fn response(self) -> Response<Full<Bytes>> {
+    pub(super) fn response(&self) -> Response<Full<Bytes>> {
         let Row { status, code, layer, sent, next, zh, en } = self.row();
         let detail = match self {
             Self::TooLarge { limit } => format!("{zh}：{limit}字节 / {en}: {limit} bytes"),
@@ -160,8 +160,10 @@ impl Problem {
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Self::MethodNotAllowed { agreed } = self {
-            headers.insert(header::ALLOW, HeaderValue::from_static(agreed));
+        if let Self::MethodNotAllowed { agreed } = self
+            && let Ok(agreed) = HeaderValue::from_str(agreed)
+        {
+            headers.insert(header::ALLOW, agreed);
         }
         response
     }
