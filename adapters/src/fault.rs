@@ -63,6 +63,7 @@ pub enum FaultCode {
     ValueTooLong,
     KeyInvalid,
     KeyReused,
+    Duplicate,
     InstitutionMismatch,
     RouteUnknown,
     RouteConflict,
@@ -135,6 +136,9 @@ impl FaultCode {
             }
             Self::KeyReused => {
                 ("KEY_REUSED", "与首次报文不同", "differs from the first message with this key")
+            }
+            Self::Duplicate => {
+                ("DUPLICATE", "与另一笔申请相同", "is the same loan as another filing's")
             }
             Self::InstitutionMismatch => (
                 "INSTITUTION_MISMATCH",

@@ -334,6 +334,12 @@ impl Heard {
         Some(outcome.case_id.as_str()).filter(|case| !case.is_empty())
     }
 
+    /// The certificate an answer is about, the first if it says several.
+    pub fn certificate(&self) -> Option<&str> {
+        let Self::Answer { envelope, .. } = self else { return None };
+        envelope.outcome.as_ref()?.certificate_numbers.first().map(String::as_str)
+    }
+
     /// Whether the answer says this, in the bank's words: were it said in place of what was read, the bytes would be the
     /// same. Several canonical values may be one in the bank's words. Short words: `status`, `replayed`, `code`, `sent`,
     /// `certificates`, `faults`, `field`, `entries`, `found`, `encumbrances`; anything else is a canonical path.

@@ -13,17 +13,17 @@ use std::{
 use adapters::{Contract, Decoded, Fault, FaultCode, Reply, Undecoded};
 use bytes::Bytes;
 use proto::v1::{
-    Application, CaseQuery, CaseStatus, Envelope, Exchange, Outcome, Property, TitleAnswer,
-    TitleQuery, case_query::Subject, envelope::Body,
+    Application, CaseQuery, CaseStatus, EncumbranceKind, Envelope, Exchange, Outcome, Property,
+    TitleAnswer, TitleQuery, TitleState, case_query::Subject, envelope::Body,
 };
 use tracing::Instrument;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use crate::{
     contracts::{Contracts, Live},
-    fingerprint::{differing, fingerprint},
+    fingerprint::{differing, fingerprint, guards},
     identity::VerifiedBank,
-    ledger::{Admission, Claim, Entry, Fingerprint, Ledger, LedgerError, Record, State},
+    ledger::{Admission, Claim, Entry, Fingerprint, Guard, Ledger, LedgerError, Record, State},
     matter,
     refusal::{Code, Refusal},
     registry::{CallError, Caller, Registry},
@@ -260,8 +260,13 @@ impl Hearing<'_> {
         application.office = Some(office.canonical());
         application.submitted_at = matter::submitted_at(exchange);
 
-        let admission = self.gateway.timed(LedgerVerb::Admit, self.gateway.ledger.admit(&claim));
-        let admission = admission.await.map_err(|error| self.ledger_away(&error))?;
+        let mut admission = self.admit(&claim).await?;
+        if let Admission::Duplicate(earlier) = &admission
+            && self.stands_no_more(earlier, &application, &office).await
+        {
+            self.lift(earlier, &claim.guards).await?;
+            admission = self.admit(&claim).await?;
+        }
         let may_have_been_sent = matches!(admission, Admission::AskFirst(_));
         let (entry, registry) = match admission {
             Admission::New(entry) => (entry, registry),
@@ -270,6 +275,7 @@ impl Hearing<'_> {
                 return Err(Refusal::still_working(retry_after));
             }
             Admission::Conflict { earlier } => return Err(self.key_reused(&application, &earlier)),
+            Admission::Duplicate(earlier) => return Err(self.duplicate(earlier)),
             // It is asked, and sent again, where it went first, wherever it would be routed now.
             Admission::AskFirst(entry) => {
                 let Some(registry) = self.gateway.registries.get(&entry.registry) else {
@@ -302,6 +308,55 @@ impl Hearing<'_> {
             }
             Err(error) => Err(self.unanswered(&entry, registry, &error).await),
         }
+    }
+
+    async fn admit(&self, claim: &Claim) -> Result<Admission, Refusal> {
+        let admission = self.gateway.timed(LedgerVerb::Admit, self.gateway.ledger.admit(claim));
+        admission.await.map_err(|error| self.ledger_away(&error))
+    }
+
+    /// Whether an earlier filing of the same loan is no reason any more to refuse this one: it was never sent, its case
+    /// has ended without a registration, or what it registered is discharged.
+    async fn stands_no_more(
+        &self,
+        earlier: &Record,
+        application: &Application,
+        office: &Office,
+    ) -> bool {
+        match earlier.state {
+            State::Released => true,
+            State::Claimed | State::Unknown => false,
+            State::Settled => {
+                let status = self.present(earlier.clone()).await.status();
+                matter::came_to_nothing(status)
+                    || matter::is_entered(status) && self.is_free(application, office).await
+            }
+        }
+    }
+
+    /// Whether no charge at all stands on any of the properties. A registry may call a charge by another number than its
+    /// certificate's: while one stands, nobody can tell that it is not the one.
+    async fn is_free(&self, application: &Application, office: &Office) -> bool {
+        let properties = matter::properties(application).to_vec();
+        let query = TitleQuery { properties, ..TitleQuery::default() };
+        let Ok(registry) = self.registry_of(&office.registry) else { return false };
+        match registry.query_title(query, office.canonical(), &self.caller()).await {
+            Ok(answer) => answer.entries.iter().all(|entry| {
+                let charges = [EncumbranceKind::Mortgage, EncumbranceKind::AdvanceNotice];
+                entry.state() == TitleState::Found
+                    && !entry.encumbrances.iter().any(|it| charges.contains(&it.kind()))
+            }),
+            Err(error) => {
+                tracing::warn!(registry = registry.name(), %error, "a title could not be asked about");
+                false
+            }
+        }
+    }
+
+    async fn lift(&self, earlier: &Record, guards: &[Guard]) -> Result<(), Refusal> {
+        let lifted = self.gateway.ledger.lift(earlier, guards);
+        let lifted = self.gateway.timed(LedgerVerb::Lift, lifted).await;
+        lifted.map_err(|error| self.ledger_away(&error))
     }
 
     /// What the registry says of the properties.
@@ -528,6 +583,8 @@ impl Hearing<'_> {
             office: office.code.clone(),
             lease: self.gateway.lease,
             announced: !registry.is_idempotent(),
+            guards: guards(application),
+            corrects: Some(application.corrects_case_id.clone()).filter(|case| !case.is_empty()),
         }
     }
 
@@ -542,6 +599,14 @@ impl Hearing<'_> {
         let fields = differing(application, self.contract.retry_may_change(), earlier);
         Refusal::unsent(Code::KeyReused, proto::v1::NextAction::CorrectAndResend)
             .with_faults(self.faults(FaultCode::KeyReused, &fields))
+    }
+
+    /// Names the earlier case; or its key, as long as no case is known.
+    fn duplicate(&self, earlier: Record) -> Refusal {
+        let case = earlier.outcome.map(|outcome| outcome.case_id).filter(|case| !case.is_empty());
+        Refusal::unsent(Code::Duplicate, proto::v1::NextAction::CorrectAndResend)
+            .with_faults(self.faults(FaultCode::Duplicate, &["matter.contract_number".to_owned()]))
+            .with_detail(case.unwrap_or(earlier.key))
     }
 
     fn ledger_away(&self, error: &LedgerError) -> Refusal {

@@ -1,4 +1,5 @@
-//! What an application is, as digests: whether two are the same, and in which fields they differ.
+//! What an application is, as digests: whether two are the same, in which fields they differ, and whether they are about
+//! one loan.
 //!
 //! The digest covers every set leaf of the canonical application in its protobuf form, less what the gateway fills in
 //! and what the contract lists as changing on a retry. Leaves are kept as short digests keyed with the whole, so that
@@ -19,10 +20,16 @@ use prost::{
     encoding::{DecodeContext, WireType, decode_key, decode_varint, encode_varint, skip_field},
 };
 use prost_reflect::{Kind, MessageDescriptor};
-use proto::{rules, v1::Application};
+use proto::{
+    rules,
+    v1::{Application, Property},
+};
 use siphasher::sip::SipHasher24;
 
-use crate::ledger::Fingerprint;
+use crate::{
+    ledger::{Fingerprint, Guard},
+    matter,
+};
 
 /// Bytes of a leaf's digest (SipHash-2-4): enough to tell two values apart, too few to be worth guessing from.
 const LEAF_DIGEST_BYTES: usize = 8;
@@ -47,6 +54,42 @@ pub fn differing(
     let changed: BTreeSet<&Vec<u32>> =
         now.symmetric_difference(&before).map(|(path, _)| path).collect();
     changed.into_iter().filter_map(|path| named(path)).collect()
+}
+
+/// What guards its loan against being filed twice: a digest for each property that is named so that it can be recognised.
+/// None if it secures no new loan, or if the bank insists.
+pub fn guards(application: &Application) -> Vec<Guard> {
+    let Some(loan) = matter::loan(application).filter(|_| !application.insist()) else {
+        return Vec::new();
+    };
+    let lenders: BTreeSet<&str> =
+        loan.mortgagees.iter().map(|mortgagee| mortgagee.id_number.as_str()).collect();
+    let mut common = digest::Context::new(&SHA256);
+    let add = |context: &mut digest::Context, text: &str| {
+        context.update(&text.len().to_be_bytes());
+        context.update(text.as_bytes());
+    };
+    add(&mut common, loan.stage.as_str_name());
+    add(&mut common, loan.contract_number.trim());
+    lenders.into_iter().for_each(|lender| add(&mut common, lender));
+    let guards: BTreeSet<Guard> = (loan.properties.iter().filter_map(recognised_by))
+        .map(|name| {
+            let mut context = common.clone();
+            add(&mut context, name);
+            Guard::of(context.finish().as_ref())
+        })
+        .collect();
+    guards.into_iter().collect()
+}
+
+/// What a property is recognised by.
+fn recognised_by(property: &Property) -> Option<&str> {
+    let titles = property.title_numbers.iter().map(String::as_str);
+    [property.unit_code.as_str(), property.presale_contract_number.as_str()]
+        .into_iter()
+        .chain(titles)
+        .map(str::trim)
+        .find(|name| !name.is_empty())
 }
 
 /// The set leaves of an application, one behind the other: how many steps its path has, the steps (field numbers, and
@@ -298,6 +341,36 @@ mod tests {
             differing(&other, &[], &first),
             ["matter.mortgagors[1].name", "matter.secured_amount_fen", "matter.rank"]
         );
+    }
+
+    #[test]
+    fn one_loan_is_guarded_whatever_else_differs_and_each_property_by_itself() {
+        let property = |code: &str| Property { unit_code: code.into(), ..Property::default() };
+        let loan = |contract: &str, homes: &[&str]| {
+            let mut application = application();
+            registration(&mut application).contract_number = contract.into();
+            registration(&mut application).properties = homes.iter().map(|h| property(h)).collect();
+            application
+        };
+        let first = loan("DY-1", &["A", "B"]);
+        assert_eq!(guards(&first).len(), 2);
+        let mut later = loan("DY-1", &["B", "B"]);
+        registration(&mut later).secured_amount_fen = Some(9);
+        assert_eq!(guards(&later).len(), 1);
+        assert!(guards(&first).contains(&guards(&later)[0]));
+        later.insist = Some(true);
+        assert!(guards(&later).is_empty());
+
+        let mut others = vec![loan("DY-2", &["B"]), loan("DY-1", &["C"])];
+        let mut lender = loan("DY-1", &["B"]);
+        registration(&mut lender).mortgagees =
+            vec![Party { id_number: "9114".into(), ..Party::default() }];
+        let mut stage = loan("DY-1", &["B"]);
+        registration(&mut stage).set_stage(proto::v1::MortgageStage::PresaleNotice);
+        others.extend([lender, stage, loan("DY-1", &[""])]);
+        for other in &others {
+            assert!(guards(other).iter().all(|guard| !guards(&first).contains(guard)));
+        }
     }
 
     #[test]

@@ -59,6 +59,10 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// | is claimed, its send was to be announced and never was, and its lease ran out | the same | `New`, attempt + 1 |
     /// | is released | the same | `New`, attempt + 1 |
     ///
+    /// What would be `New` is a `Duplicate` instead, and claims nothing, if a filing of another key
+    /// holds one of the claim's guards; unless that is the one it corrects, whose guards pass over.
+    /// Of two keys with one guard at the same moment, one is `New` and the other a `Duplicate`.
+    ///
     /// Who asks first need not wait until the resolver's turn has come ([`Ledger::defer`]).
     async fn admit(&self, claim: &Claim) -> Result<Admission, LedgerError>;
 
@@ -68,6 +72,11 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     ///
     /// Until this has happened it is proved that nothing was sent, whatever becomes of the claimant.
     async fn announce(&self, entry: &Entry, quiet: Duration) -> Result<bool, LedgerError>;
+
+    /// Lifts `guards` that the filing `holder` holds, so that others may claim them: its case ended
+    /// without a registration or was discharged, or it was never sent. Does nothing if it is not as
+    /// far any more as `holder` says.
+    async fn lift(&self, holder: &Record, guards: &[Guard]) -> Result<(), LedgerError>;
 
     /// Records what the registry answered, also for an entry that another has taken over since: an
     /// answer is a fact. Changes nothing where an answer is already recorded.
@@ -150,6 +159,26 @@ pub struct Claim {
     /// Whether nothing is sent before [`Ledger::announce`] allows it. It costs a write more, and for
     /// it a claimant that died before sending leaves a key that is as good as new.
     pub announced: bool,
+    /// What guards against a second filing of the same loan; sorted, each once, or empty.
+    pub guards: Vec<Guard>,
+    /// The registry's number of the case that it corrects.
+    pub corrects: Option<String>,
+}
+
+/// A loan at a property, as a digest: two filings that have one in common are one loan filed twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Guard([u8; Guard::BYTES]);
+
+impl Guard {
+    /// Enough that among all loans of an institution no two are alike by chance.
+    const BYTES: usize = 16;
+
+    /// The beginning of a digest.
+    pub fn of(digest: &[u8]) -> Self {
+        let mut guard = [0; Self::BYTES];
+        guard.iter_mut().zip(digest).for_each(|(to, from)| *to = *from);
+        Self(guard)
+    }
 }
 
 /// What a canonical application is, as digests. Two are the same application if `digest` is equal.
@@ -193,7 +222,6 @@ impl Unknown {
 
 /// What the ledger says to a claim.
 #[derive(Debug, Clone)]
-#[expect(clippy::large_enum_variant, reason = "one per exchange, moved once or twice")]
 pub enum Admission {
     /// Nobody has used the key, or its first use provably sent nothing: send.
     New(Entry),
@@ -212,6 +240,8 @@ pub enum Admission {
         /// The fingerprint of the first use.
         earlier: Fingerprint,
     },
+    /// The same loan was filed under another key: the filing that holds the guard.
+    Duplicate(Record),
 }
 
 /// A filing as the ledger keeps it.
@@ -393,6 +423,8 @@ mod tests {
             office: String::new(),
             lease: Duration::ZERO,
             announced: false,
+            guards: Vec::new(),
+            corrects: None,
         };
         let record = Record {
             institution: "bank".into(),

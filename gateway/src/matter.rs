@@ -1,7 +1,9 @@
-//! What an application is about, whichever matter it is: its name, its properties, its moment; and which states of a
-//! case are final.
+//! What an application is about, whichever matter it is: its name, its properties, the loan it secures, its moment; and
+//! which states of a case are final.
 
-use proto::v1::{Application, CaseStatus, Exchange, Property, application::Matter};
+use proto::v1::{
+    Application, CaseStatus, Exchange, MortgageStage, Party, Property, application::Matter,
+};
 use time::{Date, PrimitiveDateTime, Time, UtcOffset, macros::format_description, macros::offset};
 
 /// Banks' times without a zone are Asia/Shanghai, which has had no daylight saving since 1992.
@@ -43,6 +45,41 @@ pub fn properties(application: &Application) -> &[Property] {
     }
 }
 
+/// The loan that an application would secure: what two filings have in common that are the same loan filed twice.
+#[derive(Debug, Clone, Copy)]
+pub struct Loan<'a> {
+    /// What is charged; one property in common is enough.
+    pub properties: &'a [Property],
+    /// Number of the mortgage contract.
+    pub contract_number: &'a str,
+    /// Who lends.
+    pub mortgagees: &'a [Party],
+    /// A charge noted before the home exists is registered again, by right, once it does.
+    pub stage: MortgageStage,
+}
+
+/// The loan it would secure; `None` for matters that enter no new charge, or that may well come again for one contract.
+pub fn loan(application: &Application) -> Option<Loan<'_>> {
+    match application.matter.as_ref()? {
+        Matter::MortgageRegistration(matter) => Some(Loan {
+            properties: &matter.properties,
+            contract_number: &matter.contract_number,
+            mortgagees: &matter.mortgagees,
+            stage: matter.stage(),
+        }),
+        Matter::MortgageDischarge(_)
+        | Matter::MortgageChange(_)
+        | Matter::MortgageTransfer(_)
+        | Matter::AdvanceNotice(_)
+        | Matter::AdvanceNoticeDischarge(_)
+        | Matter::NewHomeTransfer(_)
+        | Matter::OwnershipTransfer(_)
+        | Matter::OwnershipChange(_)
+        | Matter::CertificateReissue(_)
+        | Matter::Seizure(_) => None,
+    }
+}
+
 /// When the bank says it sent it: `sent_at`, or its `date` and `time` joined.
 pub fn submitted_at(exchange: &Exchange) -> Option<prost_types::Timestamp> {
     exchange.sent_at.or_else(|| {
@@ -75,6 +112,16 @@ pub fn is_final(status: CaseStatus) -> bool {
         | CaseStatus::CorrectionRequested
         | CaseStatus::OutcomeUnknown => false,
     }
+}
+
+/// Whether a case in this state has ended and entered nothing: its loan may be filed anew.
+pub fn came_to_nothing(status: CaseStatus) -> bool {
+    is_final(status) && status != CaseStatus::Completed
+}
+
+/// Whether the register holds what a case in this state applied for.
+pub fn is_entered(status: CaseStatus) -> bool {
+    matches!(status, CaseStatus::Registered | CaseStatus::Completed)
 }
 
 #[cfg(test)]

@@ -42,6 +42,8 @@ pub enum Code {
     RouteConflict,
     /// The key was used for another application.
     KeyReused,
+    /// The same loan was filed under another key.
+    Duplicate,
     /// The first message with this key is still being worked on.
     StillWorking,
     /// The ledger cannot be written: nothing was sent.
@@ -111,6 +113,12 @@ impl Code {
                 v1::Layer::Ledger,
                 "流水号已用于内容不同的报文",
                 "key was used for another message",
+            ),
+            Self::Duplicate => row(
+                "DUPLICATE",
+                v1::Layer::Ledger,
+                "同一合同、不动产和抵押权人的登记已另行申请，未发送",
+                "the same loan was filed under another key",
             ),
             Self::StillWorking => row(
                 "STILL_WORKING",
@@ -213,7 +221,7 @@ fn layer_of(fault: FaultCode) -> v1::Layer {
         | F::OrderInvalid
         | F::ValueTooLong
         | F::KeyInvalid => v1::Layer::Mapping,
-        F::KeyReused => v1::Layer::Ledger,
+        F::KeyReused | F::Duplicate => v1::Layer::Ledger,
         F::RouteUnknown | F::RouteConflict => v1::Layer::Routing,
     }
 }

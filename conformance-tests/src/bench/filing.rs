@@ -1,7 +1,8 @@
-//! One message of a bank, as many times as wanted: each copy under a serial of its own, and each reply known beforehand.
+//! One message of a bank, as many times as wanted: each copy under a serial of its own and about a loan of its own, and
+//! each reply known beforehand.
 //!
-//! Nothing here knows a bank: the message is a golden case of its contract, and the serial is found by its canonical
-//! value.
+//! Nothing here knows a bank: the message is a golden case of its contract, and serial and contract number are found by
+//! their canonical values.
 
 use std::{fs, path::Path};
 
@@ -20,6 +21,8 @@ pub struct Filing {
     pub division: String,
     request: Vec<u8>,
     request_serial_at: usize,
+    contract_at: usize,
+    contract_length: usize,
     reply: Vec<u8>,
     reply_serial_at: usize,
     /// Which bytes of the reply change with the time it is written at.
@@ -48,6 +51,9 @@ impl Filing {
         let Some(Body::Application(application)) = &decoded.envelope.body else {
             bail!("{case} files nothing");
         };
+        let contract_number =
+            gateway::matter::loan(application).map_or("", |loan| loan.contract_number).to_owned();
+        ensure!(contract_number.len() >= serial.len(), "{case} has no long contract number");
         let unit_code = gateway::matter::properties(application)
             .first()
             .map_or("", |property| property.unit_code.as_str());
@@ -71,6 +77,8 @@ impl Filing {
         Ok(Self {
             prefix,
             division,
+            contract_at: only_place(&request, contract_number.as_bytes())?,
+            contract_length: contract_number.len(),
             request_serial_at: only_place(&request, serial.as_bytes())?,
             reply_serial_at: only_place(&reply, serial.as_bytes())?,
             request,
@@ -80,10 +88,12 @@ impl Filing {
         })
     }
 
-    /// The message under serial `number`; it is the bank's next, for a number not used before.
+    /// The message under serial and contract number `number`; it is the bank's next, for a number not used before.
     pub fn request(&self, number: u64) -> Vec<u8> {
         let mut request = self.request.clone();
         overwrite(&mut request, self.request_serial_at, &self.serial(number));
+        let contract = format!("{number:0length$}", length = self.contract_length);
+        overwrite(&mut request, self.contract_at, &contract);
         request
     }
 
@@ -134,7 +144,7 @@ fn only_place(bytes: &[u8], text: &[u8]) -> anyhow::Result<usize> {
         .windows(text.len())
         .enumerate()
         .filter_map(|(at, found)| (found == text).then_some(at));
-    let first = places.next().context("the serial stands nowhere")?;
-    ensure!(places.next().is_none(), "the serial stands in two places");
+    let first = places.next().context("it stands nowhere")?;
+    ensure!(places.next().is_none(), "it stands in two places");
     Ok(first)
 }

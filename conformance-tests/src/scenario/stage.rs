@@ -23,6 +23,8 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(30);
 /// In `sent_with`, the number of the case the bank last heard of; before it heard of one the sample says its own.
 const HEARD_CASE: &str = "{case}";
+/// In a step, the certificate the bank last heard of.
+const HEARD_CERTIFICATE: &str = "{certificate}";
 
 /// What scenarios are played with.
 #[derive(Debug)]
@@ -66,6 +68,7 @@ impl Role {
                 Message::Sample { name, changes } => {
                     self.samples.has(name)
                         && changes.iter().all(|change| match change {
+                            Change::Set(_, value) if value == HEARD_CERTIFICATE => true,
                             Change::Set(_, value) | Change::End(_, value) => {
                                 self.worded(value).is_ok()
                             }
@@ -100,8 +103,8 @@ impl Role {
         self.contract.decode(&bytes, Mode::Test).ok().map(|decoded| decoded.message)
     }
 
-    /// The bytes of a message, as the bank sends them. `case` is the case it last heard of.
-    fn bytes_of(&self, message: &Message, case: Option<&str>) -> anyhow::Result<Vec<u8>> {
+    /// The bytes of a message, as the bank sends them that has been told so much.
+    fn bytes_of(&self, message: &Message, told: &Told) -> anyhow::Result<Vec<u8>> {
         match message {
             Message::Bytes { file } => self.samples.bytes(file),
             Message::Blank { length } => {
@@ -123,13 +126,17 @@ impl Role {
                 }
                 let own = self.own.sent_with.get(name).into_iter().flatten();
                 let own = own.filter_map(|(path, value)| {
-                    let value = if value == HEARD_CASE { case? } else { value };
+                    let value = if value == HEARD_CASE { told.case.as_deref()? } else { value };
                     Some(Change::Set(path.clone(), value.to_owned()))
                 });
                 let changes = own
                     .chain(changes.iter().cloned())
                     .map(|change| {
                         Ok(match change {
+                            Change::Set(path, value) if value == HEARD_CERTIFICATE => {
+                                let told = told.certificate.clone();
+                                Change::Set(path, told.context("it was told no certificate")?)
+                            }
                             Change::Set(path, value) => Change::Set(path, self.worded(&value)?),
                             Change::End(..) | Change::Without(_) | Change::Emptying(_) => change,
                         })
@@ -232,8 +239,15 @@ struct Turn<'s> {
     bank: FakeBank,
     line: Option<Line>,
     heard: Option<Heard>,
-    case: Option<String>,
+    told: Told,
     started: Option<JoinHandle<anyhow::Result<Heard>>>,
+}
+
+/// What a bank last heard of.
+#[derive(Debug, Default)]
+struct Told {
+    case: Option<String>,
+    certificate: Option<String>,
 }
 
 impl<'s> Stage<'s> {
@@ -248,7 +262,14 @@ impl<'s> Stage<'s> {
     /// The deployment has no certificate for it.
     pub fn enter(&mut self, role: &'s Role) -> anyhow::Result<()> {
         let bank = FakeBank::new(&self.deployment, &role.bank, Arc::clone(&role.contract))?;
-        self.turn = Some(Turn { role, bank, line: None, heard: None, case: None, started: None });
+        self.turn = Some(Turn {
+            role,
+            bank,
+            line: None,
+            heard: None,
+            told: Told::default(),
+            started: None,
+        });
         Ok(())
     }
 
@@ -373,7 +394,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 impl Turn<'_> {
     async fn send_to_all(&mut self, message: &Message, gateways: &[Gateway]) -> anyhow::Result<()> {
-        let bytes = self.role.bytes_of(message, self.case.as_deref())?;
+        let bytes = self.role.bytes_of(message, &self.told)?;
         let name = self.role.message_of(message);
         // Connected before anything is sent, so that nothing but the wire lies between the copies.
         let mut lines = Vec::new();
@@ -399,7 +420,7 @@ impl Turn<'_> {
     }
 
     fn start(&mut self, message: &Message) -> anyhow::Result<()> {
-        let (bank, bytes) = (self.bank.clone(), self.role.bytes_of(message, self.case.as_deref())?);
+        let (bank, bytes) = (self.bank.clone(), self.role.bytes_of(message, &self.told)?);
         let name = self.role.message_of(message);
         self.started = Some(tokio::spawn(async move {
             let mut line = bank.connect().await?;
@@ -429,7 +450,7 @@ impl Turn<'_> {
     }
 
     async fn send(&mut self, message: &Message) -> anyhow::Result<Heard> {
-        let bytes = self.role.bytes_of(message, self.case.as_deref())?;
+        let bytes = self.role.bytes_of(message, &self.told)?;
         let mut line = match self.line.take() {
             Some(line) => line,
             None => self.bank.connect().await?,
@@ -438,7 +459,9 @@ impl Turn<'_> {
         if !heard.is_nothing() {
             self.line = Some(line);
         }
-        self.case = heard.case().map(str::to_owned).or(self.case.take());
+        self.told.case = heard.case().map(str::to_owned).or(self.told.case.take());
+        self.told.certificate =
+            heard.certificate().map(str::to_owned).or(self.told.certificate.take());
         Ok(heard)
     }
 

@@ -21,8 +21,8 @@ use tokio_postgres::{
 };
 
 use super::{
-    Admission, CLAIM_TRIES, Claim, Entry, Ledger, LedgerError, RETRY_AFTER_MIN, Record, Standing,
-    State, TEN_YEARS_MS, Unknown, case_id, length, milliseconds, read_outcome, taken,
+    Admission, CLAIM_TRIES, Claim, Entry, Guard, Ledger, LedgerError, RETRY_AFTER_MIN, Record,
+    Standing, State, TEN_YEARS_MS, Unknown, case_id, length, milliseconds, read_outcome, taken,
 };
 
 /// Which server, and how long to wait for it.
@@ -129,8 +129,9 @@ impl fmt::Debug for PostgresLedger {
 #[async_trait]
 impl Ledger for PostgresLedger {
     async fn admit(&self, claim: &Claim) -> Result<Admission, LedgerError> {
+        let guards = bytes(&claim.guards);
         for _ in 0..CLAIM_TRIES {
-            let rows = self
+            let claimed = self
                 .query(
                     ADMIT,
                     &[
@@ -143,9 +144,22 @@ impl Ledger for PostgresLedger {
                         &claim.office,
                         &milliseconds(claim.lease),
                         &claim.announced,
+                        &guards,
+                        &claim.corrects,
                     ],
                 )
-                .await?;
+                .await;
+            let rows = match claimed {
+                Ok(rows) => rows,
+                Err(error) if is_guarded(&error) => {
+                    let mine: [&(dyn ToSql + Sync); 3] = [&claim.institution, &guards, &claim.key];
+                    match self.standing(HOLDER, &mine).await? {
+                        Some(holder) => return Ok(Admission::Duplicate(holder.record)),
+                        None => continue, // It was lifted meanwhile.
+                    }
+                }
+                Err(error) => return Err(error),
+            };
             if let Some(row) = rows.first() {
                 return taken(State::from_number(column(row, "state")?)?, entry(row)?);
             }
@@ -164,6 +178,11 @@ impl Ledger for PostgresLedger {
         let announced =
             self.query(ANNOUNCE, &[&entry.institution, &entry.key, &entry.attempt, &quiet]).await?;
         Ok(!announced.is_empty())
+    }
+
+    async fn lift(&self, holder: &Record, guards: &[Guard]) -> Result<(), LedgerError> {
+        let (guards, state) = (bytes(guards), holder.state.number());
+        self.query(LIFT, &[&holder.institution, &holder.key, &guards, &state]).await.map(drop)
     }
 
     async fn settle(&self, entry: &Entry, outcome: &Outcome) -> Result<(), LedgerError> {
@@ -243,6 +262,18 @@ impl Ledger for PostgresLedger {
     }
 }
 
+fn bytes(guards: &[Guard]) -> Vec<&[u8]> {
+    guards.iter().map(|guard| guard.0.as_slice()).collect()
+}
+
+/// Whether a claim failed because another filing holds one of its guards: see [`ADMIT`].
+fn is_guarded(error: &LedgerError) -> bool {
+    let (LedgerError::Unavailable(cause) | LedgerError::Corrupt(cause)) = error;
+    let database = cause.downcast_ref::<tokio_postgres::Error>().and_then(|it| it.as_db_error());
+    database
+        .is_some_and(|it| *it.code() == SqlState::NOT_NULL_VIOLATION && it.table() == Some("guard"))
+}
+
 fn entry(row: &Row) -> Result<Entry, LedgerError> {
     Ok(Entry {
         institution: column(row, "institution")?,
@@ -286,7 +317,11 @@ fn column<'a, T: FromSql<'a>>(row: &'a Row, name: &str) -> Result<T, LedgerError
 /// Takes the key if it may be taken, and then returns the right to it. Nothing was sent under a
 /// released key, nor under one whose announcement is outstanding, so it goes where the claim says;
 /// one taken over otherwise goes on where it was begun.
+///
+/// A new claim takes its guards with it. One that another filing holds would lose its key, which may
+/// not be null: so the whole statement fails, and nothing is claimed.
 const ADMIT: &str = "
+    WITH claimed AS (
     INSERT INTO filing (institution, key, digest, leaves, matter, registry, office, state, attempt,
         lease_until, due_at, admitted_at, changed_at, unsent_attempt)
     VALUES ($1, $2, $3, $4, $5, $6, $7, 1, 1,
@@ -307,7 +342,39 @@ const ADMIT: &str = "
         changed_at = excluded.changed_at
     WHERE filing.digest = excluded.digest AND (filing.state = 4
         OR filing.state IN (1, 2) AND filing.lease_until <= excluded.changed_at)
-    RETURNING institution, key, registry, office, attempt, state";
+    RETURNING institution, key, registry, office, attempt, state),
+    guarded AS (
+    INSERT INTO guard (institution, digest, key)
+    SELECT claimed.institution, digest, claimed.key
+    FROM claimed, unnest($10::bytea[]) AS digest WHERE claimed.state = 1
+    ON CONFLICT (institution, digest) DO UPDATE SET key = CASE
+        WHEN guard.key = excluded.key THEN guard.key
+        WHEN EXISTS (SELECT FROM filing AS corrected
+            WHERE corrected.institution = guard.institution AND corrected.key = guard.key
+                AND corrected.case_id = $11) THEN excluded.key END)
+    SELECT institution, key, registry, office, attempt, state FROM claimed";
+
+/// A filing of another key that holds one of the guards.
+const HOLDER: &str = "
+    SELECT institution, key, digest, leaves, matter, registry, office, outcome,
+        CASE WHEN state = 1 AND unsent_attempt = attempt AND lease_until <= now() THEN 4::smallint
+            ELSE state END AS state,
+        0::bigint AS lease_left,
+        (extract(epoch FROM now() - admitted_at) * 1000)::bigint AS age
+    FROM filing WHERE institution = $1 AND key <> $3 AND key IN (
+        SELECT key FROM guard WHERE institution = $1 AND digest = ANY ($2::bytea[]))
+    LIMIT 1";
+
+/// Whoever holds the filing's row may not have it sent meanwhile: one whose announcement is
+/// outstanding is released for good.
+const LIFT: &str = "
+    WITH holder AS (
+        UPDATE filing SET state = $4
+        WHERE institution = $1 AND key = $2 AND (state = $4 AND state > 2
+            OR $4 = 4 AND state = 1 AND unsent_attempt = attempt AND lease_until <= now())
+        RETURNING key)
+    DELETE FROM guard USING holder
+    WHERE guard.institution = $1 AND guard.digest = ANY ($3::bytea[]) AND guard.key = holder.key";
 
 const ANNOUNCE: &str = "
     UPDATE filing SET unsent_attempt = NULL, sent_at = now()
@@ -422,6 +489,7 @@ fn leaves_sound(cause: &tokio_postgres::Error) -> bool {
         SqlState::T_R_SERIALIZATION_FAILURE,
         SqlState::T_R_DEADLOCK_DETECTED,
         SqlState::DISK_FULL,
+        SqlState::NOT_NULL_VIOLATION,
     ];
     cause.code().is_some_and(|code| OF_THE_STATEMENT.contains(code))
 }

@@ -27,8 +27,8 @@ use rusqlite::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Admission, CLAIM_TRIES, Claim, Entry, Ledger, LedgerError, RETRY_AFTER_MIN, Record, Standing,
-    State, TEN_YEARS_MS, Unknown, case_id, length, milliseconds, read_outcome, taken,
+    Admission, CLAIM_TRIES, Claim, Entry, Guard, Ledger, LedgerError, RETRY_AFTER_MIN, Record,
+    Standing, State, TEN_YEARS_MS, Unknown, case_id, length, milliseconds, read_outcome, taken,
 };
 
 /// Where the file is.
@@ -75,7 +75,7 @@ impl fmt::Debug for SqliteLedger {
 impl Ledger for SqliteLedger {
     async fn admit(&self, claim: &Claim) -> Result<Admission, LedgerError> {
         let claim = claim.clone();
-        self.writer.run(move |database| admit(database, claim)).await
+        self.writer.run(move |database| admit(database, &claim)).await
     }
 
     async fn announce(&self, entry: &Entry, quiet: Duration) -> Result<bool, LedgerError> {
@@ -89,6 +89,11 @@ impl Ledger for SqliteLedger {
                 Ok(write(database, ANNOUNCE, parameters)? > 0)
             })
             .await
+    }
+
+    async fn lift(&self, holder: &Record, guards: &[Guard]) -> Result<(), LedgerError> {
+        let (holder, guards) = (holder.clone(), guards.to_vec());
+        self.writer.run(move |database| lift(database, &holder, &guards)).await
     }
 
     async fn settle(&self, entry: &Entry, outcome: &Outcome) -> Result<(), LedgerError> {
@@ -212,7 +217,82 @@ impl Ledger for SqliteLedger {
     }
 }
 
-fn admit(database: &Connection, claim: Claim) -> Result<Admission, LedgerError> {
+fn admit(database: &Connection, claim: &Claim) -> Result<Admission, LedgerError> {
+    if claim.guards.is_empty() {
+        return claim_key(database, claim);
+    }
+    whole(database, || match claim_key(database, claim)? {
+        Admission::New(entry) => Ok(match take_guards(database, claim)? {
+            None => Done::Keep(Admission::New(entry)),
+            Some(holder) => Done::Undo(Admission::Duplicate(holder)),
+        }),
+        said => Ok(Done::Keep(said)),
+    })
+}
+
+/// Takes the guards of a claim, or says which filing holds one of them.
+fn take_guards(database: &Connection, claim: &Claim) -> Result<Option<Record>, LedgerError> {
+    for guard in &claim.guards {
+        let taken = named_params! {
+            ":institution": claim.institution, ":digest": guard.0, ":key": claim.key,
+            ":corrects": claim.corrects,
+        };
+        if write(database, TAKE_GUARD, taken)? == 0 {
+            let held = named_params! { ":institution": claim.institution, ":digest": guard.0 };
+            let holder = standing(database, HOLDER, held)?;
+            let holder =
+                holder.ok_or_else(|| LedgerError::corrupt("a guard without its filing"))?;
+            return Ok(Some(holder.record));
+        }
+    }
+    Ok(None)
+}
+
+fn lift(database: &Connection, holder: &Record, guards: &[Guard]) -> Result<(), LedgerError> {
+    let closed = named_params! {
+        ":institution": holder.institution, ":key": holder.key, ":state": holder.state.number(),
+    };
+    whole(database, || {
+        if write(database, CLOSE, closed)? > 0 {
+            for guard in guards {
+                let held = named_params! {
+                    ":institution": holder.institution, ":digest": guard.0, ":key": holder.key,
+                };
+                write(database, DROP_GUARD, held)?;
+            }
+        }
+        Ok(Done::Keep(()))
+    })
+}
+
+/// What is to become of a row of statements, and what to say.
+enum Done<T> {
+    Keep(T),
+    Undo(T),
+}
+
+/// Does several statements wholly or not at all, inside the group's transaction.
+fn whole<T>(
+    database: &Connection,
+    work: impl FnOnce() -> Result<Done<T>, LedgerError>,
+) -> Result<T, LedgerError> {
+    write(database, "SAVEPOINT whole", [])?;
+    let (undo, result) = match work() {
+        Ok(Done::Keep(result)) => (false, Ok(result)),
+        Ok(Done::Undo(result)) => (true, Ok(result)),
+        Err(error) => (true, Err(error)),
+    };
+    // A full disk ends the transaction, and the savepoint with it.
+    if undo && !database.is_autocommit() {
+        write(database, "ROLLBACK TO whole", [])?;
+    }
+    if !database.is_autocommit() {
+        write(database, "RELEASE whole", [])?;
+    }
+    result
+}
+
+fn claim_key(database: &Connection, claim: &Claim) -> Result<Admission, LedgerError> {
     for _ in 0..CLAIM_TRIES {
         let mut statement = database.prepare_cached(ADMIT).map_err(fault)?;
         let parameters = named_params! {
@@ -230,7 +310,7 @@ fn admit(database: &Connection, claim: Claim) -> Result<Admission, LedgerError> 
         }
         let parameters = named_params! { ":institution": claim.institution, ":key": claim.key };
         if let Some(standing) = standing(database, FIND, parameters)?
-            && let Some(admission) = standing.admission(&claim)?
+            && let Some(admission) = standing.admission(claim)?
         {
             return Ok(admission);
         }
@@ -343,6 +423,31 @@ const ADMIT: &str = "
     WHERE filing.digest = excluded.digest AND (filing.state = 4
         OR filing.state IN (1, 2) AND filing.lease_until <= excluded.changed_at)
     RETURNING institution, key, registry, office, attempt, state";
+
+/// Changes nothing if another filing holds it, unless that is the one that the claim corrects.
+const TAKE_GUARD: &str = "
+    INSERT INTO guard (institution, digest, key) VALUES (:institution, :digest, :key)
+    ON CONFLICT (institution, digest) DO UPDATE SET key = excluded.key
+    WHERE guard.key = excluded.key OR EXISTS (SELECT 1 FROM filing
+        WHERE institution = guard.institution AND key = guard.key AND case_id = :corrects)";
+
+const HOLDER: &str = "
+    SELECT filing.institution, filing.key, filing.digest, leaves, matter, registry, office, outcome,
+        iif(state = 1 AND unsent_attempt = attempt AND lease_until <= now, 4, state) AS state,
+        0 AS lease_left, now - admitted_at AS age
+    FROM guard, (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now) JOIN filing
+        ON filing.institution = guard.institution AND filing.key = guard.key
+    WHERE guard.institution = :institution AND guard.digest = :digest";
+
+/// One whose announcement is outstanding is released for good: it may not be sent any more.
+const CLOSE: &str = "
+    UPDATE filing SET state = :state
+    WHERE institution = :institution AND key = :key AND (state = :state AND state > 2
+        OR :state = 4 AND state = 1 AND unsent_attempt = attempt
+            AND lease_until <= CAST(unixepoch('subsec') * 1000 AS INTEGER))";
+
+const DROP_GUARD: &str = "
+    DELETE FROM guard WHERE institution = :institution AND digest = :digest AND key = :key";
 
 const ANNOUNCE: &str = "
     UPDATE filing SET unsent_attempt = NULL, sent_at = now
@@ -491,7 +596,7 @@ fn commit_groups(database: &Connection, mut jobs: mpsc::Receiver<Job>) {
 }
 
 /// Carries out a group in one transaction. A job that fails changes nothing, each being at most one
-/// statement that writes, and does not spoil the others; a transaction that fails spoils all.
+/// statement that writes or a savepoint, and does not spoil the others; a transaction that fails spoils all.
 fn commit(database: &Connection, group: &mut Vec<Job>) {
     let mut open = database.execute_batch("BEGIN IMMEDIATE").map_err(cause);
     let mut answers = Vec::with_capacity(group.len());
@@ -727,6 +832,8 @@ mod tests {
             office: "1401".into(),
             lease: Duration::from_secs(60),
             announced: false,
+            guards: Vec::new(),
+            corrects: None,
         }
     }
 }

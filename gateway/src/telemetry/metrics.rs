@@ -308,6 +308,7 @@ impl ContractEnd {
 pub enum LedgerVerb {
     Admit,
     Announce,
+    Lift,
     Settle,
     MarkUnknown,
     Release,
@@ -325,6 +326,7 @@ impl LedgerVerb {
         match self {
             Self::Admit => "admit",
             Self::Announce => "announce",
+            Self::Lift => "lift",
             Self::Settle => "settle",
             Self::MarkUnknown => "mark_unknown",
             Self::Release => "release",
