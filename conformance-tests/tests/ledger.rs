@@ -71,6 +71,9 @@ over_both_stores! {
     a_filing_takes_all_its_guards_or_none
     a_guard_is_never_in_the_way_of_its_own_filing
     a_correction_takes_the_guards_of_what_it_corrects
+    what_is_old_is_retired_and_its_key_stays_used
+    what_is_open_or_young_is_never_retired
+    two_that_retire_at_once_retire_each_filing_once
     a_dropped_call_leaves_a_ledger_that_works
     everything_is_there_after_reopening
     odd_text_and_bytes_survive
@@ -113,6 +116,40 @@ async fn a_postgres_that_cuts_connections_is_connected_to_again() {
     connection.await.unwrap().unwrap();
     until(async || ledger.ping().await.ok()).await;
     in_flight(ledger.admit(&claim("k")).await);
+}
+
+/// What an older replica meets while a newer one brings the tables up to date: more columns, tables and indexes, wider rules.
+#[tokio::test]
+async fn tables_that_grow_under_a_running_ledger_do_not_disturb_it() {
+    let server = tokio::task::spawn_blocking(shared_server).await.unwrap();
+    let address = server.make_database().await.unwrap();
+    let ledger = open_postgres(address.clone(), PATIENT).await;
+    let work = async |round: &str, loan: u8| {
+        let entry = new(ledger.admit(&of_loan(round, &[loan])).await);
+        ledger.mark_unknown(&entry).await.unwrap();
+        let entry = due(&*ledger, "province").await.pop().unwrap();
+        ledger.settle(&entry, &accepted(round)).await.unwrap();
+        settled(ledger.admit(&claim(round)).await, &accepted(round));
+        assert_eq!(ledger.find_case("bank", round).await.unwrap().unwrap().key, round);
+    };
+    work("before", 1).await;
+    let (someone, connection) = tokio_postgres::connect(&address, NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let expand = "BEGIN; ALTER TABLE filing ADD COLUMN later text, ADD COLUMN counted bigint NOT NULL DEFAULT 0; \
+        ALTER TABLE guard ADD COLUMN later text; CREATE TABLE later (id bigint PRIMARY KEY); \
+        CREATE INDEX filing_later ON filing (later); \
+        ALTER TABLE filing DROP CONSTRAINT filing_state_check, \
+            ADD CONSTRAINT filing_state_check CHECK (state BETWEEN 1 AND 9) NOT VALID; COMMIT";
+    someone.batch_execute(expand).await.unwrap();
+    work("after", 2).await;
+    // And one that starts now, knowing of migrations less than were made.
+    let newer = "INSERT INTO refinery_schema_history SELECT version + 1000, 'later', applied_on, checksum \
+        FROM refinery_schema_history ORDER BY version DESC LIMIT 1";
+    someone.batch_execute(newer).await.unwrap();
+    let restarted = open_postgres(address.clone(), PATIENT).await;
+    settled(restarted.admit(&claim("before")).await, &accepted("before"));
+    drop(someone);
+    connection.await.unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -672,6 +709,90 @@ async fn a_correction_takes_the_guards_of_what_it_corrects(store: &Store) {
     let corrected = Claim { corrects: Some("YWH-1".into()), ..of_loan("corrected", &[1]) };
     new(ledger.admit(&corrected).await);
     assert_eq!(duplicate(ledger.admit(&of_loan("third", &[1])).await).key, "corrected");
+}
+
+async fn what_is_old_is_retired_and_its_key_stays_used(store: &Store) {
+    let ledger = store.open().await;
+    let entry = new(ledger.admit(&of_loan("k", &[1])).await);
+    ledger.settle(&entry, &accepted("YWH-1")).await.unwrap();
+    let released = new(ledger.admit(&claim("released")).await);
+    ledger.release(&released).await.unwrap();
+    let mut retired = 0;
+    until(async || Some(ledger.retire(SHORT, 9).await.unwrap()).filter(|count| *count > 0)).await;
+    until(async || {
+        ledger.retire(SHORT, 9).await.unwrap();
+        let state = ledger.find("bank", "released").await.unwrap().unwrap().state;
+        (state == State::Retired).then_some(())
+    })
+    .await;
+    retired += ledger.retire(SHORT, 9).await.unwrap();
+    assert_eq!(retired, 0, "once is enough");
+
+    let known = Outcome { case_id: "YWH-1".into(), ..Outcome::default() };
+    for claim in [of_loan("k", &[1]), Claim { fingerprint: fingerprint(2), ..claim("k") }] {
+        match ledger.admit(&claim).await.unwrap() {
+            Admission::Retired(record) => assert_eq!(record.outcome, Some(known.clone())),
+            admission => panic!("{admission:?}"),
+        }
+    }
+    match ledger.admit(&claim("released")).await.unwrap() {
+        Admission::Retired(record) => assert_eq!(record.outcome, None),
+        admission => panic!("{admission:?}"),
+    }
+    assert_eq!(ledger.find_case("bank", "YWH-1").await.unwrap().unwrap().state, State::Retired);
+
+    // Nobody who was away for that long changes it, and the loan stays guarded.
+    ledger.settle(&entry, &accepted("YWH-2")).await.unwrap();
+    ledger.update("bank", "k", &accepted("YWH-2")).await.unwrap();
+    ledger.mark_unknown(&entry).await.unwrap();
+    ledger.release(&released).await.unwrap();
+    assert_eq!(ledger.find("bank", "k").await.unwrap().unwrap().outcome, Some(known));
+    let holder = duplicate(ledger.admit(&of_loan("other", &[1])).await);
+    assert_eq!(holder.state, State::Retired);
+    ledger.lift(&holder, &guards(&[1])).await.unwrap();
+    new(ledger.admit(&of_loan("other", &[1])).await);
+}
+
+async fn what_is_open_or_young_is_never_retired(store: &Store) {
+    let ledger = store.open().await;
+    new(ledger.admit(&Claim { lease: SHORT, ..claim("claimed") }).await);
+    let unknown = new(ledger.admit(&claim("unknown")).await);
+    ledger.mark_unknown(&unknown).await.unwrap();
+    let old = new(ledger.admit(&claim("old")).await);
+    ledger.settle(&old, &accepted("YWH-1")).await.unwrap();
+    until(async || (ledger.retire(SHORT, 9).await.unwrap() == 1).then_some(())).await;
+    let young = new(ledger.admit(&claim("young")).await);
+    ledger.settle(&young, &accepted("YWH-2")).await.unwrap();
+    assert_eq!(ledger.retire(LONG, 9).await.unwrap(), 0);
+    for (key, state) in
+        [("claimed", State::Claimed), ("unknown", State::Unknown), ("young", State::Settled)]
+    {
+        assert_eq!(ledger.find("bank", key).await.unwrap().unwrap().state, state, "{key}");
+    }
+}
+
+async fn two_that_retire_at_once_retire_each_filing_once(store: &Store) {
+    let replicas = store.replicas().await;
+    for number in 0..40 {
+        let entry = new(replicas[0].admit(&claim(&format!("k{number}"))).await);
+        replicas[0].settle(&entry, &accepted("")).await.unwrap();
+    }
+    let mut retirers = JoinSet::new();
+    for number in 0..6 {
+        let ledger = Arc::clone(&replicas[number % replicas.len()]);
+        retirers.spawn(async move {
+            let mut count = 0;
+            let end = Instant::now() + Duration::from_secs(1);
+            while Instant::now() < end {
+                let some = ledger.retire(SHORT, 4).await.unwrap();
+                assert!(some <= 4);
+                count += some;
+                tokio::task::yield_now().await;
+            }
+            count
+        });
+    }
+    assert_eq!(retirers.join_all().await.iter().sum::<u32>(), 40);
 }
 
 async fn a_dropped_call_leaves_a_ledger_that_works(store: &Store) {

@@ -275,6 +275,7 @@ impl Hearing<'_> {
                 return Err(Refusal::still_working(retry_after));
             }
             Admission::Conflict { earlier } => return Err(self.key_reused(&application, &earlier)),
+            Admission::Retired(record) => return Err(retired(record)),
             Admission::Duplicate(earlier) => return Err(self.duplicate(earlier)),
             // It is asked, and sent again, where it went first, wherever it would be routed now.
             Admission::AskFirst(entry) => {
@@ -326,7 +327,9 @@ impl Hearing<'_> {
         match earlier.state {
             State::Released => true,
             State::Claimed | State::Unknown => false,
-            State::Settled => {
+            // Of a retired one without a case it was told long ago that it came to nothing.
+            State::Retired if earlier.outcome.is_none() => true,
+            State::Settled | State::Retired => {
                 let status = self.present(earlier.clone()).await.status();
                 matter::came_to_nothing(status)
                     || matter::is_entered(status) && self.is_free(application, office).await
@@ -401,6 +404,10 @@ impl Hearing<'_> {
                 return Err(Refusal::retry_same_key(Code::NeverSent, Duration::ZERO));
             }
             State::Settled => return Ok(first_told(self.present(record).await)),
+            State::Retired => match self.present(record.clone()).await {
+                now if now.status() == CaseStatus::Unspecified => return Err(retired(record)),
+                now => return Ok(first_told(now)),
+            },
         };
         Ok(first_told(Outcome { status: status.into(), ..Outcome::default() }))
     }
@@ -714,6 +721,15 @@ fn replayed(outcome: Outcome) -> Outcome {
 
 fn first_told(outcome: Outcome) -> Outcome {
     Outcome { replayed: Some(false), ..outcome }
+}
+
+/// Whoever repeats a filing of long ago has lost track of it: it is neither sent nor to be filed anew.
+fn retired(record: Record) -> Refusal {
+    let refusal = Refusal::unsent(Code::KeyRetired, proto::v1::NextAction::CallOffice);
+    match record.outcome {
+        Some(outcome) => refusal.with_detail(outcome.case_id),
+        None => refusal,
+    }
 }
 
 /// The exchange goes on without what failed; an operator has to know.

@@ -52,7 +52,8 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// | the key | the application | answer |
     /// |---|---|---|
     /// | was never used | any | `New`, attempt 1 |
-    /// | was used, whatever became of it | another | `Conflict` |
+    /// | was used, and is retired | any | `Retired` |
+    /// | was used, whatever else became of it | another | `Conflict` |
     /// | is claimed or unknown, and its lease runs | the same | `InFlight` |
     /// | is claimed or unknown, and its lease ran out | the same | `AskFirst`, attempt + 1 |
     /// | is settled | the same | `Settled` |
@@ -134,6 +135,11 @@ pub trait Ledger: fmt::Debug + Send + Sync {
 
     /// How many filings of one registry have an unknown outcome, those that were given up included.
     async fn unknown(&self, registry: &str) -> Result<Unknown, LedgerError>;
+
+    /// Retires up to `limit` filings that are settled or released and have not changed for `age`,
+    /// longest ago first: what is known of them is deleted, but for the key, which stays used for
+    /// good, and the case's number. Tells how many. Of several that retire at once each takes others.
+    async fn retire(&self, age: Duration, limit: u32) -> Result<u32, LedgerError>;
 
     /// Whether the ledger can write now: it writes.
     async fn ping(&self) -> Result<(), LedgerError>;
@@ -240,6 +246,8 @@ pub enum Admission {
         /// The fingerprint of the first use.
         earlier: Fingerprint,
     },
+    /// It was used so long ago that no more is known than its case's number, if it had one.
+    Retired(Record),
     /// The same loan was filed under another key: the filing that holds the guard.
     Duplicate(Record),
 }
@@ -259,7 +267,7 @@ pub struct Record {
     pub office: String,
     /// How far it got.
     pub state: State,
-    /// The last outcome known; `None` until one is.
+    /// The last outcome known; `None` until one is. Of a retired one only the case's number.
     pub outcome: Option<Outcome>,
     /// How long ago the key was claimed; anew, if nothing had been sent under it.
     pub age: Duration,
@@ -275,6 +283,8 @@ pub enum State {
     Unknown,
     /// The registry answered.
     Settled,
+    /// Settled or released long ago; what was told of it is deleted.
+    Retired,
     /// Provably nothing was sent, nor is anybody about to; the key may be used again for the same
     /// application.
     Released,
@@ -314,7 +324,7 @@ impl Standing {
     /// What to tell the claimant; `None` if the key could be taken by now, so that it is to be tried
     /// again.
     fn admission(self, claim: &Claim) -> Result<Option<Admission>, LedgerError> {
-        if self.digest != claim.fingerprint.digest {
+        if self.record.state != State::Retired && self.digest != claim.fingerprint.digest {
             let digest = <[u8; 32]>::try_from(self.digest)
                 .map_err(|odd| LedgerError::corrupt(format!("a digest of {} bytes", odd.len())))?;
             let earlier = Fingerprint { digest, leaves: self.leaves };
@@ -322,6 +332,7 @@ impl Standing {
         }
         Ok(match self.record.state {
             State::Settled => Some(Admission::Settled(self.record)),
+            State::Retired => Some(Admission::Retired(self.record)),
             State::Claimed | State::Unknown => match u64::try_from(self.lease_left_ms) {
                 Ok(left @ 1..) => Some(Admission::InFlight {
                     retry_after: Duration::from_millis(left).max(RETRY_AFTER_MIN),
@@ -348,11 +359,12 @@ impl State {
             State::Unknown => 2,
             State::Settled => 3,
             State::Released => 4,
+            State::Retired => 5,
         }
     }
 
     fn from_number(number: i16) -> Result<State, LedgerError> {
-        [State::Claimed, State::Unknown, State::Settled, State::Released]
+        [State::Claimed, State::Unknown, State::Settled, State::Released, State::Retired]
             .into_iter()
             .find(|state| state.number() == number)
             .ok_or_else(|| LedgerError::corrupt(format!("a state numbered {number}")))
@@ -365,14 +377,20 @@ fn taken(state: State, entry: Entry) -> Result<Admission, LedgerError> {
     match state {
         State::Claimed => Ok(Admission::New(entry)),
         State::Unknown => Ok(Admission::AskFirst(entry)),
-        State::Settled | State::Released => {
+        State::Settled | State::Released | State::Retired => {
             Err(LedgerError::corrupt("a filing that was taken and is closed"))
         }
     }
 }
 
-fn read_outcome(bytes: Option<&[u8]>) -> Result<Option<Outcome>, LedgerError> {
-    bytes.map(Outcome::decode).transpose().map_err(LedgerError::corrupt)
+fn read_outcome(
+    bytes: Option<&[u8]>,
+    case_id: Option<String>,
+) -> Result<Option<Outcome>, LedgerError> {
+    match bytes {
+        Some(bytes) => Outcome::decode(bytes).map(Some).map_err(LedgerError::corrupt),
+        None => Ok(case_id.map(|case_id| Outcome { case_id, ..Outcome::default() })),
+    }
 }
 
 /// The case number as it is stored: a registry that refuses at the door may give none.

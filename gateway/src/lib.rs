@@ -13,6 +13,7 @@ pub mod matter;
 pub mod refusal;
 pub mod registry;
 pub mod resolver;
+pub mod retention;
 pub mod retry;
 pub mod route;
 pub mod settings;

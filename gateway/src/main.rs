@@ -22,7 +22,7 @@ use gateway::{
     contracts,
     exchange::Gateway,
     identity::Identities,
-    resolver,
+    resolver, retention,
     settings::{Problem, Settings, Store},
     telemetry::{Metrics, Telemetry},
     tls::{self, Protocol},
@@ -245,6 +245,9 @@ async fn serve_until_told(ready: Ready) -> anyhow::Result<()> {
         );
         workers.spawn(work);
     }
+
+    let retention = settings.ledger.retention;
+    workers.spawn(retention::retire(Arc::clone(&gateway), retention, resolving.clone()));
 
     let watching = CancellationToken::new();
     let watch =

@@ -42,6 +42,8 @@ pub enum Code {
     RouteConflict,
     /// The key was used for another application.
     KeyReused,
+    /// The key was used so long ago that what was told is deleted.
+    KeyRetired,
     /// The same loan was filed under another key.
     Duplicate,
     /// The first message with this key is still being worked on.
@@ -113,6 +115,12 @@ impl Code {
                 v1::Layer::Ledger,
                 "流水号已用于内容不同的报文",
                 "key was used for another message",
+            ),
+            Self::KeyRetired => row(
+                "KEY_RETIRED",
+                v1::Layer::Ledger,
+                "流水号早已使用，记录已过保存期",
+                "the key was used long ago and its record is deleted",
             ),
             Self::Duplicate => row(
                 "DUPLICATE",

@@ -108,6 +108,9 @@ pub struct Ledger {
     /// `lease_seconds`: how long one process may work on a filing before another may take it over, in seconds; longer
     /// than any registry's `deadline_seconds`. Default: 30.
     pub lease: Duration,
+    /// `retention_seconds`: how long after its last change what is known of a settled filing is kept, in seconds; its key
+    /// stays used for good. Default: 34560000, which is 400 days.
+    pub retention: Duration,
 }
 
 /// The ledger's store: one of `sqlite` and `postgres`.

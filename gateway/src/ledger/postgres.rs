@@ -257,6 +257,11 @@ impl Ledger for PostgresLedger {
         counted.transpose().map(Option::unwrap_or_default)
     }
 
+    async fn retire(&self, age: Duration, limit: u32) -> Result<u32, LedgerError> {
+        let retired = self.query(RETIRE, &[&milliseconds(age), &i64::from(limit)]).await?;
+        Ok(u32::try_from(retired.len()).unwrap_or(u32::MAX))
+    }
+
     async fn ping(&self) -> Result<(), LedgerError> {
         self.query(BEAT, &[]).await.map(drop)
     }
@@ -296,7 +301,7 @@ fn standing(row: &Row) -> Result<Standing, LedgerError> {
             registry: column(row, "registry")?,
             office: column(row, "office")?,
             state: State::from_number(column(row, "state")?)?,
-            outcome: read_outcome(column(row, "outcome")?)?,
+            outcome: read_outcome(column(row, "outcome")?, column(row, "case_id")?)?,
             age: length(column(row, "age")?),
         },
     })
@@ -356,7 +361,7 @@ const ADMIT: &str = "
 
 /// A filing of another key that holds one of the guards.
 const HOLDER: &str = "
-    SELECT institution, key, digest, leaves, matter, registry, office, outcome,
+    SELECT institution, key, digest, leaves, matter, registry, office, outcome, case_id,
         CASE WHEN state = 1 AND unsent_attempt = attempt AND lease_until <= now() THEN 4::smallint
             ELSE state END AS state,
         0::bigint AS lease_left,
@@ -385,7 +390,7 @@ const ANNOUNCE: &str = "
 
 const SETTLE: &str = "
     UPDATE filing SET state = 3, case_id = $3, outcome = $4, changed_at = now()
-    WHERE institution = $1 AND key = $2 AND state <> 3
+    WHERE institution = $1 AND key = $2 AND state NOT IN (3, 5)
     RETURNING key";
 
 const RELEASE: &str = "
@@ -410,7 +415,7 @@ const UPDATE: &str = "
     WHERE institution = $1 AND key = $2 AND state = 3";
 
 const FIND: &str = "
-    SELECT institution, key, digest, leaves, matter, registry, office, outcome,
+    SELECT institution, key, digest, leaves, matter, registry, office, outcome, case_id,
         CASE WHEN state = 1 AND unsent_attempt = attempt AND lease_until <= now() THEN 4::smallint
             ELSE state END AS state,
         (extract(epoch FROM lease_until - now()) * 1000)::bigint AS lease_left,
@@ -419,6 +424,7 @@ const FIND: &str = "
 
 const FIND_CASE: &str = "
     SELECT institution, key, digest, leaves, matter, registry, office, state, outcome,
+        case_id,
         0::bigint AS lease_left,
         (extract(epoch FROM now() - admitted_at) * 1000)::bigint AS age
     FROM filing WHERE institution = $1 AND case_id = $2
@@ -442,6 +448,16 @@ const UNKNOWN: &str = "
     SELECT count(*) AS count,
         coalesce((extract(epoch FROM now() - min(admitted_at)) * 1000)::bigint, 0) AS oldest
     FROM filing WHERE registry = $1 AND state IN (1, 2) AND state = 2";
+
+const RETIRE: &str = "
+    WITH old AS MATERIALIZED (
+        SELECT institution, key FROM filing
+        WHERE state IN (3, 4) AND changed_at < now() - $1::bigint * interval '1 millisecond'
+        ORDER BY changed_at LIMIT $2
+        FOR UPDATE SKIP LOCKED)
+    UPDATE filing SET state = 5, leaves = '', outcome = NULL
+    FROM old WHERE filing.institution = old.institution AND filing.key = old.key
+    RETURNING filing.key";
 
 const BEAT: &str = "UPDATE heartbeat SET written_at = now() WHERE id = 1";
 

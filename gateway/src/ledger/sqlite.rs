@@ -212,6 +212,16 @@ impl Ledger for SqliteLedger {
             .await
     }
 
+    async fn retire(&self, age: Duration, limit: u32) -> Result<u32, LedgerError> {
+        self.writer
+            .run(move |database| {
+                let parameters = named_params! { ":age": milliseconds(age), ":limit": limit };
+                let retired = write(database, RETIRE, parameters)?;
+                Ok(u32::try_from(retired).unwrap_or(u32::MAX))
+            })
+            .await
+    }
+
     async fn ping(&self) -> Result<(), LedgerError> {
         self.writer.run(|database| write(database, BEAT, []).map(drop)).await
     }
@@ -383,7 +393,7 @@ fn standing(
         registry: row.get("registry").map_err(fault)?,
         office: row.get("office").map_err(fault)?,
         state: State::from_number(row.get("state").map_err(fault)?)?,
-        outcome: read_outcome(outcome.map_err(fault)?)?,
+        outcome: read_outcome(outcome.map_err(fault)?, row.get("case_id").map_err(fault)?)?,
         age: length(row.get("age").map_err(fault)?),
     };
     Ok(Some(Standing {
@@ -433,6 +443,7 @@ const TAKE_GUARD: &str = "
 
 const HOLDER: &str = "
     SELECT filing.institution, filing.key, filing.digest, leaves, matter, registry, office, outcome,
+        case_id,
         iif(state = 1 AND unsent_attempt = attempt AND lease_until <= now, 4, state) AS state,
         0 AS lease_left, now - admitted_at AS age
     FROM guard, (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now) JOIN filing
@@ -458,7 +469,7 @@ const ANNOUNCE: &str = "
 const SETTLE: &str = "
     UPDATE filing SET state = 3, case_id = :case_id, outcome = :outcome,
         changed_at = CAST(unixepoch('subsec') * 1000 AS INTEGER)
-    WHERE institution = :institution AND key = :key AND state <> 3";
+    WHERE institution = :institution AND key = :key AND state NOT IN (3, 5)";
 
 const RELEASE: &str = "
     UPDATE filing SET state = 4, lease_until = now, due_at = now, changed_at = now, sent_at = NULL,
@@ -485,6 +496,7 @@ const UPDATE: &str = "
 
 const FIND: &str = "
     SELECT institution, key, digest, leaves, matter, registry, office, outcome,
+        case_id,
         iif(state = 1 AND unsent_attempt = attempt AND lease_until <= now, 4, state) AS state,
         lease_until - now AS lease_left, now - admitted_at AS age
     FROM filing, (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now)
@@ -511,6 +523,13 @@ const UNKNOWN: &str = "
     SELECT count(*) AS count, coalesce(
         CAST(unixepoch('subsec') * 1000 AS INTEGER) - min(admitted_at), 0) AS oldest
     FROM filing WHERE registry = :registry AND state IN (1, 2) AND state = 2";
+
+const RETIRE: &str = "
+    UPDATE filing SET state = 5, leaves = x'', outcome = NULL
+    WHERE rowid IN (SELECT rowid FROM filing
+        WHERE state IN (3, 4)
+            AND changed_at < CAST(unixepoch('subsec') * 1000 AS INTEGER) - :age
+        ORDER BY changed_at LIMIT :limit)";
 
 const BEAT: &str =
     "UPDATE heartbeat SET written_at = CAST(unixepoch('subsec') * 1000 AS INTEGER) WHERE id = 1";
@@ -785,6 +804,28 @@ mod tests {
         ledger.writer.run(move |database| write(database, damage, [])).await.unwrap();
         let found = ledger.find("bank", "k").await;
         assert!(matches!(found, Err(LedgerError::Corrupt(_))), "{found:?}");
+    }
+
+    #[tokio::test]
+    async fn a_file_of_an_older_release_is_brought_up_to_date_with_all_it_holds() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("ledger.db");
+        let mut database = Connection::open(&path).unwrap();
+        let older = embedded::migrations::runner().set_target(refinery::Target::Version(1));
+        older.run(&mut database).unwrap();
+        let held = "INSERT INTO filing VALUES ('bank', 'k', zeroblob(32), x'01', 'm', 'province',
+            '1401', 3, 1, 5, 5, 'YWH-1', x'', 5, 5)";
+        database.execute(held, []).unwrap();
+        drop(database);
+
+        let ledger = SqliteLedger::open(&SqliteSettings { path }).unwrap();
+        let found = ledger.find_case("bank", "YWH-1").await.unwrap().unwrap();
+        assert_eq!((found.key.as_str(), found.state), ("k", State::Settled));
+        assert!(matches!(
+            ledger.admit(&claim("k", 1)).await,
+            Ok(Admission::Conflict { earlier }) if earlier.leaves == [1]
+        ));
+        assert_eq!(ledger.retire(Duration::from_secs(1), 9).await.unwrap(), 1);
     }
 
     #[tokio::test]

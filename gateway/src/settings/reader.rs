@@ -115,6 +115,8 @@ struct WrittenLedger {
     statement_seconds: Duration,
     #[serde(deserialize_with = "seconds")]
     lease_seconds: Duration,
+    #[serde(deserialize_with = "seconds")]
+    retention_seconds: Duration,
 }
 
 impl Default for WrittenLedger {
@@ -127,6 +129,7 @@ impl Default for WrittenLedger {
             wait_seconds: Duration::from_secs(3),
             statement_seconds: Duration::from_secs(5),
             lease_seconds: Duration::from_secs(30),
+            retention_seconds: Duration::from_secs(400 * 24 * 60 * 60),
         }
     }
 }
@@ -403,6 +406,7 @@ impl Tables {
                         statement: it.statement_seconds,
                     },
                     lease: it.lease_seconds,
+                    retention: it.retention_seconds,
                 });
             }
             (Some(path), None) => folder.join(path),
@@ -411,7 +415,11 @@ impl Tables {
         if it.password_file.is_some() {
             notes.add(placed.of("password_file"), "only goes with `postgres`");
         }
-        Some(Ledger { store: Store::Sqlite(store), lease: it.lease_seconds })
+        Some(Ledger {
+            store: Store::Sqlite(store),
+            lease: it.lease_seconds,
+            retention: it.retention_seconds,
+        })
     }
 
     fn check_rest(&self, notes: &mut Notes<'_>) {
