@@ -2,12 +2,16 @@
 //! process that started it ends, however it ends.
 //!
 //! It never touches a server that is already there: it listens on a socket in its folder, not on
-//! TCP. It installs nothing: without Postgres' server programs on the machine it cannot start.
+//! TCP unless asked to. It installs nothing: without Postgres' server programs on the machine it cannot start.
 
 use std::{
     env, fs,
     io::{BufRead, BufReader, Read},
-    os::unix::{fs::MetadataExt, process::CommandExt},
+    net::{Ipv4Addr, TcpListener},
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt},
+        process::CommandExt,
+    },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
@@ -17,6 +21,8 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use tempfile::TempDir;
 use tokio_postgres::NoTls;
 
+use crate::pki::Credentials;
+
 /// A server with no data but what is put there.
 #[derive(Debug)]
 pub struct PostgresServer {
@@ -24,6 +30,8 @@ pub struct PostgresServer {
     user: User,
     supervisor: Child,
     databases: AtomicU32,
+    options: Vec<String>,
+    port: u16,
 }
 
 impl PostgresServer {
@@ -35,6 +43,39 @@ impl PostgresServer {
     /// # Errors
     /// Postgres' server programs are missing, or it does not start; with what it said.
     pub fn start() -> Result<PostgresServer> {
+        Self::start_with(PORT, |_, _| Ok(Vec::new()))
+    }
+
+    /// [`PostgresServer::start`], but it is also called at `127.0.0.1`, over TLS alone, by whoever shows a certificate of
+    /// `client_ca`.
+    ///
+    /// # Errors
+    /// Those of [`PostgresServer::start`]; certificates that cannot be read.
+    pub fn start_encrypted(own: &Credentials, client_ca: &Path) -> Result<PostgresServer> {
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        Self::start_with(port, |folder, user| {
+            let files = [("cert", &own.certificate), ("key", &own.key)];
+            let mut options = vec!["listen_addresses=127.0.0.1".to_owned(), "ssl=on".to_owned()];
+            for (name, from) in files.into_iter().chain([("ca", &client_ca.to_owned())]) {
+                let to = folder.join(format!("{name}.pem"));
+                fs::copy(from, &to)?;
+                fs::set_permissions(&to, fs::Permissions::from_mode(0o600))?;
+                if let User::Other { uid, gid } = *user {
+                    std::os::unix::fs::chown(&to, Some(uid), Some(gid))?;
+                }
+                options.push(format!("ssl_{name}_file={}", to.display()));
+            }
+            let who =
+                "local all all trust\nhostssl all all 127.0.0.1/32 trust clientcert=verify-ca\n";
+            fs::write(folder.join("data/pg_hba.conf"), who)?;
+            Ok(options)
+        })
+    }
+
+    fn start_with(
+        port: u16,
+        prepare: impl FnOnce(&Path, &User) -> Result<Vec<String>>,
+    ) -> Result<PostgresServer> {
         let programs = programs()?;
         let folder = TempDir::with_prefix("postgres-")?;
         let user = User::for_owner_of(folder.path())?;
@@ -42,8 +83,9 @@ impl PostgresServer {
             std::os::unix::fs::chown(folder.path(), Some(uid), Some(gid))?;
         }
         make_data(&programs, &user, folder.path())?;
-        let supervisor = serve(&programs, &user, folder.path())?;
-        Ok(PostgresServer { folder, user, supervisor, databases: AtomicU32::new(0) })
+        let options = prepare(folder.path(), &user)?;
+        let supervisor = serve(&programs, &user, folder.path(), port, &options)?;
+        Ok(PostgresServer { folder, user, supervisor, databases: AtomicU32::new(0), options, port })
     }
 
     /// Makes a new, empty database and returns how to connect to it, as `[ledger] postgres` takes it.
@@ -71,7 +113,8 @@ impl PostgresServer {
     /// # Errors
     /// It does not start; with what it said.
     pub fn start_again(&mut self) -> Result<()> {
-        self.supervisor = serve(&programs()?, &self.user, self.folder.path())?;
+        self.supervisor =
+            serve(&programs()?, &self.user, self.folder.path(), self.port, &self.options)?;
         Ok(())
     }
 
@@ -90,7 +133,13 @@ impl PostgresServer {
     }
 
     fn address(&self, database: &str) -> String {
-        format!("host={} user=postgres dbname={database}", self.folder.path().display())
+        let (folder, port) = (self.folder.path().display(), self.port);
+        format!("host={folder} port={port} user=postgres dbname={database}")
+    }
+
+    /// How to connect to one of its databases over TCP, where it may be called so.
+    pub fn over_network(&self, address: &str, host: &str) -> String {
+        address.replace(&format!("host={}", self.folder.path().display()), &format!("host={host}"))
     }
 }
 
@@ -100,6 +149,9 @@ impl Drop for PostgresServer {
         let _gone = self.supervisor.wait();
     }
 }
+
+/// The usual one: without a network it only names the socket's file.
+const PORT: u16 = 5432;
 
 /// Makes the data folder `data` in `folder`, with one administrator, `postgres`, without a password.
 fn make_data(programs: &Path, user: &User, folder: &Path) -> Result<()> {
@@ -116,7 +168,13 @@ fn make_data(programs: &Path, user: &User, folder: &Path) -> Result<()> {
 }
 
 /// Starts the server on the data in `folder`, and returns its supervisor once it takes connections.
-fn serve(programs: &Path, user: &User, folder: &Path) -> Result<Child> {
+fn serve(
+    programs: &Path,
+    user: &User,
+    folder: &Path,
+    port: u16,
+    options: &[String],
+) -> Result<Child> {
     // The shell reads until our end of the pipe is closed: by drop, or by the kernel if this process
     // is killed. SIGINT is Postgres' fast, orderly stop.
     const SUPERVISE: &str =
@@ -128,6 +186,9 @@ fn serve(programs: &Path, user: &User, folder: &Path) -> Result<Child> {
         .arg(programs.join("postgres"))
         .args(["-D", "data", "-c", "listen_addresses=", "-c"])
         .arg(format!("unix_socket_directories={socket}"))
+        .arg("-c")
+        .arg(format!("port={port}"))
+        .args(options.iter().flat_map(|option| ["-c", option]))
         .args(["-c", "fsync=off", "-c", "shared_buffers=32MB", "-c", "max_connections=200"])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())

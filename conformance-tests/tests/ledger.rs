@@ -9,10 +9,13 @@ use std::{
     time::Duration,
 };
 
-use conformance_tests::postgres_server::PostgresServer;
+use conformance_tests::{
+    pki::{Names, Pki},
+    postgres_server::PostgresServer,
+};
 use gateway::ledger::{
     Admission, Claim, Entry, Fingerprint, Guard, Ledger, LedgerError, LedgerSettings,
-    PostgresSettings, Record, SqliteSettings, State, Unknown,
+    PostgresSettings, PostgresTls, Record, SqliteSettings, State, Unknown,
 };
 use proto::v1::{CaseStatus, Outcome};
 use tempfile::TempDir;
@@ -199,6 +202,50 @@ async fn a_pool_with_no_connection_to_spare_says_so_in_time() {
     ledger.ping().await.unwrap();
     drop(someone);
     connection.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_postgres_is_talked_to_over_tls_by_who_shows_a_certificate_and_knows_the_servers() {
+    let folder = TempDir::new().unwrap();
+    let pki = Pki::write(folder.path(), &Names::default()).unwrap();
+    let (own, ca) = (pki.registry.clone(), pki.registry_ca.clone());
+    let start = move || PostgresServer::start_encrypted(&own, &ca);
+    let server = tokio::task::spawn_blocking(start).await.unwrap().unwrap();
+    let local = server.make_database().await.unwrap();
+    let open = async |host: &str, tls: Option<PostgresTls>| {
+        let url = server.over_network(&local, host);
+        let settings = PostgresSettings { tls, ..postgres_settings(url, PATIENT) };
+        gateway::ledger::open(&LedgerSettings::Postgres(settings)).await
+    };
+    let client = pki.gateway_client;
+    let identity = Some((client.certificate, client.key));
+    let tls = PostgresTls { ca: pki.registry_ca, identity };
+
+    let ledger = open("localhost", Some(tls.clone())).await.unwrap();
+    new(ledger.admit(&claim("k")).await);
+    let (someone, connection) = tokio_postgres::connect(&local, NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let encrypted = "SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
+                     WHERE application_name = 'directlink' AND ssl AND client_dn IS NOT NULL";
+    let rows = someone.query(encrypted, &[]).await.unwrap();
+    assert!(rows[0].get::<_, i64>(0) > 0);
+    drop(someone);
+    connection.await.unwrap().unwrap();
+
+    let stranger = PostgresTls { identity: None, ..tls.clone() };
+    let trusts_others = PostgresTls { ca: pki.banks_ca, ..tls.clone() };
+    for (host, tls, why) in [
+        ("localhost", None, "no encryption"),
+        ("localhost", Some(stranger), "certificate"),
+        ("localhost", Some(trusts_others), "UnknownIssuer"),
+        ("ledger.example hostaddr=127.0.0.1", Some(tls), "not valid for name"),
+    ] {
+        let Err(refused) = open(host, tls).await else { panic!("connected in spite of: {why}") };
+        let first: Option<&(dyn std::error::Error + 'static)> = Some(&refused);
+        let causes = std::iter::successors(first, |cause| cause.source());
+        let told: Vec<_> = causes.map(ToString::to_string).collect();
+        assert!(told.iter().any(|cause| cause.contains(why)), "{told:?} does not say {why}");
+    }
 }
 
 #[tokio::test]
@@ -1023,6 +1070,7 @@ fn postgres_settings(url: String, statement_timeout: Duration) -> PostgresSettin
     PostgresSettings {
         url,
         password_file: None,
+        tls: None,
         pool_size_max: 4,
         wait: PATIENT,
         statement_timeout,

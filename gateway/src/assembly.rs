@@ -80,10 +80,11 @@ fn connect_to(
 fn store(store: &Store) -> LedgerSettings {
     match store {
         Store::Sqlite(path) => LedgerSettings::Sqlite(SqliteSettings { path: path.clone() }),
-        Store::Postgres { url, password_file, pool_size_max, wait, statement } => {
+        Store::Postgres { url, password_file, tls, pool_size_max, wait, statement } => {
             LedgerSettings::Postgres(PostgresSettings {
                 url: url.clone(),
                 password_file: password_file.clone(),
+                tls: tls.clone(),
                 pool_size_max: *pool_size_max,
                 wait: *wait,
                 statement_timeout: *statement,

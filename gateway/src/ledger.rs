@@ -15,7 +15,7 @@ use proto::v1::Outcome;
 pub mod postgres;
 pub mod sqlite;
 
-pub use postgres::PostgresSettings;
+pub use postgres::{PostgresSettings, PostgresTls};
 pub use sqlite::SqliteSettings;
 
 /// Which store holds the ledger.

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use crate::limits::Limits;
+use crate::{ledger::PostgresTls, limits::Limits};
 
 mod reader;
 
@@ -124,6 +124,10 @@ pub enum Store {
         url: String,
         /// `password_file`: file that holds the password and nothing else. Default: no password is sent.
         password_file: Option<PathBuf>,
+        /// `tls_ca`, `tls_certificate`, `tls_key`: PEM files: the authorities of the server's certificate, and the
+        /// gateway's own certificate and key where the server asks for one. Default: the connection is not encrypted, and
+        /// the server must be on this machine.
+        tls: Option<PostgresTls>,
         /// `pool_size_max`: connections at most. Default: 16.
         pool_size_max: usize,
         /// `wait_seconds`: how long to wait for a free or new connection, in seconds. Default: 3.

@@ -80,6 +80,29 @@ pub fn client_config(ca: &Path, certificate: &Path, key: &Path) -> Result<Client
     Ok(config)
 }
 
+/// The gateway's side towards the ledger's server. `identity` is a certificate and its key, for a server that asks for
+/// one.
+///
+/// # Errors
+/// A file that cannot be read or holds no certificate or key.
+pub fn ledger_config(
+    ca: &Path,
+    identity: Option<(&Path, &Path)>,
+) -> Result<ClientConfig, TlsError> {
+    let of = identity.map_or(ca, |(certificate, _)| certificate);
+    let rejected = |source| TlsError::Rejected { file: of.to_owned(), source };
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13, &TLS12])
+        .map_err(rejected)?
+        .with_root_certificates(authorities(ca)?);
+    match identity {
+        None => Ok(builder.with_no_client_auth()),
+        Some((certificate, key)) => {
+            builder.with_client_auth_cert(chain(certificate)?, private_key(key)?).map_err(rejected)
+        }
+    }
+}
+
 /// Why certificates or keys cannot be used. No text of it holds any of a key.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {

@@ -15,31 +15,44 @@ use proto::v1::Outcome;
 use tokio::time::timeout;
 use tokio_postgres::{
     Config, NoTls, Row, SimpleQueryMessage,
-    config::{Host, TargetSessionAttrs},
+    config::{Host, SslMode, TargetSessionAttrs},
     error::SqlState,
     types::{FromSql, ToSql},
 };
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{
     Admission, CLAIM_TRIES, Claim, Entry, Guard, Ledger, LedgerError, RETRY_AFTER_MIN, Record,
     Standing, State, TEN_YEARS_MS, Unknown, case_id, length, milliseconds, read_outcome, taken,
 };
+use crate::tls;
 
 /// Which server, and how long to wait for it.
 #[derive(Debug, Clone)]
 pub struct PostgresSettings {
     /// `postgresql://user@host:port/database`, or `host=… user=… dbname=…`; without the password.
-    /// The host must be a loopback address or a socket's folder: the connection is not encrypted.
+    /// Without `tls` the host must be a loopback address or a socket's folder.
     /// Of several hosts the first that can be written to is used.
     pub url: String,
     /// File that holds the password, and at most a line break after it. `None`: none is sent.
     pub password_file: Option<PathBuf>,
+    /// How the connection is encrypted. `None`: it is not.
+    pub tls: Option<PostgresTls>,
     /// Connections at most.
     pub pool_size_max: usize,
     /// How long to wait for a free connection, and as long again for a new one.
     pub wait: Duration,
     /// How long one statement may take.
     pub statement_timeout: Duration,
+}
+
+/// TLS to the server, which must then speak it: there is no falling back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PostgresTls {
+    /// PEM file: the authorities the server's certificate may be issued by; it must also hold the host's name.
+    pub ca: PathBuf,
+    /// PEM files: a certificate with its chain and its private key, for a server that asks for one.
+    pub identity: Option<(PathBuf, PathBuf)>,
 }
 
 /// The ledger in Postgres.
@@ -511,11 +524,16 @@ fn leaves_sound(cause: &tokio_postgres::Error) -> bool {
 }
 
 fn pool(settings: &PostgresSettings) -> Result<Pool, LedgerError> {
-    let manager = Manager::from_config(
-        config(settings)?,
-        NoTls,
-        ManagerConfig { recycling_method: RecyclingMethod::Fast },
-    );
+    let (config, recycling) =
+        (config(settings)?, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+    let manager = match &settings.tls {
+        None => Manager::from_config(config, NoTls, recycling),
+        Some(PostgresTls { ca, identity }) => {
+            let identity = identity.as_ref().map(|(certificate, key)| (&**certificate, &**key));
+            let tls = tls::ledger_config(ca, identity).map_err(LedgerError::unavailable)?;
+            Manager::from_config(config, MakeRustlsConnect::new(tls), recycling)
+        }
+    };
     Pool::builder(manager)
         .max_size(settings.pool_size_max)
         .wait_timeout(Some(settings.wait))
@@ -547,9 +565,11 @@ const IDLE_UNVERIFIED_MAX: Duration = Duration::from_secs(1);
 
 fn config(settings: &PostgresSettings) -> Result<Config, LedgerError> {
     let mut config: Config = settings.url.parse().map_err(LedgerError::unavailable)?;
-    if let Some(far) = far_host(&config) {
-        return Err(LedgerError::unavailable(Fault::Unencrypted(far)));
-    }
+    match (&settings.tls, far_host(&config)) {
+        (None, Some(far)) => return Err(LedgerError::unavailable(Fault::Unencrypted(far))),
+        (None, None) => config.ssl_mode(SslMode::Disable),
+        (Some(_), _) => config.ssl_mode(SslMode::Require),
+    };
     if let Some(file) = &settings.password_file {
         let password = fs::read_to_string(file).map_err(|cause| {
             LedgerError::unavailable(Fault::PasswordUnreadable(file.clone(), cause))
@@ -587,7 +607,10 @@ fn far_host(config: &Config) -> Option<String> {
 /// What can go wrong besides Postgres.
 #[derive(Debug, thiserror::Error)]
 enum Fault {
-    #[error("the ledger's server {0} is on a network; only a local one can be used, unencrypted")]
+    #[error(
+        "the ledger's server {0} is on a network and would be talked to unencrypted: name the \
+         authorities of its certificate in `tls_ca`"
+    )]
     Unencrypted(String),
     #[error("the ledger's password file {} cannot be read", .0.display())]
     PasswordUnreadable(PathBuf, #[source] io::Error),

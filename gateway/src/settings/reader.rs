@@ -21,7 +21,7 @@ use super::{
     Admin, Contracts, Institution, Ledger, Listen, Office, Problem, Registry, Resolver, Routing,
     Settings, Store, Telemetry,
 };
-use crate::{identity::DistinguishedName, limits::Limits};
+use crate::{identity::DistinguishedName, ledger::PostgresTls, limits::Limits};
 
 pub(super) fn read(text: &str, file: &Path) -> Result<Settings, Vec<Problem>> {
     let (document, faults) = DeTable::parse_recoverable(text);
@@ -108,6 +108,9 @@ struct WrittenLedger {
     sqlite: Option<PathBuf>,
     postgres: Option<String>,
     password_file: Option<PathBuf>,
+    tls_ca: Option<PathBuf>,
+    tls_certificate: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
     pool_size_max: usize,
     #[serde(deserialize_with = "seconds")]
     wait_seconds: Duration,
@@ -125,6 +128,9 @@ impl Default for WrittenLedger {
             sqlite: None,
             postgres: None,
             password_file: None,
+            tls_ca: None,
+            tls_certificate: None,
+            tls_key: None,
             pool_size_max: 16,
             wait_seconds: Duration::from_secs(3),
             statement_seconds: Duration::from_secs(5),
@@ -401,6 +407,7 @@ impl Tables {
                     store: Store::Postgres {
                         url: url.clone(),
                         password_file,
+                        tls: self.ledger_tls(notes, folder),
                         pool_size_max: it.pool_size_max,
                         wait: it.wait_seconds,
                         statement: it.statement_seconds,
@@ -412,14 +419,48 @@ impl Tables {
             (Some(path), None) => folder.join(path),
             (None, None) => folder.join("ledger.db"),
         };
-        if it.password_file.is_some() {
-            notes.add(placed.of("password_file"), "only goes with `postgres`");
+        let only_postgres = [
+            ("password_file", &it.password_file),
+            ("tls_ca", &it.tls_ca),
+            ("tls_certificate", &it.tls_certificate),
+            ("tls_key", &it.tls_key),
+        ];
+        for (key, path) in only_postgres {
+            if path.is_some() {
+                notes.add(placed.of(key), "only goes with `postgres`");
+            }
         }
         Some(Ledger {
             store: Store::Sqlite(store),
             lease: it.lease_seconds,
             retention: it.retention_seconds,
         })
+    }
+
+    fn ledger_tls(&self, notes: &mut Notes<'_>, folder: &Path) -> Option<PostgresTls> {
+        let (placed, it) = (&self.ledger, &self.ledger.is);
+        let identity = match (&it.tls_certificate, &it.tls_key) {
+            (Some(certificate), Some(key)) => Some((folder.join(certificate), folder.join(key))),
+            (None, None) => None,
+            (Some(_), None) => {
+                notes.add(
+                    placed.of("tls_certificate"),
+                    "needs `tls_key`, the key that belongs to it",
+                );
+                None
+            }
+            (None, Some(_)) => {
+                notes.add(placed.of("tls_key"), "needs `tls_certificate`, which it belongs to");
+                None
+            }
+        };
+        if identity.is_some() && it.tls_ca.is_none() {
+            notes.add(
+                placed.of("tls_certificate"),
+                "needs `tls_ca`: who may have issued the server's",
+            );
+        }
+        Some(PostgresTls { ca: folder.join(it.tls_ca.as_ref()?), identity })
     }
 
     fn check_rest(&self, notes: &mut Notes<'_>) {
