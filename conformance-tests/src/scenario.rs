@@ -102,7 +102,7 @@ pub enum Step {
     Hear(Hears),
     /// What the answer to the started message says.
     StartedHears(Hears),
-    /// The bank sends the same message to every gateway at the same moment. It hears the outcome as the first; from every
+    /// The bank sends the same message to every gateway at the same moment; to a single one twice, on two connections. It hears the outcome as the first; from every
     /// other gateway, as replayed, or that it is being worked on.
     SendToAll(Message),
     /// The bank calls the next gateway from now on.
@@ -137,7 +137,9 @@ pub enum Step {
     LoggedOnce(String),
     /// A line of the metrics of the gateway that the bank calls, sooner or later.
     Counts(String),
-    /// The Postgres server stops.
+    /// The gateway says at `/ready` that it is, or that it is not.
+    Ready(bool),
+    /// The Postgres server stops; nobody can write to the SQLite file.
     LedgerDown,
     /// It runs again.
     LedgerUp,
@@ -331,6 +333,8 @@ impl FromStr for Step {
             ["gateway", "starts"] => Self::Run,
             ["gateway", "logs", "once", words @ ..] => Self::LoggedOnce(words.join(" ")),
             ["gateway", "counts", line @ ..] => Self::Counts(line.join(" ")),
+            ["gateway", "is", "ready"] => Self::Ready(true),
+            ["gateway", "is", "not", "ready"] => Self::Ready(false),
             ["ledger", "goes", "down"] => Self::LedgerDown,
             ["ledger", "comes", "up"] => Self::LedgerUp,
             _ => bail!("no step of this form"),

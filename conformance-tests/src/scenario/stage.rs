@@ -165,9 +165,10 @@ pub async fn play(
     store: StoreKind,
 ) -> anyhow::Result<()> {
     // A server that is to go down is the scenario's own: others play on the shared one meanwhile.
-    let mut own_server = match scenario.steps.contains(&Step::LedgerDown) {
-        true => Some(aside(PostgresServer::start)?),
-        false => None,
+    let goes_down = scenario.steps.contains(&Step::LedgerDown);
+    let mut own_server = match store {
+        StoreKind::Postgres if goes_down => Some(aside(PostgresServer::start)?),
+        StoreKind::Postgres | StoreKind::Sqlite => None,
     };
     let server = own_server.as_ref().or(theatre.postgres.as_ref());
     let plan = Plan {
@@ -209,12 +210,23 @@ fn aside<T>(blocks: impl FnOnce() -> T) -> T {
     tokio::task::block_in_place(blocks)
 }
 
+/// The SQLite ledger, in the deployment's folder.
+const LEDGER_FILE: &str = "ledger.db";
+
+/// Keeps everybody from writing to a SQLite file, as a backup that hangs would, until it is dropped.
+fn hold(file: &std::path::Path) -> anyhow::Result<rusqlite::Connection> {
+    let holder = rusqlite::Connection::open(file)?;
+    holder.busy_timeout(PATIENCE)?;
+    aside(|| holder.execute_batch("BEGIN IMMEDIATE"))?;
+    Ok(holder)
+}
+
 async fn ledger_table(
     server: Option<&PostgresServer>,
     store: StoreKind,
 ) -> anyhow::Result<toml::Table> {
     let (key, value) = match (store, server) {
-        (StoreKind::Sqlite, _) => ("sqlite", "ledger.db".to_owned()),
+        (StoreKind::Sqlite, _) => ("sqlite", LEDGER_FILE.to_owned()),
         (StoreKind::Postgres, Some(server)) => ("postgres", server.make_database().await?),
         (StoreKind::Postgres, None) => bail!("there is no Postgres server"),
     };
@@ -227,6 +239,8 @@ async fn ledger_table(
 /// Processes that run, and the bank whose turn it is.
 pub struct Stage<'s> {
     postgres: Option<&'s mut PostgresServer>,
+    /// Who keeps a SQLite ledger from being written, while that is to be so.
+    ledger_holder: Option<rusqlite::Connection>,
     deployment: Deployment,
     /// Which gateway the bank calls, by position.
     called: usize,
@@ -253,7 +267,7 @@ struct Told {
 impl<'s> Stage<'s> {
     /// A stage on which no bank has entered yet.
     pub fn new(deployment: Deployment, postgres: Option<&'s mut PostgresServer>) -> Self {
-        Self { postgres, deployment, called: 0, turn: None }
+        Self { postgres, ledger_holder: None, deployment, called: 0, turn: None }
     }
 
     /// It is this bank's turn from now on.
@@ -293,7 +307,7 @@ impl<'s> Stage<'s> {
     /// # Errors
     /// It did not go as it says.
     pub async fn play(&mut self, step: &Step) -> anyhow::Result<()> {
-        let Self { postgres, deployment, called, turn } = self;
+        let Self { postgres, ledger_holder, deployment, called, turn } = self;
         let turn = turn.as_mut().context("no bank has entered")?;
         let control = deployment.registry.control().clone();
         match step {
@@ -345,13 +359,21 @@ impl<'s> Stage<'s> {
             Step::Run => gateway(deployment, *called)?.start().await?,
             Step::LoggedOnce(words) => logged_once(gateway(deployment, *called)?, words).await?,
             Step::Counts(line) => counts(gateway(deployment, *called)?, line).await?,
-            Step::LedgerDown => {
-                let server = postgres.as_mut().context("there is no server")?;
-                aside(|| server.stop())?;
-            }
-            Step::LedgerUp => {
-                let server = postgres.as_mut().context("there is no server")?;
-                aside(|| server.start_again())?;
+            Step::LedgerDown => match postgres {
+                Some(server) => aside(|| server.stop())?,
+                None => *ledger_holder = Some(hold(&deployment.folder().join(LEDGER_FILE))?),
+            },
+            Step::LedgerUp => match postgres {
+                Some(server) => aside(|| server.start_again())?,
+                None => *ledger_holder = None,
+            },
+            Step::Ready(expected) => {
+                let url = format!("http://{}/ready", gateway(deployment, *called)?.admin);
+                let deadline = Instant::now() + PATIENCE;
+                while reqwest::get(&url).await?.status().is_success() != *expected {
+                    ensure!(Instant::now() < deadline, "/ready did not become {expected}");
+                    sleep(Duration::from_millis(50)).await;
+                }
             }
         }
         Ok(())
@@ -398,7 +420,9 @@ impl Turn<'_> {
         let name = self.role.message_of(message);
         // Connected before anything is sent, so that nothing but the wire lies between the copies.
         let mut lines = Vec::new();
-        for gateway in gateways {
+        // With one gateway, on two connections.
+        let copies = gateways.len().max(2);
+        for gateway in gateways.iter().cycle().take(copies) {
             lines.push(self.bank.at(gateway).connect().await?);
         }
         let asking = lines.iter_mut().map(|line| line.ask(name.as_deref(), bytes.clone()));
