@@ -118,6 +118,11 @@ impl PostgresServer {
         Ok(())
     }
 
+    /// The folder of its data and socket, which belongs to whom the server works as.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Runs a statement that concerns the whole server, as its administrator.
     ///
     /// # Errors

@@ -35,6 +35,9 @@ pub struct Scenario {
     /// How many gateways run, over one ledger; more than one need a store that can be shared.
     #[serde(default = "one")]
     pub replicas: usize,
+    /// By how much the gateways' clocks are off, one after the other; left out, by nothing.
+    #[serde(default)]
+    pub clocks: Vec<String>,
     /// Settings of the gateway that differ from the stage's own, by table.
     #[serde(default)]
     pub settings: toml::Table,

@@ -127,6 +127,7 @@ fn taken(step: &Step) -> Result<(String, bool)> {
 fn install() -> Result<()> {
     let wanted = [
         ("initdb", "postgresql", database_is_here()),
+        ("faketime", "faketime", runs("faketime --version")),
         ("npx", "nodejs npm", runs("npx --version")),
     ];
     for (program, packages, here) in wanted {

@@ -186,6 +186,9 @@ pub async fn play(
         ..settings
     })
     .await?;
+    for (gateway, clock) in deployment.gateways.iter_mut().zip(&scenario.clocks) {
+        gateway.clock = Some(clock.clone());
+    }
     deployment.start().await?;
     let mut stage = Stage::new(deployment, own_server.as_mut());
     stage.enter(role)?;
