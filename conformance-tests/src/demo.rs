@@ -64,6 +64,7 @@ pub async fn play(
     banks.dedup();
     let plan = Plan {
         banks,
+        apart: None,
         contracts: contracts.to_owned(),
         places: Places::kit()?,
         replicas: 1,

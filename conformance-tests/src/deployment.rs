@@ -27,6 +27,10 @@ use crate::{
 
 /// The name the registry's certificate carries.
 const REGISTRY_NAME: &str = "registry.example";
+/// The registry's name in settings.
+const FIRST: &str = "province";
+/// The other one's, where a bank's offices are apart.
+const ANOTHER: &str = "city";
 /// How long a process may take to become ready, or to end once told to.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -66,6 +70,8 @@ impl Places {
 pub struct Plan {
     /// Banks that get a certificate and an institution each, by contract folder.
     pub banks: Vec<String>,
+    /// The one of them whose offices are at a registry of their own.
+    pub apart: Option<String>,
     /// Folder of the contracts.
     pub contracts: PathBuf,
     /// Offices.
@@ -89,6 +95,7 @@ impl Plan {
     pub fn of_one(bank: &str, contracts: &Path, settings: &str) -> anyhow::Result<Self> {
         Ok(Self {
             banks: vec![bank.to_owned()],
+            apart: None,
             contracts: contracts.to_owned(),
             places: Places::kit()?,
             replicas: 1,
@@ -99,6 +106,18 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// Whether an office is in charge of the homes of the bank that is apart, as far as its own values name them.
+    fn is_apart(&self, office: &toml::Table) -> bool {
+        let prefixes = office.get("prefixes").and_then(toml::Value::as_array);
+        let prefixes: Vec<_> =
+            prefixes.into_iter().flatten().filter_map(toml::Value::as_str).collect();
+        let own = self.apart.as_ref().and_then(|bank| self.places.bank.get(bank));
+        let mut homes = own.into_iter().flat_map(|own| own.values.values());
+        homes.any(|home| prefixes.iter().any(|prefix| home.starts_with(prefix)))
+    }
+}
+
 /// Gateways and a registry.
 #[derive(Debug)]
 pub struct Deployment {
@@ -106,6 +125,8 @@ pub struct Deployment {
     pub pki: Pki,
     /// The registry, in this process, over real sockets.
     pub registry: ReferenceRegistry,
+    /// Another one, where a bank's offices are apart.
+    pub another: Option<ReferenceRegistry>,
     /// The gateways, as many as planned.
     pub gateways: Vec<Gateway>,
     folder: tempfile::TempDir,
@@ -141,13 +162,18 @@ impl Deployment {
         let folder = tempfile::Builder::new().prefix("directlink-").tempdir()?;
         let names = Names { banks: plan.banks.clone(), registries: vec![REGISTRY_NAME.to_owned()] };
         let pki = Pki::write(&folder.path().join("pki"), &names)?;
-        let settings = RegistrySettings::here(pki.registry.clone(), pki.registry_ca.clone());
-        let registry = ReferenceRegistry::start(registry(settings)).await?;
+        let settings =
+            registry(RegistrySettings::here(pki.registry.clone(), pki.registry_ca.clone()));
+        let another = match plan.apart {
+            Some(_) => Some(ReferenceRegistry::start(settings.clone()).await?),
+            None => None,
+        };
+        let registry = ReferenceRegistry::start(settings).await?;
         copy_contracts(plan, &folder.path().join(CONTRACTS))?;
         let gateways = (1..=plan.replicas)
             .map(|number| Gateway::planned(folder.path(), number))
             .collect::<anyhow::Result<_>>()?;
-        let deployment = Self { pki, registry, gateways, folder };
+        let deployment = Self { pki, registry, another, gateways, folder };
         for gateway in &deployment.gateways {
             let settings = deployment.settings_of(plan, gateway)?;
             fs::write(&gateway.settings, toml::to_string(&settings)?)?;
@@ -193,16 +219,20 @@ impl Deployment {
         let mut contracts = table([("folder", CONTRACTS.into()), ("reload_seconds", 1.into())]);
         contracts.insert("keys".to_owned(), seal_keys(plan)?.into());
         let resolver = table([("ask_again_seconds", 1.into()), ("first_seconds", 1.into())]);
-        let registry = table([
-            ("name", "province".into()),
-            ("address", format!("https://{}", self.registry.address()).into()),
-            ("server_name", REGISTRY_NAME.into()),
-            ("ca", path(&self.pki.registry_ca).into()),
-            ("certificate", path(&self.pki.gateway_client.certificate).into()),
-            ("key", path(&self.pki.gateway_client.key).into()),
-            ("deadline_seconds", 3.into()),
-            ("idempotent", plan.idempotent.into()),
-        ]);
+        let registry = |(name, registry): (&str, &ReferenceRegistry)| {
+            table([
+                ("name", name.into()),
+                ("address", format!("https://{}", registry.address()).into()),
+                ("server_name", REGISTRY_NAME.into()),
+                ("ca", path(&self.pki.registry_ca).into()),
+                ("certificate", path(&self.pki.gateway_client.certificate).into()),
+                ("key", path(&self.pki.gateway_client.key).into()),
+                ("deadline_seconds", 3.into()),
+                ("idempotent", plan.idempotent.into()),
+            ])
+        };
+        let another = self.another.iter().map(|registry| (ANOTHER, registry));
+        let registries = std::iter::once((FIRST, &self.registry)).chain(another).map(registry);
         let institutions = plan.banks.iter().map(|bank| {
             table([
                 ("id", bank.as_str().into()),
@@ -215,7 +245,8 @@ impl Deployment {
             ])
         });
         let offices = plan.places.office.iter().cloned().map(|mut office| {
-            office.insert("registry".to_owned(), "province".into());
+            let registry = if plan.is_apart(&office) { ANOTHER } else { FIRST };
+            office.insert("registry".to_owned(), registry.into());
             office
         });
         let mut settings = table([
@@ -224,7 +255,7 @@ impl Deployment {
             ("ledger", plan.ledger.clone().into()),
             ("contracts", contracts.into()),
             ("resolver", resolver.into()),
-            ("registry", list([registry])),
+            ("registry", list(registries)),
             ("institution", list(institutions)),
             ("office", list(offices)),
         ]);

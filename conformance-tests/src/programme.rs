@@ -77,14 +77,18 @@ pub async fn run(
             for store in [StoreKind::Sqlite, StoreKind::Postgres] {
                 let wanted = choice.store.is_none_or(|it| it == store)
                     && (scenario.stores.is_empty() || scenario.stores.contains(&store));
+                let another = match scenario.has_another() {
+                    true => Some(another(&roles, role, &scenario)?),
+                    false => None,
+                };
                 if wanted && role.can_play(&scenario) {
-                    parts.push((Arc::clone(&scenario), Arc::clone(role), store));
+                    parts.push((Arc::clone(&scenario), Arc::clone(role), another, store));
                 }
             }
         }
     }
     ensure!(!parts.is_empty(), "no scenario fits");
-    let needs_postgres = parts.iter().any(|(_, _, store)| *store == StoreKind::Postgres);
+    let needs_postgres = parts.iter().any(|(_, _, _, store)| *store == StoreKind::Postgres);
     let theatre = Arc::new(Theatre {
         contracts: contracts.to_owned(),
         places: Places::kit()?,
@@ -92,12 +96,12 @@ pub async fn run(
     });
     let places = Arc::new(Semaphore::new(choice.at_a_time.max(1)));
     let mut playing = JoinSet::new();
-    for (scenario, role, store) in parts {
+    for (scenario, role, another, store) in parts {
         let (theatre, places) = (Arc::clone(&theatre), Arc::clone(&places));
         playing.spawn(async move {
             let _place = places.acquire_owned().await;
             let started = Instant::now();
-            let result = stage::play(&theatre, &scenario, &role, store).await;
+            let result = stage::play(&theatre, &scenario, &role, another.as_deref(), store).await;
             let seconds = started.elapsed().as_secs_f64();
             Played {
                 scenario: scenario.name.clone(),
@@ -125,6 +129,14 @@ impl Choice {
     fn names_it(&self, scenario: &Scenario) -> bool {
         self.names.is_empty() || self.names.iter().any(|name| scenario.name.contains(name.as_str()))
     }
+}
+
+/// The next bank in the list that can play another's part.
+fn another(roles: &[Arc<Role>], role: &Role, scenario: &Scenario) -> anyhow::Result<Arc<Role>> {
+    let (before, after) = roles.split_at(roles.partition_point(|it| it.bank <= role.bank));
+    let mut others = after.iter().chain(before);
+    let other = others.find(|it| it.bank != role.bank && it.can_play_another(scenario));
+    other.map(Arc::clone).with_context(|| format!("{}: no other bank can play", scenario.name))
 }
 
 /// Every bank of a contracts folder that has samples.

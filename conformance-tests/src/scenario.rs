@@ -38,12 +38,22 @@ pub struct Scenario {
     /// By how much the gateways' clocks are off, one after the other; left out, by nothing.
     #[serde(default)]
     pub clocks: Vec<String>,
+    /// How many registries the gateway has: with two, another bank's offices are at another registry.
+    #[serde(default = "one")]
+    pub registries: usize,
     /// Settings of the gateway that differ from the stage's own, by table.
     #[serde(default)]
     pub settings: toml::Table,
     /// What happens, in order.
     #[serde(deserialize_with = "steps")]
     pub steps: Vec<Step>,
+}
+
+impl Scenario {
+    /// Whether another bank or another registry is in it.
+    pub fn has_another(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step, Step::Another(_)))
+    }
 }
 
 fn one() -> usize {
@@ -101,9 +111,11 @@ pub enum Step {
     Start(Message),
     /// The bank sends a message again and again until it hears this.
     Repeat(Message, Hears),
+    /// A step of another bank, or of another registry.
+    Another(Box<Step>),
     /// What the last answer says.
     Hear(Hears),
-    /// What the answer to the started message says.
+    /// What the answer to the oldest started message says.
     StartedHears(Hears),
     /// The bank sends the same message to every gateway at the same moment; to a single one twice, on two connections. It hears the outcome as the first; from every
     /// other gateway, as replayed, or that it is being worked on.
@@ -236,6 +248,8 @@ pub enum Caller {
 pub enum Counted {
     /// Submit calls.
     Submits,
+    /// Questions for a case.
+    Questions,
     /// Cases.
     Cases,
     /// Mortgages entered.
@@ -283,6 +297,7 @@ impl FromStr for Step {
     fn from_str(line: &str) -> anyhow::Result<Self> {
         let words: Vec<&str> = line.split_whitespace().collect();
         Ok(match words.as_slice() {
+            ["another", words @ ..] => Self::Another(Box::new(words.join(" ").parse()?)),
             ["bank", "sends", "everywhere", message @ ..] => Self::SendToAll(message_of(message)?),
             ["bank", "sends", message @ ..] => Self::Send(message_of(message)?),
             ["bank", "turns", "to", "the", "next", "gateway"] => Self::TurnToNext,
@@ -322,8 +337,10 @@ impl FromStr for Step {
                 Self::Order(Call::GetCase, Fault::Unavailable)
             }
             ["registry", "holds", "the", "next"] => Self::Order(Call::Submit, Fault::Hold),
+            ["registry", "holds", "a", "question"] => Self::Order(Call::GetCase, Fault::Hold),
             ["registry", "lets", "go"] => Self::Release,
             ["registry", "gets", "a", "submission"] => Self::Await(Counted::Submits),
+            ["registry", "gets", "a", "question"] => Self::Await(Counted::Questions),
             ["registry", "makes", "a", "case"] => Self::Await(Counted::Cases),
             ["registry", "registers", "everything"] => Self::RegisterAll,
             ["registry", "goes", "down"] => Self::RegistryDown,
@@ -408,11 +425,14 @@ fn counts_of(words: &[&str]) -> anyhow::Result<Vec<(Counted, u64)>> {
             [number, what] => {
                 let counted = match what.trim_end_matches(',') {
                     "submission" | "submissions" => Counted::Submits,
+                    "question" | "questions" => Counted::Questions,
                     "case" | "cases" => Counted::Cases,
                     "registration" | "registrations" => Counted::Registrations,
                     "discharge" | "discharges" => Counted::Discharges,
                     "refusal" | "refusals" => Counted::Refusals,
-                    _ => bail!("submissions, cases, registrations, discharges or refusals"),
+                    _ => bail!(
+                        "submissions, questions, cases, registrations, discharges or refusals"
+                    ),
                 };
                 Ok((counted, number.parse()?))
             }

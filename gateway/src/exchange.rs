@@ -26,7 +26,7 @@ use crate::{
     ledger::{Admission, Claim, Entry, Fingerprint, Guard, Ledger, LedgerError, Record, State},
     matter,
     refusal::{Code, Refusal},
-    registry::{CallError, Caller, Registry},
+    registry::{CallError, Caller, Purpose, Registry, Shut},
     resolver,
     route::{NoOffice, Route},
     settings::Office,
@@ -260,11 +260,19 @@ impl Hearing<'_> {
         application.office = Some(office.canonical());
         application.submitted_at = matter::submitted_at(exchange);
 
+        // What would not be sent now leaves no trace. A key that was used before goes on: the ledger knows more of it.
+        if let Err(shut) = registry.is_open(Purpose::Filing)
+            && self.is_unheard_of(&claim).await?
+        {
+            return Err(self.shut_out(shut));
+        }
+        let mut leased_until = Instant::now() + self.gateway.lease;
         let mut admission = self.admit(&claim).await?;
         if let Admission::Duplicate(earlier) = &admission
             && self.stands_no_more(earlier, &application, &office).await
         {
             self.lift(earlier, &claim.guards).await?;
+            leased_until = Instant::now() + self.gateway.lease;
             admission = self.admit(&claim).await?;
         }
         let may_have_been_sent = matches!(admission, Admission::AskFirst(_));
@@ -298,8 +306,9 @@ impl Hearing<'_> {
         // From here the registry may have acted. However this ends (error, deadline, the process dying), the entry
         // stays unsettled until somebody has asked the registry by key.
         let caller = self.caller();
-        let submission =
-            registry.submit(&application, &caller).instrument(step("submit", SpanKind::Client));
+        let submission = registry
+            .submit(&application, &caller, leased_until)
+            .instrument(step("submit", SpanKind::Client));
         match submission.await {
             Ok(outcome) => Ok(self.settle(&entry, outcome).await),
             // Nothing of this try may have been sent, but of the one before: it may even be on its way still.
@@ -535,6 +544,7 @@ impl Hearing<'_> {
     fn untold(&self, error: &CallError) -> Refusal {
         let ask_again_after = self.gateway.ask_again_after;
         match error {
+            CallError::Shut(shut) => self.shut_out(*shut),
             CallError::NoAnswer(_) => Refusal::outcome_unknown(ask_again_after),
             CallError::NotSent(_) => {
                 Refusal::retry_same_key(Code::RegistryUnavailable, ask_again_after)
@@ -544,6 +554,25 @@ impl Hearing<'_> {
                 ..Refusal::unsent(Code::RegistryRejectedCall, proto::v1::NextAction::CallOffice)
             },
         }
+    }
+
+    /// How a bank is told that a registry is not called now.
+    fn shut_out(&self, shut: Shut) -> Refusal {
+        let ask_again_after = self.gateway.ask_again_after;
+        match shut {
+            Shut::Paused { retry_after } => {
+                Refusal::retry_same_key(Code::RegistryPaused, retry_after.max(ask_again_after))
+            }
+            Shut::Full => Refusal::retry_same_key(Code::RegistryBusy, ask_again_after),
+        }
+    }
+
+    /// Whether nothing was ever sent under a key, as far as is known: then a refusal may say so.
+    async fn is_unheard_of(&self, claim: &Claim) -> Result<bool, Refusal> {
+        let found = self.gateway.ledger.find(&claim.institution, &claim.key);
+        let found = self.gateway.timed(LedgerVerb::Find, found).await;
+        let found = found.map_err(|error| self.ledger_away(&error))?;
+        Ok(found.is_none_or(|record| record.state == State::Released))
     }
 
     fn office_for(&self, properties: &[Property]) -> Result<Arc<Office>, Refusal> {

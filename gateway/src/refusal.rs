@@ -52,6 +52,10 @@ pub enum Code {
     LedgerUnavailable,
     /// The registry cannot be reached: nothing was sent.
     RegistryUnavailable,
+    /// The registry did not answer lately and is left alone for a while: nothing was sent.
+    RegistryPaused,
+    /// As many calls are at the registry as may be: nothing was sent.
+    RegistryBusy,
     /// It was sent and no answer came; the gateway goes on asking.
     OutcomeUnknown,
     /// The registry refused the call itself; nothing was done there.
@@ -145,6 +149,18 @@ impl Code {
                 v1::Layer::Registry,
                 "登记机构暂不可达，未发送",
                 "the registry cannot be reached; nothing was sent",
+            ),
+            Self::RegistryPaused => row(
+                "REGISTRY_PAUSED",
+                v1::Layer::Registry,
+                "登记机构近期无应答，暂停发送，未发送",
+                "the registry did not answer lately and is left alone for a while; nothing was sent",
+            ),
+            Self::RegistryBusy => row(
+                "REGISTRY_BUSY",
+                v1::Layer::Registry,
+                "发往登记机构的业务已满，未发送",
+                "as many calls are at the registry as may be; nothing was sent",
             ),
             Self::OutcomeUnknown => row(
                 "OUTCOME_UNKNOWN",

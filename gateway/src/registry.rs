@@ -1,7 +1,7 @@
 //! A provincial registry, as the gateway calls it: gRPC over mutual TLS, one kept-open HTTP/2 connection a registry.
 //!
-//! What matters of a failed call is whether anything can have happened at the registry: [`CallError`] says it, and only
-//! [`CallError::NotSent`] and [`CallError::Rejected`] promise that nothing has. What a registry answers is believed only
+//! What matters of a failed call is whether anything can have happened at the registry: [`CallError`] says it; all but
+//! [`CallError::NoAnswer`] promise that nothing has. Whether it is called at all its gate decides (`registry/gate.rs`). What a registry answers is believed only
 //! if it answers what was asked. It decides nothing about retrying a filing later: that is the ledger's and the
 //! resolver's.
 
@@ -37,9 +37,14 @@ use crate::{
     telemetry::{CallEnd, Metrics, RegistryCall},
 };
 
+mod breaker;
+mod gate;
 mod handover;
 mod testimony;
 
+use breaker::End;
+use gate::Gate;
+pub use gate::{Purpose, Shut};
 use handover::{Courier, Handover};
 use testimony::Flaw;
 
@@ -48,12 +53,16 @@ use testimony::Flaw;
 pub struct Registry {
     settings: Arc<Settings>,
     client: RegistryClient<Courier>,
+    gate: Arc<Gate>,
     metrics: Metrics,
 }
 
 /// Why a call gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
+    /// It was not called: it is in trouble, or has as many calls as it has room for.
+    #[error(transparent)]
+    Shut(#[from] Shut),
     /// No connection was there to send it on in time: nothing reached the registry, nor will.
     #[error("the registry cannot be reached")]
     NotSent(#[source] Box<Status>),
@@ -88,6 +97,16 @@ pub struct Caller {
     pub certificate_der: Option<Arc<[u8]>>,
 }
 
+impl Caller {
+    /// Why it asks.
+    fn purpose(&self) -> Purpose {
+        match self.certificate_der {
+            Some(_) => Purpose::Question,
+            None => Purpose::Resolving,
+        }
+    }
+}
+
 impl Registry {
     /// A registry that is connected to at the first call, and again whenever the connection is lost.
     ///
@@ -115,7 +134,8 @@ impl Registry {
                 connect(Arc::clone(&authority), server_name.clone(), limit, connector.clone())
             }
         }));
-        Ok(Self { settings, client: RegistryClient::new(Courier::new(channel)), metrics })
+        let gate = Arc::new(Gate::new(&settings, metrics.clone()));
+        Ok(Self { settings, client: RegistryClient::new(Courier::new(channel)), gate, metrics })
     }
 
     /// Its name in settings.
@@ -143,8 +163,16 @@ impl Registry {
         self.settings.deadline
     }
 
+    /// Whether it would be called now. It may still be shut a moment later.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn is_open(&self, purpose: Purpose) -> Result<(), Shut> {
+        self.gate.check(purpose)
+    }
+
     /// Submits an application, and again within the deadline where that cannot register twice: when nothing was sent,
-    /// or when the registry promises idempotency.
+    /// or when the registry promises idempotency. It ends before `until`, whatever the deadline.
     ///
     /// If the future is dropped after its first poll, the application may have been registered.
     ///
@@ -154,8 +182,18 @@ impl Registry {
         &self,
         application: &v1::Application,
         caller: &Caller,
+        until: Instant,
     ) -> Result<Outcome, CallError> {
-        let deadline = Instant::now() + self.settings.deadline;
+        let deadline = until.min(Instant::now() + self.settings.deadline);
+        self.through_gate(Purpose::Filing, self.submit_until(application, caller, deadline)).await
+    }
+
+    async fn submit_until(
+        &self,
+        application: &v1::Application,
+        caller: &Caller,
+        deadline: Instant,
+    ) -> Result<Outcome, CallError> {
         let mut delays = Delays::growing(self.settings.retry / 10, self.settings.retry);
         let mut maybe_sent = false;
         loop {
@@ -167,7 +205,7 @@ impl Registry {
             };
             maybe_sent = maybe_sent || matches!(error, CallError::NoAnswer(_));
             let may_try_again = match error {
-                CallError::NotSent(_) => true,
+                CallError::Shut(_) | CallError::NotSent(_) => true,
                 CallError::NoAnswer(_) => self.settings.idempotent,
                 CallError::Rejected(_) => false,
             };
@@ -232,13 +270,13 @@ impl Registry {
         let deadline = Instant::now() + self.settings.deadline;
         let call = self.call(RegistryCall::GetCase, message, caller, deadline);
         let mut client = self.client.clone();
-        self.answer(call, async |request| {
+        let answer = self.answer(call, async |request| {
             let case = client.get_case(request).await?.into_inner().case;
             case.map(|case| testimony::outcome_of(case, &caller.institution.id, &by))
                 .transpose()
                 .map_err(|flaw| self.not_believed(flaw))
-        })
-        .await
+        });
+        self.through_gate(caller.purpose(), answer).await
     }
 
     /// What the register says of properties.
@@ -260,12 +298,28 @@ impl Registry {
         let deadline = Instant::now() + self.settings.deadline;
         let call = self.call(RegistryCall::QueryTitle, message, caller, deadline);
         let mut client = self.client.clone();
-        self.answer(call, async |request| {
+        let answer = self.answer(call, async |request| {
             let answer = client.query_title(request).await?.into_inner().answer;
             testimony::titles_of(answer.ok_or_else(silent)?, &asked)
                 .map_err(|flaw| self.not_believed(flaw))
-        })
-        .await
+        });
+        self.through_gate(Purpose::Question, answer).await
+    }
+
+    /// Makes a call if the registry may be called now, and remembers whether it answered.
+    async fn through_gate<T>(
+        &self,
+        purpose: Purpose,
+        call: impl Future<Output = Result<T, CallError>>,
+    ) -> Result<T, CallError> {
+        let pass = self.gate.enter(purpose).await?;
+        let done = call.await;
+        pass.ended(match &done {
+            Ok(_) | Err(CallError::Rejected(_)) => End::Answered,
+            Err(CallError::NotSent(_) | CallError::NoAnswer(_)) => End::Failed,
+            Err(CallError::Shut(_)) => End::Abandoned,
+        });
+        done
     }
 
     /// Makes a call and waits for its answer until its deadline; how it ended, and how long it took, is counted.
@@ -284,7 +338,7 @@ impl Registry {
             .map_err(|status| CallError::of(status, &handover));
         let end = match &answered {
             Ok(_) => CallEnd::Answered,
-            Err(CallError::NotSent(_)) => CallEnd::NotSent,
+            Err(CallError::Shut(_) | CallError::NotSent(_)) => CallEnd::NotSent,
             Err(CallError::Rejected(_)) => CallEnd::Rejected,
             Err(CallError::NoAnswer(_)) => CallEnd::NoAnswer,
         };

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     exchange::Gateway,
     ledger::{Entry, LedgerError},
-    registry::{CallError, Caller, Registry},
+    registry::{CallError, Caller, Purpose, Registry, Shut},
     retry, settings,
     telemetry::LedgerVerb,
 };
@@ -58,6 +58,11 @@ impl Resolver {
         let pace = Duration::from_secs(1) / self.settings.asks_per_second_max.max(1);
         stream::unfold(Duration::ZERO, move |mut idle_for| async move {
             while idles(idle_for, stop).await {
+                if let Err(Shut::Paused { retry_after }) = self.registry.is_open(Purpose::Resolving)
+                {
+                    idle_for = retry_after;
+                    continue;
+                }
                 idle_for = match self.take().await {
                     Ok(Some(entry)) => return Some((entry, pace)),
                     Ok(None) => self.settings.first,
@@ -93,7 +98,10 @@ impl Resolver {
             }
             Ok(None) => self.put_off(&entry).await,
             Err(
-                error @ (CallError::NotSent(_) | CallError::NoAnswer(_) | CallError::Rejected(_)),
+                error @ (CallError::Shut(_)
+                | CallError::NotSent(_)
+                | CallError::NoAnswer(_)
+                | CallError::Rejected(_)),
             ) => {
                 tracing::warn!(registry = self.registry.name(), %error, "an unknown outcome stays unknown");
                 self.put_off(&entry).await

@@ -294,6 +294,32 @@ pub struct Registry {
         default = "Registry::retry_default"
     )]
     pub retry: Duration,
+    /// How many filings are at it at a time, from each replica. Default: 128.
+    #[serde(default = "Registry::filings_default")]
+    pub filings_max: usize,
+    /// How many questions of banks are at it at a time, from each replica; the resolver's own are counted apart.
+    /// Default: 32.
+    #[serde(default = "Registry::questions_default")]
+    pub questions_max: usize,
+    /// `room_seconds`: how long a filing or question may wait for one of them to end, in seconds; as many may wait as may
+    /// be there. Default: 1.
+    #[serde(
+        rename = "room_seconds",
+        deserialize_with = "reader::seconds",
+        default = "Registry::room_default"
+    )]
+    pub room_wait: Duration,
+    /// After how many calls in a row that did not reach it or were not answered it is left alone. Default: 5.
+    #[serde(default = "Registry::failures_default")]
+    pub failures_max: u32,
+    /// `pause_seconds`: how long it is left alone before one call tries whether it answers again, in seconds.
+    /// Default: 5.
+    #[serde(
+        rename = "pause_seconds",
+        deserialize_with = "reader::seconds",
+        default = "Registry::pause_default"
+    )]
+    pub pause: Duration,
 }
 
 impl Registry {
@@ -307,6 +333,26 @@ impl Registry {
 
     fn retry_default() -> Duration {
         Duration::from_secs(2)
+    }
+
+    fn filings_default() -> usize {
+        128
+    }
+
+    fn questions_default() -> usize {
+        32
+    }
+
+    fn room_default() -> Duration {
+        Duration::from_secs(1)
+    }
+
+    fn failures_default() -> u32 {
+        5
+    }
+
+    fn pause_default() -> Duration {
+        Duration::from_secs(5)
     }
 }
 

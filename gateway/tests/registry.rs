@@ -74,6 +74,11 @@ impl House {
             idempotent: false,
             connect: DEADLINE * 10,
             retry: Duration::from_millis(100),
+            filings_max: 8,
+            questions_max: 8,
+            room_wait: DEADLINE,
+            failures_max: 8,
+            pause: DEADLINE,
         };
         Registry::new(Arc::new(settings), Arc::new(config), Metrics::new().unwrap()).unwrap()
     }
@@ -83,7 +88,8 @@ async fn submit(registry: &Registry) -> CallError {
     let application = Application { idempotency_key: "key".to_owned(), ..Application::default() };
     let institution = Institution { id: "bank".to_owned(), ..Institution::default() };
     let caller = Caller { institution, certificate_der: None };
-    registry.submit(&application, &caller).await.expect_err("nobody here registers anything")
+    let until = Instant::now() + DEADLINE * 10;
+    registry.submit(&application, &caller, until).await.expect_err("nobody here registers anything")
 }
 
 /// Serves every caller with what `serve` makes of its connection; answers with where.

@@ -59,6 +59,9 @@ pub enum Step {
 pub struct Counts {
     /// `Submit` calls that arrived with an application and a key, faults and repeats included.
     pub submits: u64,
+    /// `GetCase` calls that arrived, faults included.
+    #[serde(default)]
+    pub questions: u64,
     /// Cases made.
     pub cases: u64,
     /// Mortgages entered.
@@ -131,6 +134,11 @@ impl Cases {
             by_key: HashMap::new(),
             counts: Counts::default(),
         }
+    }
+
+    /// A question for a case arrived.
+    pub(super) fn count_question(&mut self) {
+        self.counts.questions += 1;
     }
 
     /// Counts a call, whatever becomes of it.

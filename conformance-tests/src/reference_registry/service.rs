@@ -41,8 +41,10 @@ impl Desk {
     fn arrived(&self, call: Call, arrival: &Arrival, what: &What<'_>) -> Option<Fault> {
         self.shared.change(|books| {
             let fault = books.orders.take(call);
-            if call == Call::Submit {
-                books.cases.count_submit(what.institution, what.key);
+            match call {
+                Call::Submit => books.cases.count_submit(what.institution, what.key),
+                Call::GetCase => books.cases.count_question(),
+                Call::QueryTitle => {}
             }
             books.log.note(Received {
                 at: OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default(),

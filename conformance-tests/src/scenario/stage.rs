@@ -1,6 +1,6 @@
 //! Plays a scenario: one bank, one ledger store, a fresh gateway process and registry each time.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use adapters::{Contract, Mode, Reply, wire::whole::HttpMessage};
 use anyhow::{Context, bail, ensure};
@@ -60,7 +60,19 @@ impl Role {
         if scenario.wire.is_some_and(|wanted| wanted != wire) {
             return false;
         }
-        scenario.steps.iter().all(|step| match step {
+        self.can_play_steps(scenario.steps.iter().filter(|step| !matches!(step, Step::Another(_))))
+    }
+
+    /// Whether the bank has every message that another bank sends in the scenario.
+    pub fn can_play_another(&self, scenario: &Scenario) -> bool {
+        self.can_play_steps(scenario.steps.iter().filter_map(|step| match step {
+            Step::Another(step) => Some(&**step),
+            _ => None,
+        }))
+    }
+
+    fn can_play_steps<'s>(&self, mut steps: impl Iterator<Item = &'s Step>) -> bool {
+        steps.all(|step| match step {
             Step::Send(message)
             | Step::SendToAll(message)
             | Step::Start(message)
@@ -154,7 +166,7 @@ impl Role {
     }
 }
 
-/// Plays one scenario for one bank over one store.
+/// Plays one scenario for one bank over one store, with `another` bank where there is one in it.
 ///
 /// # Errors
 /// The first step that did not go as it says, with what was heard and the gateway's log.
@@ -162,6 +174,7 @@ pub async fn play(
     theatre: &Theatre,
     scenario: &Scenario,
     role: &Role,
+    another: Option<&Role>,
     store: StoreKind,
 ) -> anyhow::Result<()> {
     // A server that is to go down is the scenario's own: others play on the shared one meanwhile.
@@ -172,7 +185,8 @@ pub async fn play(
     };
     let server = own_server.as_ref().or(theatre.postgres.as_ref());
     let plan = Plan {
-        banks: vec![role.bank.clone()],
+        banks: [Some(role), another].into_iter().flatten().map(|role| role.bank.clone()).collect(),
+        apart: another.filter(|_| scenario.registries > 1).map(|role| role.bank.clone()),
         contracts: theatre.contracts.clone(),
         places: theatre.places.clone(),
         replicas: scenario.replicas,
@@ -192,6 +206,9 @@ pub async fn play(
     deployment.start().await?;
     let mut stage = Stage::new(deployment, own_server.as_mut());
     stage.enter(role)?;
+    if let Some(another) = another {
+        stage.enter_another(another)?;
+    }
     for (number, step) in (1..).zip(&scenario.steps) {
         let played = timeout(PATIENCE * 2, stage.play(step)).await.context("it took too long");
         if let Err(error) = played.flatten() {
@@ -202,8 +219,11 @@ pub async fn play(
             );
         }
     }
-    let most = stage.deployment().registry.control().counts().registrations_per_key_max;
-    ensure!(most <= 1, "{most} registrations under one key");
+    let deployment = stage.deployment();
+    for registry in std::iter::once(&deployment.registry).chain(&deployment.another) {
+        let most = registry.control().counts().registrations_per_key_max;
+        ensure!(most <= 1, "{most} registrations under one key");
+    }
     Ok(())
 }
 
@@ -248,6 +268,7 @@ pub struct Stage<'s> {
     /// Which gateway the bank calls, by position.
     called: usize,
     turn: Option<Turn<'s>>,
+    another: Option<Turn<'s>>,
 }
 
 /// A bank, and what it has said and heard.
@@ -257,7 +278,8 @@ struct Turn<'s> {
     line: Option<Line>,
     heard: Option<Heard>,
     told: Told,
-    started: Option<JoinHandle<anyhow::Result<Heard>>>,
+    /// What was sent on other connections, oldest first.
+    started: VecDeque<JoinHandle<anyhow::Result<Heard>>>,
 }
 
 /// What a bank last heard of.
@@ -270,7 +292,8 @@ struct Told {
 impl<'s> Stage<'s> {
     /// A stage on which no bank has entered yet.
     pub fn new(deployment: Deployment, postgres: Option<&'s mut PostgresServer>) -> Self {
-        Self { postgres, ledger_holder: None, deployment, called: 0, turn: None }
+        let (ledger_holder, turn, another) = (None, None, None);
+        Self { postgres, ledger_holder, deployment, called: 0, turn, another }
     }
 
     /// It is this bank's turn from now on.
@@ -278,16 +301,25 @@ impl<'s> Stage<'s> {
     /// # Errors
     /// The deployment has no certificate for it.
     pub fn enter(&mut self, role: &'s Role) -> anyhow::Result<()> {
-        let bank = FakeBank::new(&self.deployment, &role.bank, Arc::clone(&role.contract))?;
-        self.turn = Some(Turn {
-            role,
-            bank,
-            line: None,
-            heard: None,
-            told: Told::default(),
-            started: None,
-        });
+        self.turn = Some(Turn::new(&self.deployment, role)?);
         Ok(())
+    }
+
+    /// This bank is there too, and does what another bank does.
+    ///
+    /// # Errors
+    /// The deployment has no certificate for it.
+    pub fn enter_another(&mut self, role: &'s Role) -> anyhow::Result<()> {
+        self.another = Some(Turn::new(&self.deployment, role)?);
+        Ok(())
+    }
+
+    /// Makes another bank and another registry the ones that steps speak of; called again, the first ones.
+    fn turn_to_another(&mut self) {
+        std::mem::swap(&mut self.turn, &mut self.another);
+        if let Some(another) = &mut self.deployment.another {
+            std::mem::swap(&mut self.deployment.registry, another);
+        }
     }
 
     /// What runs.
@@ -310,10 +342,17 @@ impl<'s> Stage<'s> {
     /// # Errors
     /// It did not go as it says.
     pub async fn play(&mut self, step: &Step) -> anyhow::Result<()> {
-        let Self { postgres, ledger_holder, deployment, called, turn } = self;
+        if let Step::Another(step) = step {
+            self.turn_to_another();
+            let played = Box::pin(self.play(step)).await;
+            self.turn_to_another();
+            return played;
+        }
+        let Self { postgres, ledger_holder, deployment, called, turn, another: _ } = self;
         let turn = turn.as_mut().context("no bank has entered")?;
         let control = deployment.registry.control().clone();
         match step {
+            Step::Another(_) => bail!("another of another"),
             Step::Send(message) => turn.heard = Some(turn.send(message).await?),
             Step::SendToAll(message) => turn.send_to_all(message, &deployment.gateways).await?,
             Step::TurnToNext => {
@@ -417,7 +456,13 @@ async fn counts(gateway: &Gateway, line: &str) -> anyhow::Result<()> {
 
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-impl Turn<'_> {
+impl<'s> Turn<'s> {
+    fn new(deployment: &Deployment, role: &'s Role) -> anyhow::Result<Self> {
+        let bank = FakeBank::new(deployment, &role.bank, Arc::clone(&role.contract))?;
+        let (told, started) = (Told::default(), VecDeque::new());
+        Ok(Self { role, bank, line: None, heard: None, told, started })
+    }
+
     async fn send_to_all(&mut self, message: &Message, gateways: &[Gateway]) -> anyhow::Result<()> {
         let bytes = self.role.bytes_of(message, &self.told)?;
         let name = self.role.message_of(message);
@@ -449,7 +494,7 @@ impl Turn<'_> {
     fn start(&mut self, message: &Message) -> anyhow::Result<()> {
         let (bank, bytes) = (self.bank.clone(), self.role.bytes_of(message, &self.told)?);
         let name = self.role.message_of(message);
-        self.started = Some(tokio::spawn(async move {
+        self.started.push_back(tokio::spawn(async move {
             let mut line = bank.connect().await?;
             line.ask(name.as_deref(), bytes).await
         }));
@@ -457,7 +502,7 @@ impl Turn<'_> {
     }
 
     async fn started_hears(&mut self, hears: &Hears) -> anyhow::Result<()> {
-        let heard = self.started.take().context("nothing was started")?.await??;
+        let heard = self.started.pop_front().context("nothing was started")?.await??;
         let checked = self.check(&heard, hears);
         self.heard = Some(heard);
         checked
@@ -548,6 +593,7 @@ fn registry_saw(bank: &FakeBank, received: &[Received]) -> anyhow::Result<()> {
 fn count(counts: &Counts, counted: Counted) -> u64 {
     match counted {
         Counted::Submits => counts.submits,
+        Counted::Questions => counts.questions,
         Counted::Cases => counts.cases,
         Counted::Registrations => counts.registered,
         Counted::Discharges => counts.discharged,

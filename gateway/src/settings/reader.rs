@@ -294,6 +294,15 @@ impl Tables {
                 notes
                     .add(placed.of("server_name"), format!("`{}` is no host name", it.server_name));
             }
+            let rooms = [("filings_max", it.filings_max), ("questions_max", it.questions_max)];
+            for (key, places) in rooms {
+                if places == 0 || places > COUNT_MAX {
+                    notes.add(placed.of(key), format!("expected 1 to {COUNT_MAX}"));
+                }
+            }
+            if it.failures_max == 0 {
+                notes.add(placed.of("failures_max"), "expected at least 1");
+            }
             match it.resend_unknown_after {
                 Some(_) if it.idempotent => notes.add(
                     placed.of("resend_unknown_after_seconds"),

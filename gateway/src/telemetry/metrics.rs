@@ -13,7 +13,7 @@ use opentelemetry_sdk::{
 };
 use prometheus::{Encoder, TextEncoder};
 
-use crate::{ledger::Unknown, tls::Protocol};
+use crate::{ledger::Unknown, registry::Shut, tls::Protocol};
 
 /// The metrics of one gateway. Cheap to copy; all copies count together.
 #[derive(Debug, Clone)]
@@ -25,6 +25,8 @@ struct Instruments {
     exchange_duration: Histogram<f64>,
     registry_call_duration: Histogram<f64>,
     ledger_duration: Histogram<f64>,
+    registry_paused: Gauge<u64>,
+    shut_out: Counter<u64>,
     unknown: Gauge<u64>,
     unknown_oldest: Gauge<u64>,
     leaves_dropped: Counter<u64>,
@@ -35,7 +37,7 @@ struct Instruments {
     turned_away: Counter<u64>,
     registry: prometheus::Registry,
     /// Kept: once it is dropped nothing is counted any more.
-    _provider: SdkMeterProvider,
+    provider: SdkMeterProvider,
 }
 
 impl Metrics {
@@ -79,6 +81,14 @@ impl Metrics {
                 "directlink.ledger.duration",
                 "What the ledger was asked to do, until it was durable",
             ),
+            registry_paused: meter
+                .u64_gauge("directlink.registry.paused")
+                .with_description("Whether a registry is left alone because it did not answer: 1 or 0")
+                .build(),
+            shut_out: meter
+                .u64_counter("directlink.registry.shut_out")
+                .with_description("Calls that were not made, by why: registry paused, or full")
+                .build(),
             unknown: meter
                 .u64_gauge("directlink.unknown_outcomes")
                 .with_description(
@@ -119,7 +129,7 @@ impl Metrics {
                 .with_description("Callers that were not let in")
                 .build(),
             registry,
-            _provider: provider,
+            provider,
         })))
     }
 
@@ -157,6 +167,58 @@ impl Metrics {
             took.as_secs_f64(),
             &[KeyValue::new("verb", verb.label()), KeyValue::new("end", end)],
         );
+    }
+
+    /// Whether a registry is left alone: 1 or 0.
+    pub fn registry_paused(&self, registry: &str, paused: u64) {
+        self.0.registry_paused.record(paused, &[KeyValue::new("registry", registry.to_owned())]);
+    }
+
+    /// A call was not made.
+    pub fn shut_out(&self, registry: &str, why: Shut) {
+        let why = match why {
+            Shut::Paused { .. } => "paused",
+            Shut::Full => "full",
+        };
+        let labels = [KeyValue::new("registry", registry.to_owned()), KeyValue::new("why", why)];
+        self.0.shut_out.add(1, &labels);
+    }
+
+    /// How many calls are at a registry is asked for whenever metrics are told: counting them costs no call anything.
+    pub fn watch_room(
+        &self,
+        registry: &str,
+        purpose: &'static str,
+        taken: impl Fn() -> usize + Send + Sync + 'static,
+    ) {
+        let labels =
+            [KeyValue::new("registry", registry.to_owned()), KeyValue::new("purpose", purpose)];
+        self.watch(
+            "directlink.registry.calls_in_flight",
+            "Calls at a registry, by purpose",
+            taken,
+            labels,
+        );
+    }
+
+    fn watch<const N: usize>(
+        &self,
+        name: &'static str,
+        description: &'static str,
+        value: impl Fn() -> usize + Send + Sync + 'static,
+        labels: [KeyValue; N],
+    ) {
+        // The meter keeps the question; what is built is only a handle.
+        let _handle = self
+            .0
+            .provider
+            .meter("directlink")
+            .u64_observable_gauge(name)
+            .with_description(description)
+            .with_callback(move |told| {
+                told.observe(u64::try_from(value()).unwrap_or(u64::MAX), &labels);
+            })
+            .build();
     }
 
     /// How much is unknown at a registry just now.
@@ -407,6 +469,10 @@ mod tests {
             Duration::from_secs(20),
         );
         metrics.ledger(LedgerVerb::Admit, &Ok::<(), ()>(()), Duration::from_millis(2));
+        metrics.registry_paused("north", 1);
+        metrics.shut_out("north", Shut::Full);
+        metrics.watch_room("north", "filing", || 7);
+        metrics.watch_room("south", "filing", || 8);
         metrics.unknown("north", Unknown { count: 3, oldest: Duration::from_millis(90_500) });
         metrics.leaves_dropped("one", 2);
         metrics.read_with("one", "2026a");
@@ -422,6 +488,10 @@ mod tests {
             r#"directlink_exchange_duration_seconds_count{message="first"} 1"#,
             r#"directlink_registry_call_duration_seconds_count{call="submit",end="no_answer",registry="north"} 1"#,
             r#"directlink_ledger_duration_seconds_bucket{end="done",verb="admit",le="0.0025"} 1"#,
+            r#"directlink_registry_paused{registry="north"} 1"#,
+            r#"directlink_registry_shut_out_total{registry="north",why="full"} 1"#,
+            r#"directlink_registry_calls_in_flight{purpose="filing",registry="north"} 7"#,
+            r#"directlink_registry_calls_in_flight{purpose="filing",registry="south"} 8"#,
             r#"directlink_unknown_outcomes{registry="north"} 3"#,
             r#"directlink_unknown_outcomes_oldest_age_seconds{registry="north"} 90"#,
             r#"directlink_leaves_dropped_total{institution="one"} 2"#,
