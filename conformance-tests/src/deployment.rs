@@ -218,6 +218,11 @@ impl Deployment {
         ]);
         let mut contracts = table([("folder", CONTRACTS.into()), ("reload_seconds", 1.into())]);
         contracts.insert("keys".to_owned(), seal_keys(plan)?.into());
+        // The kit's banks are quicker than any bank.
+        let limits = table([
+            ("institution_messages_per_second_max", 1_000_000.into()),
+            ("institution_messages_burst_max", 1_000_000.into()),
+        ]);
         let resolver = table([("ask_again_seconds", 1.into()), ("first_seconds", 1.into())]);
         let registry = |(name, registry): (&str, &ReferenceRegistry)| {
             table([
@@ -255,6 +260,7 @@ impl Deployment {
             ("ledger", plan.ledger.clone().into()),
             ("contracts", contracts.into()),
             ("resolver", resolver.into()),
+            ("limits", limits.into()),
             ("registry", list(registries)),
             ("institution", list(institutions)),
             ("office", list(offices)),

@@ -29,6 +29,7 @@ use crate::{
     limits::Limits,
     telemetry::{Metrics, TurnedAway},
     tls::Protocol,
+    turnstile::{Account, Place, Turnstile},
 };
 
 mod https;
@@ -95,6 +96,7 @@ impl Desk for Gateway {
 pub struct BankPort<D> {
     desk: Arc<D>,
     identities: Identities,
+    turnstile: Turnstile,
     limits: Limits,
     metrics: Metrics,
     /// A permit per connection of a known institution.
@@ -109,12 +111,22 @@ impl<D: Desk> BankPort<D> {
     pub fn new(
         desk: Arc<D>,
         identities: Identities,
+        turnstile: Turnstile,
         limits: Limits,
         metrics: Metrics,
     ) -> Arc<Self> {
         let connections = Arc::new(Semaphore::new(limits.connections_max));
         let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
-        Arc::new(Self { desk, identities, limits, metrics, connections, tasks, stopping })
+        Arc::new(Self {
+            desk,
+            identities,
+            turnstile,
+            limits,
+            metrics,
+            connections,
+            tasks,
+            stopping,
+        })
     }
 
     /// Lets banks in at `listener` until [`BankPort::stop`]. If the future is dropped, connections already made go on.
@@ -198,6 +210,16 @@ impl<D: Desk> BankPort<D> {
         };
         match self.identify(&stream) {
             Ok(bank) => {
+                let account = self.turnstile.account(bank.id());
+                let Some((account, _own_slot)) =
+                    account.and_then(|account| account.connect().map(|slot| (account, slot)))
+                else {
+                    tracing::warn!(
+                        institution = bank.id(),
+                        "a connection was closed: the institution has as many as it may"
+                    );
+                    return self.metrics.turned_away(protocol, TurnedAway::InstitutionFull);
+                };
                 let Ok(_slot) = Arc::clone(&self.connections).try_acquire_owned() else {
                     tracing::warn!(
                         institution = bank.id(),
@@ -208,8 +230,8 @@ impl<D: Desk> BankPort<D> {
                 drop(unproved);
                 let _counted = self.metrics.connection(protocol);
                 match protocol {
-                    Protocol::Https => https::serve(self, stream, Some(bank)).await,
-                    Protocol::Tcp => tcp::serve(self, stream, bank).await,
+                    Protocol::Https => https::serve(self, stream, Some((bank, account))).await,
+                    Protocol::Tcp => tcp::serve(self, stream, bank, account).await,
                 }
             }
             Err(refusal) => {
@@ -229,15 +251,22 @@ impl<D: Desk> BankPort<D> {
         self.identities.identify(session.peer_certificates().unwrap_or_default())
     }
 
-    /// Answers one message on a task of its own. `None` if that task broke, which is a fault of ours.
+    /// Answers one message on a task of its own, which keeps its `place` to the end, whether or not the bank still listens.
+    /// `None` if that task broke, which is a fault of ours.
     async fn answer(
         &self,
         bank: &VerifiedBank,
         agreed: D::Agreed,
         message: Bytes,
         parent: opentelemetry::Context,
+        place: Place,
     ) -> Option<Answer> {
         let exchange = Arc::clone(&self.desk).exchange(bank.clone(), agreed, message, parent);
+        let exchange = async {
+            let answer = exchange.await;
+            drop(place);
+            answer
+        };
         match self.tasks.spawn(exchange).await {
             Ok(answer) => Some(answer),
             Err(error) => {

@@ -31,6 +31,7 @@ use crate::{
     route::{NoOffice, Route},
     settings::Office,
     telemetry::{LedgerVerb, Metrics, SpanKind, recorded, step},
+    turnstile::Busy,
 };
 
 /// Everything an exchange needs: loaded once, shared by all.
@@ -98,6 +99,8 @@ pub enum TransportFault {
     },
     /// It did not arrive in time.
     TooSlow,
+    /// It may not come in now.
+    Busy(Busy),
 }
 
 /// Answers one message from `bank`, in that bank's own format. A fault is an answer too, so there is no error to return.
@@ -148,6 +151,12 @@ pub fn refuse(gateway: &Gateway, contracts: &Live, fault: TransportFault) -> Ans
         }
         TransportFault::TooSlow => {
             Refusal::retry_same_key(Code::MessageTooSlow, gateway.ask_again_after)
+        }
+        TransportFault::Busy(Busy::Institution { retry_after }) => {
+            Refusal::retry_same_key(Code::InstitutionBusy, retry_after)
+        }
+        TransportFault::Busy(Busy::Gateway { retry_after }) => {
+            Refusal::retry_same_key(Code::GatewayBusy, retry_after)
         }
     };
     let told = Told { message: None, exchange: Exchange::default(), what: Err(refusal) };

@@ -303,6 +303,10 @@ mod tests {
             certificate_issuer: issuer.to_owned(),
             certificate_san: san.to_owned(),
             codes: Vec::new(),
+            exchanges_max: None,
+            connections_max: None,
+            messages_per_second_max: None,
+            messages_burst_max: None,
         })
     }
 

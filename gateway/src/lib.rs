@@ -19,3 +19,4 @@ pub mod route;
 pub mod settings;
 pub mod telemetry;
 pub mod tls;
+pub mod turnstile;

@@ -1,12 +1,12 @@
-//! What a bank may ask of the ports: sizes, times and numbers, each a setting with a default that suits a province.
+//! What a bank may ask of the gateway: sizes, times and numbers, each a setting with a default that suits a province.
 //!
 //! A limit here bounds what one caller can cost the others; none of them says anything about business.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
-use crate::settings::seconds;
+use crate::settings::{Institution, seconds};
 
-/// `[limits]`: what a bank may ask of the ports.
+/// `[limits]`: what a bank may ask of the gateway.
 #[derive(Debug, Clone, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
@@ -34,6 +34,19 @@ pub struct Limits {
     /// Most connections of known banks, both ports together; further ones are closed after the handshake.
     /// Default: 4,096.
     pub connections_max: usize,
+    /// Most messages of all institutions that are being answered at a time; further ones are refused before they are
+    /// read. Default: 1,024.
+    pub exchanges_max: usize,
+    /// Most messages of one institution that are being answered at a time. Less than a registry has room for, so that
+    /// no institution alone fills it. Default: 64.
+    pub institution_exchanges_max: usize,
+    /// Most connections of one institution, both ports together; further ones are closed after the handshake.
+    /// Default: 256.
+    pub institution_connections_max: usize,
+    /// Most messages a second of one institution, over a while. Default: 200.
+    pub institution_messages_per_second_max: NonZeroU32,
+    /// Most messages of one institution at once, after a pause. Default: 400.
+    pub institution_messages_burst_max: NonZeroU32,
     /// Most callers at a time on each port that have not yet proved who they are; further ones wait in the system's
     /// queue. Default: 256.
     pub handshakes_max: usize,
@@ -58,10 +71,49 @@ impl Default for Limits {
             answer_max: Duration::from_secs(30),
             idle_max: Duration::from_secs(300),
             connections_max: 4096,
+            exchanges_max: 1024,
+            institution_exchanges_max: 64,
+            institution_connections_max: 256,
+            institution_messages_per_second_max: PER_SECOND,
+            institution_messages_burst_max: BURST,
             handshakes_max: 256,
             http2_streams_max: 128,
             http2_resets_max: 32,
             shutdown_max: Duration::from_secs(30),
+        }
+    }
+}
+
+const PER_SECOND: NonZeroU32 = NonZeroU32::MIN.saturating_add(199);
+const BURST: NonZeroU32 = NonZeroU32::MIN.saturating_add(399);
+
+/// What one institution may have of the gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share {
+    /// Messages being answered at a time.
+    pub exchanges_max: usize,
+    /// Connections.
+    pub connections_max: usize,
+    /// Messages a second, over a while.
+    pub messages_per_second_max: NonZeroU32,
+    /// Messages at once, after a pause.
+    pub messages_burst_max: NonZeroU32,
+}
+
+impl Limits {
+    /// An institution's share: its own settings, or else those for all.
+    pub fn share_of(&self, institution: &Institution) -> Share {
+        Share {
+            exchanges_max: institution.exchanges_max.unwrap_or(self.institution_exchanges_max),
+            connections_max: institution
+                .connections_max
+                .unwrap_or(self.institution_connections_max),
+            messages_per_second_max: institution
+                .messages_per_second_max
+                .unwrap_or(self.institution_messages_per_second_max),
+            messages_burst_max: institution
+                .messages_burst_max
+                .unwrap_or(self.institution_messages_burst_max),
         }
     }
 }

@@ -26,6 +26,7 @@ use gateway::{
     settings::{Problem, Settings, Store},
     telemetry::{Metrics, Telemetry},
     tls::{self, Protocol},
+    turnstile::Turnstile,
 };
 use rustls::ServerConfig;
 use tokio::{
@@ -255,7 +256,8 @@ async fn serve_until_told(ready: Ready) -> anyhow::Result<()> {
     workers.spawn(watch);
 
     let identities = Identities::new(&settings.institutions);
-    let port = BankPort::new(Arc::clone(&gateway), identities, settings.limits, metrics);
+    let turnstile = Turnstile::new(&settings.limits, &settings.institutions, &metrics);
+    let port = BankPort::new(Arc::clone(&gateway), identities, turnstile, settings.limits, metrics);
     let mut addresses = [None, None];
     let mut listeners = Vec::new();
     for door in doors {

@@ -34,6 +34,10 @@ pub enum Code {
     MessageTooLarge,
     /// The message did not arrive within the time allowed.
     MessageTooSlow,
+    /// The institution sends faster, or has more under way, than it may.
+    InstitutionBusy,
+    /// All institutions together have as much under way as the gateway takes.
+    GatewayBusy,
     /// No version of the institution's contract is in force.
     ContractMissing,
     /// No office is in charge of the properties.
@@ -95,6 +99,18 @@ impl Code {
                 v1::Layer::Transport,
                 "报文未在规定时间内到齐",
                 "message took too long to arrive",
+            ),
+            Self::InstitutionBusy => row(
+                "INSTITUTION_BUSY",
+                v1::Layer::Transport,
+                "贵机构报文过多，本报文未处理，请稍后以原流水号重发",
+                "the institution sends more than it may; this message was not looked at",
+            ),
+            Self::GatewayBusy => row(
+                "GATEWAY_BUSY",
+                v1::Layer::Transport,
+                "网关繁忙，本报文未处理，请稍后以原流水号重发",
+                "the gateway has as much under way as it takes; this message was not looked at",
             ),
             Self::ContractMissing => row(
                 "CONTRACT_MISSING",

@@ -8,6 +8,7 @@ use std::{
     collections::BTreeMap,
     fmt, fs,
     net::SocketAddr,
+    num::NonZeroU32,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -43,7 +44,7 @@ pub struct Settings {
     pub resolver: Resolver,
     /// `[telemetry]`: logs and traces.
     pub telemetry: Telemetry,
-    /// `[limits]`: what a bank may ask of the ports.
+    /// `[limits]`: what a bank may ask of the gateway.
     pub limits: Limits,
 }
 
@@ -196,6 +197,14 @@ pub struct Institution {
     /// compared.
     #[serde(default)]
     pub codes: Vec<String>,
+    /// Most messages of it that are being answered at a time. Default: `institution_exchanges_max` of `[limits]`.
+    pub exchanges_max: Option<usize>,
+    /// Most connections of it. Default: `institution_connections_max` of `[limits]`.
+    pub connections_max: Option<usize>,
+    /// Most messages a second, over a while. Default: `institution_messages_per_second_max` of `[limits]`.
+    pub messages_per_second_max: Option<NonZeroU32>,
+    /// Most messages at once, after a pause. Default: `institution_messages_burst_max` of `[limits]`.
+    pub messages_burst_max: Option<NonZeroU32>,
 }
 
 /// What an institution is.

@@ -35,6 +35,7 @@ mod metrics;
 
 pub use metrics::{
     CallEnd, Connection, ContractEnd, LedgerVerb, Metrics, MetricsError, RegistryCall, TurnedAway,
+    TurnedBack,
 };
 
 /// Logs and traces of this process, from start to stop.

@@ -25,6 +25,7 @@ use gateway::{
     settings::{Institution, InstitutionKind, InstitutionMode},
     telemetry::Metrics,
     tls::{self, Protocol},
+    turnstile::Turnstile,
 };
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -101,6 +102,9 @@ impl Desk for Double {
     }
 
     fn refuse(&self, wire: &Arc<Wire>, fault: TransportFault) -> Answer {
+        if wire.http.as_ref().is_some_and(|route| route.path == "/mute") {
+            return Answer { bytes: Vec::new(), kind: AnswerKind::None };
+        }
         Answer { bytes: Self::framed(wire, &format!("{fault:?}")), kind: AnswerKind::Refusal }
     }
 }
@@ -130,25 +134,32 @@ impl House {
                 certificate_issuer: "CN=Authority".to_owned(),
                 certificate_san: format!("{id}.example"),
                 codes: Vec::new(),
+                exchanges_max: None,
+                connections_max: None,
+                messages_per_second_max: None,
+                messages_burst_max: None,
             })
         };
         let wire = |prefix, http| {
             let plain = Wire::new(Media::Json, Charset::named("UTF-8").unwrap());
             Arc::new(Wire { prefix, http, ..plain })
         };
-        let route = HttpRoute::new("/file", "application/json;charset=UTF-8");
+        let route = |path| Some(HttpRoute::new(path, "application/json;charset=UTF-8"));
         let desk = Arc::new(Double {
             wires: HashMap::from([
-                ("web", wire(None, Some(route))),
+                ("web", wire(None, route("/file"))),
+                ("mute", wire(None, route("/mute"))),
                 ("line", wire(Prefix::new(4, false), None)),
             ]),
             begun: Notify::new(),
             allowed: Semaphore::new(0),
             finished: AtomicUsize::new(0),
         });
-        let identities = Identities::new(&[institution("web"), institution("line")]);
+        let institutions = ["web", "line", "mute"].map(institution);
+        let identities = Identities::new(&institutions);
         let metrics = Metrics::new().unwrap();
-        let port = BankPort::new(Arc::clone(&desk), identities, limits, metrics.clone());
+        let turnstile = Turnstile::new(&limits, &institutions, &metrics);
+        let port = BankPort::new(Arc::clone(&desk), identities, turnstile, limits, metrics.clone());
         let mut addresses = Vec::new();
         for protocol in [Protocol::Https, Protocol::Tcp] {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -430,6 +441,81 @@ async fn only_so_many_connections_stand() {
     let text = String::from_utf8(house.metrics.text().unwrap()).unwrap();
     assert!(text.contains(r#"turned_away_total{port="tcp",why="full"} 1"#), "{text}");
     assert!(text.contains(r#"directlink_connections{port="tcp"} 1"#), "{text}");
+}
+
+#[tokio::test]
+async fn what_may_not_come_in_now_is_refused_at_once_and_takes_nothing_from_another_bank() {
+    let limits = Limits { institution_exchanges_max: 1, ..Limits::default() };
+    let house = House::open(limits).await;
+    let busy = "Busy(Institution { retry_after: 1s })";
+
+    // In the bank's own envelope, and the connection goes on.
+    let mut first = house.line().await;
+    first.write_all(b"0004hold").await.unwrap();
+    within(house.desk.begun.notified()).await;
+    let mut second = house.line().await;
+    second.write_all(b"0003one").await.unwrap();
+    assert_eq!(frame(&mut second).await, busy);
+    let answer = said(&mut house.web().await, &post("/file", "", "on")).await;
+    assert!(answer.contains("answer to on"), "{answer}");
+    house.desk.allowed.add_permits(1);
+    assert!(frame(&mut first).await.contains("answer to 0004hold"));
+    second.write_all(b"0003two").await.unwrap();
+    assert!(frame(&mut second).await.contains("answer to 0003two"));
+    within(house.desk.begun.notified()).await; // Of those that are answered by now.
+
+    // Over HTTPS too.
+    let mut first = house.web().await;
+    first.write_all(post("/file", "", "hold").as_bytes()).await.unwrap();
+    within(house.desk.begun.notified()).await;
+    let told = said(&mut house.web().await, &post("/file", "", "x")).await;
+    assert!(told.starts_with("HTTP/1.1 200") && told.contains(busy), "{told}");
+
+    // As a problem where no envelope can be written.
+    let web =
+        async || house.connect(house.https, Some("mute.example"), &["http/1.1"]).await.unwrap();
+    let mut other = web().await;
+    other.write_all(post("/mute", "", "hold").as_bytes()).await.unwrap();
+    within(house.desk.begun.notified()).await;
+    let told = said(&mut web().await, &post("/mute", "", "x")).await;
+    assert!(told.to_lowercase().contains("retry-after: 1\r\n"), "{told}");
+    assert_problem(&told, 429, "INSTITUTION_BUSY");
+
+    let text = String::from_utf8(house.metrics.text().unwrap()).unwrap();
+    assert!(text.contains(r#"turned_back_total{institution="line",why="too_many"} 1"#), "{text}");
+    assert!(text.contains("directlink_exchanges_in_flight 2"), "{text}");
+    house.desk.allowed.add_permits(2);
+    to_end(&mut first).await;
+    to_end(&mut other).await;
+}
+
+#[tokio::test]
+async fn a_gateway_that_is_full_says_so_at_once() {
+    let house = House::open(Limits { exchanges_max: 1, ..Limits::default() }).await;
+    let mut line = house.line().await;
+    line.write_all(b"0004hold").await.unwrap();
+    within(house.desk.begun.notified()).await;
+    let mute = house.connect(house.https, Some("mute.example"), &["http/1.1"]);
+    let told = said(&mut mute.await.unwrap(), &post("/mute", "", "x")).await;
+    assert_problem(&told, 503, "GATEWAY_BUSY");
+    house.desk.allowed.add_permits(1);
+    frame(&mut line).await;
+    let told = said(&mut house.web().await, &post("/file", "", "on")).await;
+    assert!(told.contains("answer to on"), "{told}");
+}
+
+#[tokio::test]
+async fn a_bank_has_only_so_many_connections() {
+    let limits = Limits { institution_connections_max: 1, ..Limits::default() };
+    let house = House::open(limits).await;
+    let mut first = house.line().await;
+    first.write_all(b"0003one").await.unwrap();
+    frame(&mut first).await;
+    assert_eq!(to_end(&mut house.line().await).await, "");
+    let told = said(&mut house.web().await, &post("/file", "", "on")).await;
+    assert!(told.contains("answer to on"), "another bank's stand: {told}");
+    let text = String::from_utf8(house.metrics.text().unwrap()).unwrap();
+    assert!(text.contains(r#"turned_away_total{port="tcp",why="institution_full"} 1"#), "{text}");
 }
 
 #[tokio::test]

@@ -275,12 +275,19 @@ ca = {registry_ca:?}
 certificate = {client_certificate:?}
 key = {client_key:?}
 idempotent = true
+filings_max = 4096
 [[office]]
 code = "{division}"
 name = "upstream"
 registry = "upstream"
 division = "{division}"
 prefixes = ["{division}"]
+[limits]
+exchanges_max = 4096
+institution_exchanges_max = 4096
+institution_connections_max = 4096
+institution_messages_per_second_max = 1000000
+institution_messages_burst_max = 1000000
 [telemetry]
 {telemetry}
 "#,

@@ -30,24 +30,24 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 
-use super::{BankPort, Desk, problem::Problem, whole};
+use super::{Account, BankPort, Desk, problem::Problem, whole};
 use crate::{
     contracts::{Door, NoReader},
-    exchange::AnswerKind,
+    exchange::{Answer, AnswerKind, TransportFault},
     identity::VerifiedBank,
     limits::Limits,
     telemetry,
 };
 
-/// Serves one connection to its end. `bank`: `None` is told that it is not known, whatever it asks.
+/// Serves one connection to its end. `caller`: `None` is told that it is not known, whatever it asks.
 pub(super) async fn serve<D: Desk>(
     port: Arc<BankPort<D>>,
     stream: TlsStream<TcpStream>,
-    bank: Option<VerifiedBank>,
+    caller: Option<(VerifiedBank, Arc<Account>)>,
 ) {
     let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let pace = Arc::new(Pace::new());
-    let visit = Arc::new(Visit { port: Arc::clone(&port), bank, pace: Arc::clone(&pace) });
+    let visit = Arc::new(Visit { port: Arc::clone(&port), caller, pace: Arc::clone(&pace) });
     let service = service_fn({
         let visit = Arc::clone(&visit);
         move |request| {
@@ -74,7 +74,7 @@ pub(super) async fn serve<D: Desk>(
         }
     } else {
         let io = TokioIo::new(Paced { stream, pace: Arc::clone(&pace) });
-        let keep_alive = visit.bank.is_some();
+        let keep_alive = visit.caller.is_some();
         let connection = http1_builder(limits, keep_alive).serve_connection(io, service);
         let mut connection = pin!(connection);
         let ended = tokio::select! {
@@ -127,7 +127,7 @@ const PING: Duration = Duration::from_secs(20);
 /// One connection's requests.
 struct Visit<D> {
     port: Arc<BankPort<D>>,
-    bank: Option<VerifiedBank>,
+    caller: Option<(VerifiedBank, Arc<Account>)>,
     pace: Arc<Pace>,
 }
 
@@ -137,14 +137,14 @@ impl<D: Desk> Visit<D> {
         let (head, mut body) = request.into_parts();
         match self.hear(&head, &mut body).await {
             Ok(response) => response,
-            Err(problem) => {
-                let institution = self.bank.as_ref().map_or("", VerifiedBank::id);
-                tracing::info!(institution, code = problem.code(), "a request was refused");
+            Err(Unheard { code, response }) => {
+                let institution = self.caller.as_ref().map_or("", |(bank, _)| bank.id());
+                tracing::info!(institution, code, "a request was refused");
                 // Closing on what is still being sent would take the answer with it.
                 if head.version < Version::HTTP_2 && !head.headers.contains_key(header::EXPECT) {
                     discard(&mut body, &self.port.limits).await;
                 }
-                problem.response()
+                response
             }
         }
     }
@@ -153,12 +153,12 @@ impl<D: Desk> Visit<D> {
         &self,
         head: &Parts,
         body: &mut Incoming,
-    ) -> Result<Response<Full<Bytes>>, Problem> {
-        let bank = self.bank.as_ref().ok_or(Problem::IdentityUnknown)?;
+    ) -> Result<Response<Full<Bytes>>, Unheard> {
+        let (bank, account) = self.caller.as_ref().ok_or(Problem::IdentityUnknown)?;
         if head.uri.path() == DESCRIPTION_PATH
             && let Some(description) = self.port.desk.description(bank)
         {
-            return described(head, description);
+            return Ok(described(head, description)?);
         }
         let door = Door::Https { path: head.uri.path() };
         let agreed = self.port.desk.agreed(bank, door).map_err(|none| match none {
@@ -166,32 +166,62 @@ impl<D: Desk> Visit<D> {
             NoReader::Path => Problem::PathUnknown,
         })?;
         let route = agreed.as_ref().http.as_ref().ok_or(Problem::PortUnused)?;
-        let message = match &route.whole {
+        let operation = match &route.whole {
             Some(known) => {
                 let operation = whole::operation(known, head)?;
                 if operation.has_body && !is_agreed(&head.headers, &route.request_type) {
-                    return Err(Problem::MediaTypeUnsupported);
+                    return Err(Problem::MediaTypeUnsupported.into());
                 }
-                let body = read(body, &self.port.limits).await?;
-                whole::message(operation, head, &body)
+                Some(operation)
             }
             None => {
                 keep(route, head)?;
-                read(body, &self.port.limits).await?
+                None
             }
         };
         let (is_whole, content_type) = (route.whole.is_some(), media_type(&route.content_type));
+        // Before the body: what is turned back costs little, and what is read has a place to be answered at.
+        let place = account.enter().map_err(|busy| {
+            let refusal = self.port.desk.refuse(&agreed, TransportFault::Busy(busy));
+            let (problem, told) = (Problem::Busy(busy), spoken(refusal, is_whole, &content_type));
+            Unheard { code: problem.code(), response: told.unwrap_or_else(|| problem.response()) }
+        })?;
+        let body = read(body, &self.port.limits).await?;
+        let message = match operation {
+            Some(operation) => whole::message(operation, head, &body),
+            None => body,
+        };
         let parent = telemetry::parent_of(&head.headers);
-        let answer = self.port.answer(bank, agreed, message, parent).await;
-        let answer = answer.ok_or(Problem::AnswerLost)?;
-        match answer.kind {
-            AnswerKind::None => Err(Problem::AnswerLost),
-            AnswerKind::Outcome | AnswerKind::Refusal if is_whole => {
-                whole::response(&answer.bytes).ok_or(Problem::AnswerLost)
-            }
-            AnswerKind::Outcome | AnswerKind::Refusal => {
-                Ok(respond(Bytes::from(answer.bytes), content_type))
-            }
+        let answer = self.port.answer(bank, agreed, message, parent, place).await;
+        let told = answer.and_then(|answer| spoken(answer, is_whole, &content_type));
+        told.ok_or_else(|| Problem::AnswerLost.into())
+    }
+}
+
+/// A request that was refused by its head, or whose body was not read to its end.
+struct Unheard {
+    /// Why, for the log.
+    code: &'static str,
+    response: Response<Full<Bytes>>,
+}
+
+impl From<Problem> for Unheard {
+    fn from(problem: Problem) -> Self {
+        Self { code: problem.code(), response: problem.response() }
+    }
+}
+
+/// An answer in the bank's own words; `None` if it says nothing.
+fn spoken(
+    answer: Answer,
+    is_whole: bool,
+    content_type: &Option<HeaderValue>,
+) -> Option<Response<Full<Bytes>>> {
+    match answer.kind {
+        AnswerKind::None => None,
+        AnswerKind::Outcome | AnswerKind::Refusal if is_whole => whole::response(&answer.bytes),
+        AnswerKind::Outcome | AnswerKind::Refusal => {
+            Some(respond(Bytes::from(answer.bytes), content_type.clone()))
         }
     }
 }

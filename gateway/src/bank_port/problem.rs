@@ -8,6 +8,8 @@ use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 use serde::Serialize;
 
+use crate::turnstile::Busy;
+
 /// Why a request has no answer in the bank's own words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Problem {
@@ -29,6 +31,8 @@ pub(super) enum Problem {
     TooSlow,
     /// The body ended before its end.
     Truncated,
+    /// The institution, or all together, send more than may be.
+    Busy(Busy),
     /// The message was taken, but its answer could not be written.
     AnswerLost,
 }
@@ -118,6 +122,22 @@ impl Problem {
                 "报文不完整",
                 "the message ended before its end",
             ),
+            Self::Busy(Busy::Institution { .. }) => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "INSTITUTION_BUSY",
+                "TRANSPORT",
+                "RETRY_SAME_KEY",
+                "贵机构报文过多，本报文未处理，请稍后以原流水号重发",
+                "your institution sends more than it may: send this message again later under the same key",
+            ),
+            Self::Busy(Busy::Gateway { .. }) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "GATEWAY_BUSY",
+                "TRANSPORT",
+                "RETRY_SAME_KEY",
+                "网关繁忙，本报文未处理，请稍后以原流水号重发",
+                "the gateway is busy: send this message again later under the same key",
+            ),
             Self::AnswerLost => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "ANSWER_LOST",
@@ -164,6 +184,12 @@ impl Problem {
             && let Ok(agreed) = HeaderValue::from_str(agreed)
         {
             headers.insert(header::ALLOW, agreed);
+        }
+        if let Self::Busy(busy) = self {
+            let seconds = busy.retry_after().as_millis().div_ceil(1000).max(1);
+            if let Ok(seconds) = HeaderValue::from_str(&seconds.to_string()) {
+                headers.insert(header::RETRY_AFTER, seconds);
+            }
         }
         response
     }

@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 
-use super::{BankPort, Desk};
+use super::{Account, BankPort, Desk};
 use crate::{
     contracts::Door,
     exchange::{Answer, AnswerKind, TransportFault},
@@ -30,6 +30,7 @@ pub(super) async fn serve<D: Desk>(
     port: Arc<BankPort<D>>,
     stream: TlsStream<TcpStream>,
     bank: VerifiedBank,
+    account: Arc<Account>,
 ) {
     if agreed(&port, &bank).is_none() {
         tracing::warn!(
@@ -39,7 +40,7 @@ pub(super) async fn serve<D: Desk>(
         return port.metrics.turned_away(Protocol::Tcp, TurnedAway::WrongPort);
     }
     let mut line = Line { stream, came: BytesMut::new() };
-    match converse(&port, &mut line, &bank).await {
+    match converse(&port, &mut line, &bank, &account).await {
         Ok(left) => line.hang_up(left, &port.limits).await,
         Err(error) => tracing::debug!(institution = bank.id(), %error, "a connection broke"),
     }
@@ -60,6 +61,7 @@ async fn converse<D: Desk>(
     port: &BankPort<D>,
     line: &mut Line,
     bank: &VerifiedBank,
+    account: &Account,
 ) -> io::Result<Left> {
     loop {
         let begun = tokio::select! {
@@ -78,16 +80,22 @@ async fn converse<D: Desk>(
             );
             return Ok(Left::Unread);
         };
-        let (answer, more) = match line.message(prefix, &port.limits).await? {
-            // Nothing that TCP carries says which trace it belongs to.
-            Heard::Whole(message) => {
-                (port.answer(bank, agreed, message, opentelemetry::Context::new()).await, true)
-            }
+        let (heard, more) = match line.message(prefix, &port.limits).await? {
+            Heard::Whole(message) => (Ok(message), true),
             // Decoding it gives LENGTH_MISMATCH, with what else the bank's envelope wants.
-            Heard::Broken(bytes) => {
-                (port.answer(bank, agreed, bytes, opentelemetry::Context::new()).await, false)
+            Heard::Broken(bytes) => (Ok(bytes), false),
+            Heard::Refused(fault) => (Err(fault), false),
+        };
+        let let_in = heard.and_then(|message| {
+            account.enter().map(|place| (message, place)).map_err(TransportFault::Busy)
+        });
+        let answer = match let_in {
+            Ok((message, place)) => {
+                // Nothing that TCP carries says which trace it belongs to.
+                let parent = opentelemetry::Context::new();
+                port.answer(bank, agreed, message, parent, place).await
             }
-            Heard::Refused(fault) => (Some(port.desk.refuse(&agreed, fault)), false),
+            Err(fault) => Some(port.desk.refuse(&agreed, fault)),
         };
         match answer {
             Some(Answer { bytes, kind: AnswerKind::Outcome | AnswerKind::Refusal }) => {

@@ -244,6 +244,13 @@ impl Tables {
             if !is_name(&it.contract) {
                 notes.add(placed.of("contract"), format!("`{}`: {NAME_FORM}", it.contract));
             }
+            let counts =
+                [("exchanges_max", it.exchanges_max), ("connections_max", it.connections_max)];
+            for (key, count) in counts {
+                if count.is_some_and(|count| count == 0 || count > COUNT_MAX) {
+                    notes.add(placed.of(key), format!("expected 1 to {COUNT_MAX}"));
+                }
+            }
             if it.certificate_san.trim().is_empty() {
                 notes.add(
                     placed.of("certificate_san"),
@@ -512,6 +519,9 @@ impl Tables {
             ("body_bytes_max", limits.is.body_bytes_max),
             ("connections_max", limits.is.connections_max),
             ("handshakes_max", limits.is.handshakes_max),
+            ("exchanges_max", limits.is.exchanges_max),
+            ("institution_exchanges_max", limits.is.institution_exchanges_max),
+            ("institution_connections_max", limits.is.institution_connections_max),
         ];
         for (key, count) in counts {
             // The upper bound is that of a semaphore's permits, with room.

@@ -35,6 +35,7 @@ struct Instruments {
     contracts_outdated: UpDownCounter<i64>,
     connections: UpDownCounter<i64>,
     turned_away: Counter<u64>,
+    turned_back: Counter<u64>,
     registry: prometheus::Registry,
     /// Kept: once it is dropped nothing is counted any more.
     provider: SdkMeterProvider,
@@ -127,6 +128,12 @@ impl Metrics {
             turned_away: meter
                 .u64_counter("directlink.callers.turned_away")
                 .with_description("Callers that were not let in")
+                .build(),
+            turned_back: meter
+                .u64_counter("directlink.messages.turned_back")
+                .with_description(
+                    "Messages refused unread: the institution sent too fast or too many, or all together did",
+                )
                 .build(),
             registry,
             provider,
@@ -263,6 +270,20 @@ impl Metrics {
     /// A caller was not let in.
     pub fn turned_away(&self, port: Protocol, why: TurnedAway) {
         self.0.turned_away.add(1, &[port_label(port), KeyValue::new("why", why.label())]);
+    }
+
+    /// A message of an institution was refused unread.
+    pub fn turned_back(&self, institution: &str, why: TurnedBack) {
+        let labels = [
+            KeyValue::new("institution", institution.to_owned()),
+            KeyValue::new("why", why.label()),
+        ];
+        self.0.turned_back.add(1, &labels);
+    }
+
+    /// How many messages are being answered is asked for whenever metrics are told.
+    pub fn watch_exchanges(&self, under_way: impl Fn() -> usize + Send + Sync + 'static) {
+        self.watch("directlink.exchanges.in_flight", "Messages being answered", under_way, []);
     }
 
     /// All metrics in Prometheus' text format, for [`Metrics::MEDIA_TYPE`].
@@ -415,6 +436,8 @@ pub enum TurnedAway {
     Unknown,
     /// As many connections stand as may.
     Full,
+    /// The institution has as many connections as it may.
+    InstitutionFull,
     /// Its contract does not use this port.
     WrongPort,
 }
@@ -426,7 +449,29 @@ impl TurnedAway {
             Self::HandshakeSlow => "handshake_slow",
             Self::Unknown => "unknown",
             Self::Full => "full",
+            Self::InstitutionFull => "institution_full",
             Self::WrongPort => "wrong_port",
+        }
+    }
+}
+
+/// Why a message was refused unread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TurnedBack {
+    /// The institution sends faster than it may.
+    TooFast,
+    /// The institution has as many messages under way as it may.
+    TooMany,
+    /// All institutions together have.
+    GatewayFull,
+}
+
+impl TurnedBack {
+    fn label(self) -> &'static str {
+        match self {
+            Self::TooFast => "too_fast",
+            Self::TooMany => "too_many",
+            Self::GatewayFull => "gateway_full",
         }
     }
 }
@@ -479,6 +524,8 @@ mod tests {
         metrics.contract("one", ContractEnd::Refused);
         metrics.contracts_outdated(1);
         metrics.turned_away(Protocol::Https, TurnedAway::Unknown);
+        metrics.turned_back("one", TurnedBack::TooFast);
+        metrics.watch_exchanges(|| 9);
         let standing = metrics.connection(Protocol::Tcp);
         let gone = metrics.connection(Protocol::Tcp);
         drop(gone);
@@ -499,6 +546,8 @@ mod tests {
             r#"directlink_contracts_changed_total{contract="one",end="refused"} 1"#,
             "directlink_contracts_outdated 1",
             r#"directlink_callers_turned_away_total{port="https",why="unknown"} 1"#,
+            r#"directlink_messages_turned_back_total{institution="one",why="too_fast"} 1"#,
+            "directlink_exchanges_in_flight 9",
             r#"directlink_connections{port="tcp"} 1"#,
         ] {
             assert!(text.lines().any(|told| told == line), "{line} is not in\n{text}");
