@@ -55,6 +55,13 @@ pub struct BankPlaces {
     pub values: BTreeMap<String, String>,
 }
 
+impl BankPlaces {
+    /// The division its homes lie in, as far as its values name one.
+    pub fn division(&self) -> Option<&str> {
+        self.values.get("seized_unit")?.get(..6)
+    }
+}
+
 impl Places {
     /// What comes with the kit.
     ///
@@ -113,8 +120,7 @@ impl Plan {
         let prefixes: Vec<_> =
             prefixes.into_iter().flatten().filter_map(toml::Value::as_str).collect();
         let own = self.apart.as_ref().and_then(|bank| self.places.bank.get(bank));
-        let mut homes = own.into_iter().flat_map(|own| own.values.values());
-        homes.any(|home| prefixes.iter().any(|prefix| home.starts_with(prefix)))
+        own.and_then(BankPlaces::division).is_some_and(|division| prefixes.contains(&division))
     }
 }
 

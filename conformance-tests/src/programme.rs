@@ -131,11 +131,15 @@ impl Choice {
     }
 }
 
-/// The next bank in the list that can play another's part.
+/// The next bank in the list that can play another's part; its homes lie elsewhere, so that its office may be at another
+/// registry.
 fn another(roles: &[Arc<Role>], role: &Role, scenario: &Scenario) -> anyhow::Result<Arc<Role>> {
     let (before, after) = roles.split_at(roles.partition_point(|it| it.bank <= role.bank));
     let mut others = after.iter().chain(before);
-    let other = others.find(|it| it.bank != role.bank && it.can_play_another(scenario));
+    let other = others.find(|it| {
+        let apart = it.own.division() != role.own.division();
+        it.bank != role.bank && apart && it.can_play_another(scenario)
+    });
     other.map(Arc::clone).with_context(|| format!("{}: no other bank can play", scenario.name))
 }
 
