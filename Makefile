@@ -4,7 +4,7 @@
 .PHONY: help test ready demo bench fuzz fmt docs
 
 # How long `make fuzz` stays with each target.
-FUZZ_SECONDS ?= 60
+FUZZ_SECONDS ?= 120
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1	/'
@@ -22,7 +22,8 @@ demo: ## the whole on this machine: gateway, registry, two banks; DEMO=--once te
 fuzz: ## throw bytes at what reads them; needs the nightly compiler
 	cargo fuzz --version || cargo install --locked cargo-fuzz
 	for target in $$(cargo +nightly fuzz list); do \
-		cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; \
+		mkdir -p fuzz/corpus/$$target; \
+		cargo +nightly fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; \
 	done
 
 fmt: ## lay out the code
@@ -31,7 +32,8 @@ fmt: ## lay out the code
 docs: ## build and check the documentation of the code
 	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps
 
-bench: ## what an exchange costs, beside a floor that only forwards bytes
-	cargo build --release -p gateway --bin directlink -p conformance-tests --bin bench
-	target/release/bench decode contracts/banks/yunshui first_general
+bench: ## what mapping costs bank by bank, and what an exchange costs beside a floor that only forwards bytes
+	cargo build --release -p gateway --bin directlink -p conformance-tests --bin bench --bin mapping
+	target/release/mapping steps contracts/banks
+	target/release/mapping load contracts/banks
 	target/release/bench exchange contracts/banks/yunshui first_general

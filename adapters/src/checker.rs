@@ -292,7 +292,7 @@ impl<'t> Said<'t> {
             self.paths.insert(path.clone(), hole.span.clone());
             self.holes.push((path, hole));
         }
-        for child in slot.children.iter().chain(slot.embed.iter().map(|embed| &*embed.root)) {
+        for child in slot.children.iter().chain(slot.embed.iter().map(|embed| &embed.root)) {
             self.gather(child, &prefix);
         }
     }

@@ -24,7 +24,7 @@ use crate::{
     fault::{Fault, FaultCode},
     fill,
     template::{Leaf, Template},
-    tree::{SyntaxFault, Tree},
+    tree::SyntaxFault,
     typed,
     unify::{
         Filled, Reader, Record,
@@ -187,12 +187,11 @@ impl Contract {
         let opened =
             self.wire.open(bytes).map_err(|fault| undecoded(fault.code, &fault.place, fault.at))?;
         self.check_bytes(&opened)?;
-        let tree = self.parse(&opened).map_err(|fault| {
+        let document = self.document(&opened).map_err(|fault| {
             let place = format!("{}{}", opened.within(), fault.place);
             undecoded(fault.code, &place, opened.sent_offset(fault.at))
         })?;
-        let document = Document::outermost(&tree, opened.within());
-        self.check_fields(Side::Bank, &tree, &document, &opened)?;
+        self.check_fields(Side::Bank, &document, &opened)?;
         let Some((kind, template)) = self.entrance.choose(&document) else {
             return Err(Box::new(self.unknown(&document, &opened)));
         };
@@ -248,9 +247,8 @@ impl Contract {
     /// Where several canonical values are one in the bank's words, one of them is told.
     pub fn read_reply(&self, message: Option<&str>, bytes: &[u8]) -> Option<(Reply, Envelope)> {
         let opened = self.wire.open_answer(bytes).ok()?;
-        let tree = self.parse(&opened).ok()?;
-        let document = Document::outermost(&tree, opened.within());
-        self.check_answer(&tree, &document, &opened)?;
+        let document = self.document(&opened).ok()?;
+        self.check_answer(&document, &opened)?;
         [Reply::Outcome, Reply::Refusal].into_iter().find_map(|reply| {
             let template = self.template(message, reply)?;
             let reader = Reader::read(template, Mode::Test, &document, None).ok()?;
@@ -264,8 +262,7 @@ impl Contract {
     pub fn locate(&self, bytes: &[u8], mode: Mode, fields: &[String]) -> Vec<(String, usize)> {
         let nowhere = || vec![(String::new(), 0); fields.len()];
         let Ok(opened) = self.wire.open(bytes) else { return nowhere() };
-        let Ok(tree) = self.parse(&opened) else { return nowhere() };
-        let document = Document::outermost(&tree, opened.within());
+        let Ok(document) = self.document(&opened) else { return nowhere() };
         let Some((_, template)) = self.entrance.choose(&document) else { return nowhere() };
         let Some((_, record)) = recorded(template, mode, &document) else { return nowhere() };
         let place = |field: &String| {
@@ -346,8 +343,9 @@ impl Contract {
         pieces.map(|piece| piece.to_string()).collect()
     }
 
-    fn parse<'o>(&self, opened: &'o Opened<'_>) -> Result<Tree<'o>, SyntaxFault> {
-        opened.held(document::parse(self.wire.media, &opened.text))
+    fn document<'o>(&self, opened: &'o Opened<'_>) -> Result<Document<'o>, SyntaxFault> {
+        let tree = opened.held(document::parse(self.wire.media, &opened.text))?;
+        Ok(Document::outermost(tree, opened.within()))
     }
 
     fn template(&self, message: Option<&str>, reply: Reply) -> Option<&Template> {
@@ -392,12 +390,12 @@ impl Contract {
     }
 
     /// The second, recording pass.
-    fn explain(
+    fn explain<'d>(
         &self,
         name: &str,
         template: &Template,
         mode: Mode,
-        document: &Document<'_>,
+        document: &'d Document<'d>,
         opened: &Opened<'_>,
     ) -> Undecoded {
         let Some((filled, mut record)) = recorded(template, mode, document) else {
@@ -451,7 +449,7 @@ impl Contract {
 
     /// A message of no known kind. What it says of its exchange is read as any message of the
     /// contract would say it.
-    fn unknown(&self, document: &Document<'_>, opened: &Opened<'_>) -> Undecoded {
+    fn unknown<'d>(&self, document: &'d Document<'d>, opened: &Opened<'_>) -> Undecoded {
         let Stranger { code, place, offset, said } = self.entrance.stranger(document);
         let mut exchange = Exchange::default();
         if let Some(template) = self.entrance.first()
@@ -483,7 +481,11 @@ impl Kind {
     }
 }
 
-fn recorded(template: &Template, mode: Mode, document: &Document<'_>) -> Option<(Filled, Record)> {
+fn recorded<'d>(
+    template: &Template,
+    mode: Mode,
+    document: &'d Document<'d>,
+) -> Option<(Filled, Record)> {
     let reader = Reader::read(template, mode, document, Some(Record::default)).ok()?;
     Some((reader.filled, reader.record?))
 }

@@ -217,7 +217,7 @@ impl<'t> Maker<'t> {
             let keep_off: String = slot.leaf.iter().flat_map(Leaf::separators).collect();
             self.hole(&keep_off, hole, item);
         }
-        for child in slot.children.iter().chain(slot.embed.iter().map(|embed| &*embed.root)) {
+        for child in slot.children.iter().chain(slot.embed.iter().map(|embed| &embed.root)) {
             self.slot(child, item);
         }
     }

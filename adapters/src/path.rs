@@ -199,6 +199,7 @@ impl Homes {
             }
             if words.peek().is_none() {
                 let text = self.one_name(start, text, rest);
+                steps.shrink_to_fit();
                 return Ok(Path { start, steps, field, pick, itself: false, text });
             }
             if pick == Pick::Whole && field.is_list() {

@@ -64,9 +64,9 @@ pub(crate) struct Slot {
     /// Its position.
     pub(crate) span: Range<usize>,
     /// Whether it repeats, once per item of a list.
-    pub(crate) each: Option<Each>,
+    pub(crate) each: Option<Box<Each>>,
     /// Whether it stands only while a message or list is set.
-    pub(crate) maybe: Option<Maybe>,
+    pub(crate) maybe: Option<Box<Maybe>>,
     /// The values that hold exactly while it stands.
     pub(crate) when: Vec<When>,
     /// Accepted and read by nobody.
@@ -74,7 +74,7 @@ pub(crate) struct Slot {
     /// Its text.
     pub(crate) leaf: Option<Leaf>,
     /// The document that its text is.
-    pub(crate) embed: Option<Embed>,
+    pub(crate) embed: Option<Box<Embed>>,
     /// What stands inside: attributes, then elements; members; items.
     pub(crate) children: Vec<Slot>,
     /// The children by name.
@@ -203,7 +203,7 @@ pub(crate) struct Embed {
     /// Whether it is written with an XML declaration.
     pub(crate) declared: bool,
     /// What it is to hold.
-    pub(crate) root: Box<Slot>,
+    pub(crate) root: Slot,
 }
 
 impl Template {
@@ -286,6 +286,16 @@ impl Slot {
         (node.kind == Kind::Attribute) == (self.form == Form::Attribute) && self.name.is_of(node)
     }
 
+    /// Gives back what growing has left over: a gateway holds hundreds of contracts for as long as it runs.
+    fn settle(&mut self) {
+        self.when.shrink_to_fit();
+        self.children.shrink_to_fit();
+        self.rivals.shrink_to_fit();
+        self.declares.shrink_to_fit();
+        self.numbered.shrink_to_fit();
+        self.marks.shrink_to_fit();
+    }
+
     /// Whether it is a literal that stands whatever is set.
     fn stands_always(&self) -> bool {
         let free = self.each.is_none() && self.maybe.is_none() && self.when.is_empty();
@@ -304,7 +314,7 @@ impl Slot {
     }
 
     fn mandatory_leaves<'s>(&'s self, way: &mut Vec<&'s Self>, leaves: &mut Vec<Vec<&'s Self>>) {
-        let children = self.children.iter().chain(self.embed.iter().map(|embed| &*embed.root));
+        let children = self.children.iter().chain(self.embed.iter().map(|embed| &embed.root));
         for child in children.filter(|child| child.required && child.each.is_none()) {
             way.push(child);
             if child.leaf.as_ref().is_some_and(|leaf| leaf.any(|unset| *unset == Unset::Refused)) {
@@ -318,7 +328,7 @@ impl Slot {
     /// This slot and all inside it.
     pub(crate) fn visit<'s>(&'s self, see: &mut dyn FnMut(&'s Self)) {
         see(self);
-        let inside = self.children.iter().chain(self.embed.iter().map(|embed| &*embed.root));
+        let inside = self.children.iter().chain(self.embed.iter().map(|embed| &embed.root));
         for child in inside {
             child.visit(see);
         }

@@ -175,7 +175,7 @@ impl<'a, 't> Iterator for Children<'a, 't> {
 }
 
 impl SyntaxFault {
-    fn new(code: FaultCode, at: usize) -> Self {
+    pub(crate) fn new(code: FaultCode, at: usize) -> Self {
         Self { code, at, place: String::new() }
     }
 }

@@ -85,10 +85,10 @@ struct Count<'c> {
 
 impl<'c> Reader<'c> {
     /// Reads a whole message. `record` makes it the recording pass, which never stops.
-    pub(crate) fn read(
+    pub(crate) fn read<'d>(
         template: &'c Template,
         mode: Mode,
-        document: &Document<'_>,
+        document: &'d Document<'d>,
         record: Option<fn() -> Record>,
     ) -> Result<Self, Stop> {
         let mut reader = Self::new(template, mode, record, None);
@@ -124,7 +124,7 @@ impl<'c> Reader<'c> {
         }
     }
 
-    fn message(&mut self, document: &Document<'_>) -> Read {
+    fn message<'d>(&mut self, document: &'d Document<'d>) -> Read {
         let (root, spot) = (&self.template.root, document.root());
         self.bind(&root.when, spot, &mut Item::None)?;
         self.content(root, spot, Item::None)?;
@@ -149,7 +149,7 @@ impl<'c> Reader<'c> {
         if let Some(each) = &slot.each {
             return self.item(slot, each, spot, item);
         }
-        if let Some(Maybe { path, scope: Some(Scope::Message(message)) }) = &slot.maybe {
+        if let Some(Maybe { path, scope: Some(Scope::Message(message)) }) = slot.maybe.as_deref() {
             let mut inner = DynamicMessage::new(message.clone());
             let around = self.enter(|prefix| path.told(prefix, None), spot);
             let counted = self.counts.len();
@@ -267,9 +267,8 @@ impl<'c> Reader<'c> {
         spot: Spot<'_>,
         item: Item<'_>,
     ) -> Read {
-        let Some(node) = spot.node() else { return Ok(()) };
-        let tree = match document::parse(media, &node.text) {
-            Ok(tree) => tree,
+        let document = match spot.embedded(media) {
+            Ok(document) => document,
             Err(fault) => {
                 self.taint(root);
                 let template = self.template;
@@ -277,7 +276,6 @@ impl<'c> Reader<'c> {
                     .told(fault.code, None, || spot.embedded_fault(&fault, &template.told_by));
             }
         };
-        let document = Document::embedded(&tree, spot);
         let spot = document.root();
         if spot.node().is_some_and(|node| root.form == Form::Element && !root.bears(node)) {
             self.taint(root);
@@ -346,10 +344,8 @@ impl<'c> Reader<'c> {
                 children()
                     .find(|(_, child)| child.marks.first().is_some_and(|mark| mark.text == text))
             };
-            let found = follow(spot, way, &mut |leaf| {
-                text_of(leaf).and_then(shown).map(|(number, _)| number)
-            });
-            if let Some(Some(number)) = found {
+            let found = follow(spot, way).and_then(text_of).and_then(shown);
+            if let Some((number, _)) = found {
                 return Ok(Some(number));
             }
         }
@@ -382,20 +378,11 @@ impl<'c> Reader<'c> {
         }
         let way =
             children().find_map(|(_, child)| child.marks.first()).map(|mark| mark.way.as_slice());
-        let told = follow(spot, way.unwrap_or_default(), &mut |leaf| {
-            self.fault(
-                FaultCode::LiteralMismatch,
-                Where::Value(leaf),
-                None,
-                leaf.node().map(|node| &*node.text),
-            )
-        });
-        match told {
-            Some(told) => told.map(|()| None),
-            None => self
-                .fault(FaultCode::LiteralMismatch, Where::Start(spot), None, None)
-                .map(|()| None),
-        }
+        let (at, found) = match follow(spot, way.unwrap_or_default()) {
+            Some(leaf) => (Where::Value(leaf), leaf.node().map(|node| &*node.text)),
+            None => (Where::Start(spot), None),
+        };
+        self.fault(FaultCode::LiteralMismatch, at, None, found).map(|()| None)
     }
 
     /// Whether the conditions of a choice hold, by what has been read; `None` if that is not known

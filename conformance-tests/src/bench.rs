@@ -9,11 +9,33 @@ pub mod contest;
 pub mod filing;
 pub mod floor;
 pub mod load;
+pub mod loading;
 pub mod machine;
+pub mod mapping;
 pub mod process;
 pub mod report;
-pub mod stages;
 pub mod upstream;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+
+/// The folders of contracts inside a folder, in order of name.
+///
+/// # Errors
+/// It cannot be read.
+pub fn contracts_in(banks: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut folders = Vec::new();
+    for entry in fs::read_dir(banks).with_context(|| banks.display().to_string())? {
+        folders.push(entry?.path());
+    }
+    folders.retain(|folder| folder.join("contract.toml").is_file());
+    folders.sort();
+    Ok(folders)
+}
 
 #[cfg(test)]
 mod tests {

@@ -75,15 +75,16 @@ impl Entrance {
     }
 
     /// The kind and template of a document; `None` if it is no message of the contract.
-    pub(super) fn choose(&self, document: &Document<'_>) -> Option<(usize, &Template)> {
+    pub(super) fn choose<'d>(&self, document: &'d Document<'d>) -> Option<(usize, &Template)> {
         let spot = document.root();
         let group = self.group(spot)?;
         let door = match (group.doors.as_slice(), &group.shared) {
             ([only], _) => only,
-            (doors, Some(way)) => follow(spot, way, &mut |leaf| {
-                let text = text_of(leaf)?;
-                doors.iter().find(|door| door.marks.first().is_some_and(|mark| mark.text == text))
-            })??,
+            (doors, Some(way)) => {
+                let text = text_of(follow(spot, way)?)?;
+                let is_of = |door: &&Door| door.marks.first().is_some_and(|mark| mark.text == text);
+                doors.iter().find(is_of)?
+            }
             (doors, None) => {
                 doors.iter().find(|door| door.marks.iter().all(|mark| mark.shows(spot)))?
             }
@@ -93,7 +94,7 @@ impl Entrance {
 
     /// Why a document is no message of the contract: at the literal that tells messages apart, or at
     /// the document that should hold it, or else at the root.
-    pub(super) fn stranger(&self, document: &Document<'_>) -> Stranger {
+    pub(super) fn stranger<'d>(&self, document: &'d Document<'d>) -> Stranger {
         let spot = document.root();
         let door = self.group(spot).and_then(|group| group.doors.first());
         let told = door.and_then(|door| {
@@ -101,10 +102,9 @@ impl Entrance {
             if let Some((code, place, offset)) = broken(spot, &mark.way, told_by) {
                 return Some(Stranger { code, place, offset, said: None });
             }
-            follow(spot, &mark.way, &mut |leaf| {
-                let said = binds_code(door, mark).then(|| code(leaf)).flatten();
-                Stranger { said, ..Stranger::at(Where::Value(leaf), told_by) }
-            })
+            let leaf = follow(spot, &mark.way)?;
+            let said = binds_code(door, mark).then(|| code(leaf)).flatten();
+            Some(Stranger { said, ..Stranger::at(Where::Value(leaf), told_by) })
         });
         told.unwrap_or_else(|| Stranger::at(Where::Start(spot), &[]))
     }

@@ -3,7 +3,6 @@
 use serde_json::Value as Json;
 
 use super::{Contract, Decoded, Mode, dynamic, recorded};
-use crate::unify::document::Document;
 
 /// Where one value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,8 +24,7 @@ impl Contract {
     pub fn origins(&self, bytes: &[u8], mode: Mode, decoded: &Decoded) -> Vec<Origin> {
         let origins = || {
             let opened = self.wire.open(bytes).ok()?;
-            let tree = self.parse(&opened).ok()?;
-            let document = Document::outermost(&tree, opened.within());
+            let document = self.document(&opened).ok()?;
             let (_, template) = self.entrance.choose(&document)?;
             let (_, record) = recorded(template, mode, &document)?;
             let canonical = proto::golden::write(&dynamic(&decoded.envelope).ok()?);

@@ -168,7 +168,7 @@ impl<'t> Carried<'t> {
                 self.hole(leaf, hole, item);
             }
         }
-        for child in slot.children.iter().chain(slot.embed.iter().map(|embed| &*embed.root)) {
+        for child in slot.children.iter().chain(slot.embed.iter().map(|embed| &embed.root)) {
             self.slot(child, item);
         }
     }

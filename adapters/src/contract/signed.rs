@@ -4,7 +4,6 @@
 use super::{CannotSend, CannotWrite, Contract, Side, Undecoded, undecoded};
 use crate::{
     fault::FaultCode,
-    tree::Tree,
     unify::document::{self, Document, Where},
     wire::{
         Media, Opened, Seal,
@@ -24,16 +23,16 @@ impl Contract {
     }
 
     /// The signature of a document's fields: the place it stands in, or should.
-    pub(super) fn check_fields(
+    pub(super) fn check_fields<'d>(
         &self,
         side: Side,
-        tree: &Tree<'_>,
-        document: &Document<'_>,
+        document: &'d Document<'d>,
         opened: &Opened<'_>,
     ) -> Result<(), Box<Undecoded>> {
         let Some(Seal { field, .. }) = self.wire.seal_over(Over::SortedFields) else {
             return Ok(());
         };
+        let tree = document.tree();
         let found = seal::found(tree, field);
         let signed = seal::sorted_fields(tree, field);
         let is_signed = found.zip(signed).is_some_and(|(node, signed)| {
@@ -53,16 +52,15 @@ impl Contract {
     }
 
     /// The gateway's signature, as a bank checks it; `None` if it is not good.
-    pub(super) fn check_answer(
+    pub(super) fn check_answer<'d>(
         &self,
-        tree: &Tree<'_>,
-        document: &Document<'_>,
+        document: &'d Document<'d>,
         opened: &Opened<'_>,
     ) -> Option<()> {
         if !self.wire.seal.as_ref().is_some_and(|seal| seal.answers) {
             return Some(());
         }
-        self.check_fields(Side::Gateway, tree, document, opened).ok()?;
+        self.check_fields(Side::Gateway, document, opened).ok()?;
         if self.wire.seal_over(Over::Bytes).is_none() {
             return Some(());
         }

@@ -145,13 +145,13 @@ impl Compiler<'_> {
             ..empty_slot()
         };
         if let Some(words) = directives.each {
-            slot.each = self.each(words, outer);
+            slot.each = self.each(words, outer).map(Box::new);
             if let Some(each) = &slot.each {
                 (scope, opens) = (each.scope.clone(), true);
             }
         }
         if let Some(words) = directives.maybe {
-            slot.maybe = self.maybe(words, &scope);
+            slot.maybe = self.maybe(words, &scope).map(Box::new);
             if let Some(inner) = slot.maybe.as_ref().and_then(|maybe| maybe.scope.clone()) {
                 (scope, opens) = (inner, true);
             }
@@ -169,6 +169,7 @@ impl Compiler<'_> {
             self.numbering = numbering;
         }
         self.weigh(&mut slot);
+        slot.settle();
         slot
     }
 
@@ -194,7 +195,7 @@ impl Compiler<'_> {
         }
         if let Some(embed) = directives.embed {
             slot.form = if slot.form == Form::Object { Form::Scalar } else { slot.form };
-            slot.embed = self.embed(embed, tree, id, directives.item, scope);
+            slot.embed = self.embed(embed, tree, id, directives.item, scope).map(Box::new);
             if node.kind == Kind::Element {
                 let attributes = tree.attributes(id).filter(|(_, node)| !is_word(node));
                 slot.children =
@@ -342,7 +343,7 @@ impl Compiler<'_> {
             // What stands under `c:item` is a document of its own, and bears no name.
             root.name = Name::default();
         }
-        Some(Embed { media, cdata, declared, root: Box::new(root) })
+        Some(Embed { media, cdata, declared, root })
     }
 
     /// A template that is itself written as a text, as XML in JSON must be.
@@ -459,7 +460,7 @@ impl Holds {
                 Unset::Text(_) => self.lenient = true,
             }
         }
-        let inside = slot.children.iter().chain(slot.embed.iter().map(|embed| &*embed.root));
+        let inside = slot.children.iter().chain(slot.embed.iter().map(|embed| &embed.root));
         for child in inside.filter(|child| child.each.is_none() && child.maybe.is_none()) {
             self.look(child);
         }

@@ -64,6 +64,7 @@ pub(crate) fn parse_leaf(
         (rest, at) = (behind, span.end);
     }
     literal(&rest.replace("}}", "}"), &mut pieces);
+    pieces.shrink_to_fit();
     Ok(Leaf { pieces, bare })
 }
 

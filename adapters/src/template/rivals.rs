@@ -2,12 +2,7 @@
 //! in which they differ.
 
 use super::{Form, Name, Slot, ToldBy};
-use crate::{
-    fault::FaultCode,
-    tree::NodeId,
-    unify::document::{self, Document, Spot},
-    wire::Media,
-};
+use crate::{fault::FaultCode, tree::NodeId, unify::document::Spot, wire::Media};
 
 /// Slots that bear one name (items of an array bear none), by their numbers among their parent's
 /// children.
@@ -157,31 +152,22 @@ impl Mark {
 
     /// Whether a node has this literal where the slot has it.
     pub(crate) fn shows(&self, spot: Spot<'_>) -> bool {
-        follow(spot, &self.way, &mut |leaf| text_of(leaf).is_some_and(|text| text == self.text))
-            .unwrap_or(false)
+        follow(spot, &self.way).and_then(text_of).is_some_and(|text| text == self.text)
     }
 }
 
 /// The text of a leaf as literals are compared with it.
-pub(crate) fn text_of<'d>(leaf: Spot<'d>) -> Option<&'d str> {
+pub(crate) fn text_of(leaf: Spot<'_>) -> Option<&str> {
     leaf.node().map(|node| node.text.trim())
 }
 
-/// Goes from a node to a leaf inside it and tells what `see` makes of it; `None` if the way ends
-/// before.
-pub(crate) fn follow<R>(
-    spot: Spot<'_>,
-    way: &[Step],
-    see: &mut dyn FnMut(Spot<'_>) -> R,
-) -> Option<R> {
-    let Some((step, rest)) = way.split_first() else { return Some(see(spot)) };
-    if let To::Embedded(media) = step.to {
-        let node = spot.node()?;
-        let tree = document::parse(media, &node.text).ok()?;
-        let document = Document::embedded(&tree, spot);
-        return follow(document.root(), rest, see);
+/// Goes from a node to a leaf inside it; `None` if the way ends before.
+pub(crate) fn follow<'d>(spot: Spot<'d>, way: &[Step]) -> Option<Spot<'d>> {
+    let Some((step, rest)) = way.split_first() else { return Some(spot) };
+    match step.to {
+        To::Embedded(media) => follow(spot.embedded(media).ok()?.root(), rest),
+        _ => follow(spot.at(step.find(spot)?), rest),
     }
-    follow(spot.at(step.find(spot)?), rest, see)
 }
 
 /// The embedded document that ends a way because it is none: its fault, with its place and its offset
@@ -195,8 +181,8 @@ pub(crate) fn broken(
     let To::Embedded(media) = step.to else {
         return broken(spot.at(step.find(spot)?), rest, told_by);
     };
-    match document::parse(media, &spot.node()?.text) {
-        Ok(tree) => broken(Document::embedded(&tree, spot).root(), rest, told_by),
+    match spot.embedded(media) {
+        Ok(document) => broken(document.root(), rest, told_by),
         Err(fault) => {
             let (place, offset) = spot.embedded_fault(&fault, told_by);
             Some((fault.code, place, offset))

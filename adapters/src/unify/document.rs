@@ -4,7 +4,10 @@
 //! Only faults ask for places, so nothing here is kept ready. Source: samples/README.md, "place"
 //! and "offset".
 
+use std::cell::OnceCell;
+
 use crate::{
+    fault::FaultCode,
     template::{Form, Slot, ToldBy},
     tree::{Children, Kind, Node, NodeId, SyntaxFault, Tree, json, xml},
     wire::Media,
@@ -29,10 +32,13 @@ pub(crate) fn parse_template(media: Media, text: &str) -> Result<Tree<'_>, Synta
 /// A document, and the leaf it stands in if it is embedded.
 #[derive(Debug)]
 pub(crate) struct Document<'d> {
-    tree: &'d Tree<'d>,
+    tree: Tree<'d>,
     holder: Option<Spot<'d>>,
     /// What the place of everything in it begins with.
     within: &'d str,
+    /// The documents in its leaves, by their nodes, as far as they have been asked for. What kind of message it is often
+    /// stands in one of them, so that each is asked for again when the message is read.
+    embedded: OnceCell<Vec<OnceCell<Box<Self>>>>,
 }
 
 /// One node of one document.
@@ -57,13 +63,13 @@ pub(crate) enum Where<'d, 's> {
 
 impl<'d> Document<'d> {
     /// The message itself; `within` is what every place begins with.
-    pub(crate) fn outermost(tree: &'d Tree<'d>, within: &'d str) -> Self {
-        Self { tree, holder: None, within }
+    pub(crate) fn outermost(tree: Tree<'d>, within: &'d str) -> Self {
+        Self { tree, holder: None, within, embedded: OnceCell::new() }
     }
 
-    /// A document in a leaf of another, parsed from that leaf's text.
-    pub(crate) fn embedded(tree: &'d Tree<'d>, holder: Spot<'d>) -> Self {
-        Self { tree, holder: Some(holder), within: "" }
+    /// Its nodes.
+    pub(crate) fn tree(&self) -> &Tree<'d> {
+        &self.tree
     }
 
     /// Its root.
@@ -102,6 +108,25 @@ impl<'d> Spot<'d> {
     /// Another node of the same document.
     pub(crate) fn at(self, id: NodeId) -> Self {
         Self { id, ..self }
+    }
+
+    /// The document that the node's text is, read once.
+    pub(crate) fn embedded(self, media: Media) -> Result<&'d Document<'d>, SyntaxFault> {
+        let nodes = &self.document.tree.nodes;
+        let all =
+            self.document.embedded.get_or_init(|| nodes.iter().map(|_| OnceCell::new()).collect());
+        let place = usize::try_from(self.id.0).ok().and_then(|number| all.get(number));
+        let (Some(place), Some(node)) = (place, self.node()) else {
+            return Err(SyntaxFault::new(FaultCode::XmlSyntax, 0)); // A node of another tree: there is none.
+        };
+        if let Some(known) = place.get() {
+            return Ok(known);
+        }
+        let tree = parse(media, &node.text)?;
+        let holder = Some(self);
+        Ok(place.get_or_init(|| {
+            Box::new(Document { tree, holder, within: "", embedded: OnceCell::new() })
+        }))
     }
 
     /// A byte of the node's unescaped text, in the text of the message.

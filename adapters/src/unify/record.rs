@@ -164,7 +164,7 @@ impl<'c> Reader<'c> {
         if slot.each.is_some() || slot.maybe.as_ref().is_some_and(|maybe| maybe.scope.is_some()) {
             return;
         }
-        for child in slot.children.iter().chain(slot.embed.iter().map(|embed| &*embed.root)) {
+        for child in slot.children.iter().chain(slot.embed.iter().map(|embed| &embed.root)) {
             way.push(child);
             self.note_absent_on(way, child, parent);
             way.pop();
@@ -190,7 +190,7 @@ impl<'c> Reader<'c> {
         if let Some(leaf) = &slot.leaf {
             self.taint_leaf(leaf);
         }
-        for child in slot.children.iter().chain(slot.embed.iter().map(|embed| &*embed.root)) {
+        for child in slot.children.iter().chain(slot.embed.iter().map(|embed| &embed.root)) {
             self.taint(child);
         }
     }

@@ -8,9 +8,8 @@ use conformance_tests::{
     bench::{
         contest::{self, Plan},
         floor::Floor,
-        machine,
         process::told_to_end,
-        stages, upstream,
+        upstream,
     },
     samples,
 };
@@ -27,13 +26,6 @@ struct Arguments {
 enum Command {
     /// Measures whole processes: gateway and floor in alternating rounds.
     Exchange(Exchange),
-    /// Measures single steps of an exchange on one core: decode, fingerprint, encode.
-    Decode {
-        /// Folder of the bank's contract.
-        contract: PathBuf,
-        /// Golden case of the contract.
-        case: String,
-    },
     /// The registry stand-in; `exchange` starts it.
     #[command(hide = true)]
     Upstream(Role),
@@ -84,15 +76,6 @@ struct Role {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Exchange(arguments) => block_on(exchange(arguments)),
-        Command::Decode { contract, case } => {
-            let compiled = samples::contract(&contract)?;
-            say(&machine::description());
-            for (step, nanoseconds) in stages::times(&compiled, &contract, &case)? {
-                let (whole, rest) = (nanoseconds / 1000, nanoseconds % 1000 / 100);
-                say(&format!("{step:<28} {whole:>5}.{rest} µs"));
-            }
-            Ok(())
-        }
         Command::Upstream(role) => {
             let pki = contest::pki_of(&role.folder, &contest::bank_of(&role.contract)?);
             let own = &pki.registry;

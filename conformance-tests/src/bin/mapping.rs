@@ -1,0 +1,76 @@
+//! `mapping`: what it costs to read and write the banks' messages, and to hold their contracts. Reads arguments and
+//! prints; what is measured, and how, is in the library. A program of its own because it counts allocations, which would
+//! weigh on what `bench` compares.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use conformance_tests::bench::{contracts_in, loading, machine, mapping};
+
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    about = "What it costs to read and write the banks' messages, and to hold their contracts."
+)]
+#[command(
+    after_help = "Examples:\n  mapping steps contracts/banks\n  mapping load contracts/banks --copies 100"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Measures decoding and encoding of each bank's first sample, on one core.
+    Steps {
+        /// Folder of the banks' contracts.
+        #[arg(default_value = "contracts/banks")]
+        banks: PathBuf,
+        /// Only this bank's.
+        #[arg(long)]
+        bank: Option<String>,
+    },
+    /// Measures how long many contracts take to load and check, and the memory they stay in.
+    Load {
+        /// Folder of the banks' contracts.
+        #[arg(default_value = "contracts/banks")]
+        banks: PathBuf,
+        /// Copies of each.
+        #[arg(long, default_value_t = 100)]
+        copies: usize,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    say(&machine::description());
+    match Arguments::parse().command {
+        Command::Steps { banks, bank } => {
+            say(mapping::HEAD);
+            for folder in contracts_in(&banks)? {
+                if bank.as_ref().is_none_or(|bank| folder.ends_with(bank)) {
+                    say(&mapping::row(&folder, allocations)?.to_string());
+                }
+            }
+        }
+        Command::Load { banks, copies } => {
+            let load = loading::load(&banks, copies)?;
+            let (before, after) = (load.before_kib / 1024, load.after_kib / 1024);
+            let milliseconds = load.time.as_millis();
+            let contracts = load.contracts;
+            say(&format!(
+                "{contracts} contracts loaded and checked in {milliseconds} ms; memory {before} MiB before, {after} MiB after"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn allocations(step: &mut dyn FnMut()) -> u64 {
+    allocation_counter::measure(step).count_total
+}
+
+#[expect(clippy::print_stdout, reason = "a command line program answers on its standard output")]
+fn say(line: &str) {
+    println!("{line}");
+}
