@@ -601,15 +601,36 @@ const QUEUE_MAX: usize = 1_024;
 /// Jobs per transaction at most, so that the first of a group does not wait long for the last.
 const GROUP_MAX: usize = 256;
 
+/// So many jobs in one group mean that many filings are on their way: a moment later more of them wait,
+/// and share the sync.
+const CROWD: usize = 8;
+
+/// That moment. Less than a sync takes on most disks; with few filings nobody ever waits it.
+const GATHERING: Duration = Duration::from_millis(1);
+
 fn answer_each(database: &Connection, mut jobs: mpsc::Receiver<Job>) {
     while let Some(job) = jobs.blocking_recv() {
         job(Ok(database))(Ok(()));
     }
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the thread is the writer's own; nothing else runs on it"
+)]
 fn commit_groups(database: &Connection, mut jobs: mpsc::Receiver<Job>) {
     let mut group = Vec::with_capacity(GROUP_MAX);
+    let mut before = 0;
     while jobs.blocking_recv_many(&mut group, GROUP_MAX) > 0 {
+        if before >= CROWD && group.len() < before {
+            thread::sleep(GATHERING);
+            while group.len() < GROUP_MAX
+                && let Ok(job) = jobs.try_recv()
+            {
+                group.push(job);
+            }
+        }
+        before = group.len();
         commit(database, &mut group);
     }
 }
