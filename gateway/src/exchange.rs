@@ -316,7 +316,7 @@ impl Hearing<'_> {
         // stays unsettled until somebody has asked the registry by key.
         let caller = self.caller();
         let submission = registry
-            .submit(&application, &caller, leased_until)
+            .submit(application, &caller, leased_until)
             .instrument(step("submit", SpanKind::Client));
         match submission.await {
             Ok(outcome) => Ok(self.settle(&entry, outcome).await),
@@ -636,7 +636,7 @@ impl Hearing<'_> {
     fn caller(&self) -> Caller {
         Caller {
             institution: self.bank.institution(),
-            certificate_der: Some(Arc::clone(self.bank.certificate_der())),
+            client_cert: Some(self.bank.client_cert().clone()),
         }
     }
 

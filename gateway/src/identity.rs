@@ -6,6 +6,8 @@
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
+use http::HeaderValue;
 use proto::v1;
 use rustls::pki_types::CertificateDer;
 use x509_parser::{
@@ -22,7 +24,7 @@ use crate::settings::Institution;
 #[derive(Clone)]
 pub struct VerifiedBank {
     institution: Arc<Institution>,
-    certificate_der: Arc<[u8]>,
+    client_cert: HeaderValue,
 }
 
 impl VerifiedBank {
@@ -56,9 +58,9 @@ impl VerifiedBank {
         &self.institution.codes
     }
 
-    /// The certificate it showed, in DER; what a registry is shown as RFC 9440 `client-cert`.
-    pub fn certificate_der(&self) -> &Arc<[u8]> {
-        &self.certificate_der
+    /// The certificate it showed, as a registry is shown it: RFC 9440 `client-cert`.
+    pub fn client_cert(&self) -> &HeaderValue {
+        &self.client_cert
     }
 }
 
@@ -121,11 +123,17 @@ impl Identities {
             [] => Err(IdentityRefusal::Unknown(shown)),
             [institution] => Ok(VerifiedBank {
                 institution: Arc::clone(institution),
-                certificate_der: Arc::from(der.as_ref()),
+                client_cert: client_cert(der)?,
             }),
             _ => Err(IdentityRefusal::Ambiguous(shown)),
         }
     }
+}
+
+/// RFC 9440, section 2.1: the DER as a byte sequence of structured fields (RFC 8941, section 3.3.5).
+fn client_cert(der: &[u8]) -> Result<HeaderValue, IdentityRefusal> {
+    HeaderValue::try_from(format!(":{}:", STANDARD.encode(der)))
+        .map_err(IdentityRefusal::Untellable)
 }
 
 /// Why a caller is nobody we know.
@@ -143,6 +151,9 @@ pub enum IdentityRefusal {
     /// No institution is pinned to it.
     #[error("no institution in settings has this certificate: {0}")]
     Unknown(Shown),
+    /// The certificate cannot be shown to a registry; Base64 always fits a header, so this is a fault of ours.
+    #[error("the client certificate cannot be told to a registry")]
+    Untellable(#[source] http::header::InvalidHeaderValue),
     /// Several institutions are pinned to names it holds.
     #[error("several institutions in settings have this certificate: {0}")]
     Ambiguous(Shown),
@@ -355,7 +366,8 @@ mod tests {
             let shown = certificate(AUTHORITY, vec![dns("else.example"), san], true);
             let bank = identities.identify(std::slice::from_ref(&shown)).unwrap();
             assert_eq!(bank.id(), expected);
-            assert_eq!(bank.certificate_der().as_ref(), shown.as_ref());
+            let told = bank.client_cert().to_str().unwrap().trim_matches(':');
+            assert_eq!(STANDARD.decode(told).unwrap(), shown.as_ref());
         }
     }
 

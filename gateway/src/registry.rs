@@ -11,11 +11,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use http::{HeaderValue, uri::PathAndQuery};
 use hyper_util::rt::TokioIo;
 use opentelemetry::propagation::Injector;
+use prost::Message;
 use proto::v1::{
-    self, GetCaseRequest, Institution, Outcome, QueryTitleRequest, SubmitRequest,
+    self, GetCaseRequest, Institution, Outcome, QueryTitleRequest, SubmitRequest, SubmitResponse,
     get_case_request::By, registry_client::RegistryClient,
 };
 use rustls::pki_types::ServerName;
@@ -26,6 +28,7 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 use tonic::{
     Code, Request, Status,
+    client::Grpc,
     metadata::{Ascii, MetadataKey, MetadataMap, MetadataValue},
     transport::{Endpoint, Uri},
 };
@@ -38,11 +41,13 @@ use crate::{
 };
 
 mod breaker;
+mod encoded;
 mod gate;
 mod handover;
 mod testimony;
 
 use breaker::End;
+use encoded::Encoded;
 use gate::Gate;
 pub use gate::{Purpose, Shut};
 use handover::{Courier, Handover};
@@ -52,7 +57,7 @@ use testimony::Flaw;
 #[derive(Clone)]
 pub struct Registry {
     settings: Arc<Settings>,
-    client: RegistryClient<Courier>,
+    courier: Courier,
     gate: Arc<Gate>,
     metrics: Metrics,
 }
@@ -93,14 +98,14 @@ pub enum BadAddress {
 pub struct Caller {
     /// The institution, as the certificate or the ledger says.
     pub institution: Institution,
-    /// Its certificate (DER); `None` when the gateway asks by itself, from its ledger.
-    pub certificate_der: Option<Arc<[u8]>>,
+    /// Its certificate as RFC 9440 `client-cert`; `None` when the gateway asks by itself, from its ledger.
+    pub client_cert: Option<HeaderValue>,
 }
 
 impl Caller {
     /// Why it asks.
     fn purpose(&self) -> Purpose {
-        match self.certificate_der {
+        match self.client_cert {
             Some(_) => Purpose::Question,
             None => Purpose::Resolving,
         }
@@ -135,7 +140,7 @@ impl Registry {
             }
         }));
         let gate = Arc::new(Gate::new(&settings, metrics.clone()));
-        Ok(Self { settings, client: RegistryClient::new(Courier::new(channel)), gate, metrics })
+        Ok(Self { settings, courier: Courier::new(channel), gate, metrics })
     }
 
     /// Its name in settings.
@@ -180,7 +185,7 @@ impl Registry {
     /// [`CallError`]; the worst of all tries: once one may have been sent, the call may have been.
     pub async fn submit(
         &self,
-        application: &v1::Application,
+        application: v1::Application,
         caller: &Caller,
         until: Instant,
     ) -> Result<Outcome, CallError> {
@@ -190,14 +195,16 @@ impl Registry {
 
     async fn submit_until(
         &self,
-        application: &v1::Application,
+        application: v1::Application,
         caller: &Caller,
         deadline: Instant,
     ) -> Result<Outcome, CallError> {
+        let key = application.idempotency_key.clone();
+        let message = SubmitRequest { application: Some(application) }.encode_to_vec().into();
         let mut delays = Delays::growing(self.settings.retry / 10, self.settings.retry);
         let mut maybe_sent = false;
         loop {
-            let error = match self.submit_once(application, caller, deadline).await {
+            let error = match self.submit_once(&key, &message, caller, deadline).await {
                 Ok(outcome) => return Ok(outcome),
                 Err(CallError::NotSent(status)) if maybe_sent => CallError::NoAnswer(status),
                 Err(CallError::Rejected(status)) if maybe_sent => CallError::NoAnswer(status),
@@ -221,18 +228,20 @@ impl Registry {
 
     async fn submit_once(
         &self,
-        application: &v1::Application,
+        key: &str,
+        message: &Bytes,
         caller: &Caller,
         deadline: Instant,
     ) -> Result<Outcome, CallError> {
-        let key = &application.idempotency_key;
-        let message = SubmitRequest { application: Some(application.clone()) };
-        let mut call = self.call(RegistryCall::Submit, message, caller, deadline);
+        let mut call = self.call(RegistryCall::Submit, message.clone(), caller, deadline);
         insert_ascii(call.request.metadata_mut(), "idempotency-key", key);
-        let mut client = self.client.clone();
-        let by = By::IdempotencyKey(key.clone());
+        let mut client = Grpc::new(self.courier.clone());
+        let by = By::IdempotencyKey(key.to_owned());
         self.answer(call, async |request| {
-            let case = client.submit(request).await?.into_inner().case.ok_or_else(silent)?;
+            client.ready().await.map_err(|error| Status::unknown(error.to_string()))?;
+            let path = PathAndQuery::from_static(SUBMIT);
+            let answer = client.unary(request, path, Encoded::<SubmitResponse>::default()).await?;
+            let case = answer.into_inner().case.ok_or_else(silent)?;
             testimony::outcome_of(case, &caller.institution.id, &by)
                 .map_err(|flaw| self.not_believed(flaw))
         })
@@ -269,7 +278,7 @@ impl Registry {
         let message = GetCaseRequest { institution, by: Some(by.clone()) };
         let deadline = Instant::now() + self.settings.deadline;
         let call = self.call(RegistryCall::GetCase, message, caller, deadline);
-        let mut client = self.client.clone();
+        let mut client = RegistryClient::new(self.courier.clone());
         let answer = self.answer(call, async |request| {
             let case = client.get_case(request).await?.into_inner().case;
             case.map(|case| testimony::outcome_of(case, &caller.institution.id, &by))
@@ -297,7 +306,7 @@ impl Registry {
         };
         let deadline = Instant::now() + self.settings.deadline;
         let call = self.call(RegistryCall::QueryTitle, message, caller, deadline);
-        let mut client = self.client.clone();
+        let mut client = RegistryClient::new(self.courier.clone());
         let answer = self.answer(call, async |request| {
             let answer = client.query_title(request).await?.into_inner().answer;
             testimony::titles_of(answer.ok_or_else(silent)?, &asked)
@@ -357,9 +366,8 @@ impl Registry {
         let (mut request, handover) = (Request::new(message), Handover::default());
         request.extensions_mut().insert(handover.clone());
         request.set_timeout(deadline.saturating_duration_since(Instant::now()));
-        if let Some(der) = &caller.certificate_der {
-            let value = format!(":{}:", STANDARD.encode(der));
-            insert_ascii(request.metadata_mut(), "client-cert", &value);
+        if let Some(certificate) = &caller.client_cert {
+            request.metadata_mut().as_mut().insert("client-cert", certificate.clone());
         }
         let context = tracing::Span::current().context();
         opentelemetry::global::get_text_map_propagator(|propagator| {
@@ -450,12 +458,15 @@ async fn connect(
     Ok(TokioIo::new(stream))
 }
 
+/// Where a filing is submitted; the generated client, which copies what it sends, has it too.
+const SUBMIT: &str = "/directlink.v1.Registry/Submit";
+
 /// How long a connection just made is given to be refused, or greeted, before the first call goes out on it. Most servers
 /// greet at once.
 const VERDICT_WAIT: Duration = Duration::from_millis(500);
 
 fn insert_ascii(metadata: &mut MetadataMap, name: &'static str, value: &str) {
-    // Keys are visible ASCII and certificates Base64: both always fit.
+    // Keys are visible ASCII: they always fit.
     if let Ok(value) = MetadataValue::<Ascii>::try_from(value) {
         metadata.insert(name, value);
     }

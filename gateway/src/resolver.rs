@@ -176,6 +176,6 @@ async fn idles(time: Duration, stop: &CancellationToken) -> bool {
 fn on_behalf_of(entry: &Entry) -> Caller {
     Caller {
         institution: Institution { id: entry.institution.clone(), ..Institution::default() },
-        certificate_der: None,
+        client_cert: None,
     }
 }

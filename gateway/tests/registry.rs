@@ -87,9 +87,9 @@ impl House {
 async fn submit(registry: &Registry) -> CallError {
     let application = Application { idempotency_key: "key".to_owned(), ..Application::default() };
     let institution = Institution { id: "bank".to_owned(), ..Institution::default() };
-    let caller = Caller { institution, certificate_der: None };
+    let caller = Caller { institution, client_cert: None };
     let until = Instant::now() + DEADLINE * 10;
-    registry.submit(&application, &caller, until).await.expect_err("nobody here registers anything")
+    registry.submit(application, &caller, until).await.expect_err("nobody here registers anything")
 }
 
 /// Serves every caller with what `serve` makes of its connection; answers with where.
