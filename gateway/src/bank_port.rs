@@ -1,18 +1,20 @@
 //! The ports for banks: HTTPS and length-prefixed TCP, both over mutual TLS.
 //!
 //! A caller is let in by its certificate alone, and its contract says how it speaks; the ports know no format and read
-//! no message. Each message is answered on a task of its own, so that a bank hanging up never cuts short what may have
-//! been sent to a registry. Bodies are never logged.
+//! no message. A bank hanging up never cuts short what may have been sent to a registry. Bodies are never logged.
 
 use std::{
+    fmt::Display,
     io,
     net::SocketAddr,
+    panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use adapters::wire::Wire;
 use bytes::Bytes;
+use futures_util::FutureExt;
 use rustls::ServerConfig;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -253,7 +255,7 @@ impl<D: Desk> BankPort<D> {
 
     /// Answers one message on a task of its own, which keeps its `place` to the end, whether or not the bank still listens.
     /// `None` if that task broke, which is a fault of ours.
-    async fn answer(
+    async fn answer_apart(
         &self,
         bank: &VerifiedBank,
         agreed: D::Agreed,
@@ -267,14 +269,32 @@ impl<D: Desk> BankPort<D> {
             drop(place);
             answer
         };
-        match self.tasks.spawn(exchange).await {
-            Ok(answer) => Some(answer),
-            Err(error) => {
-                tracing::error!(institution = bank.id(), %error, "an exchange broke");
-                None
-            }
-        }
+        whole(bank, self.tasks.spawn(exchange).await)
     }
+
+    /// Answers one message at its `place`, where nothing ends the caller's own task. `None` as above.
+    async fn answer(
+        &self,
+        bank: &VerifiedBank,
+        agreed: D::Agreed,
+        message: Bytes,
+        _place: Place,
+    ) -> Option<Answer> {
+        let desk = Arc::clone(&self.desk);
+        let exchange = desk.exchange(bank.clone(), agreed, message, opentelemetry::Context::new());
+        // What broke is dropped whole, and nothing it worked on is shared but by ledger and registries.
+        let answered = AssertUnwindSafe(exchange).catch_unwind().await;
+        whole(bank, answered.map_err(|_panic| "it panicked"))
+    }
+}
+
+/// What was answered; if the exchange broke, an operator has to know.
+fn whole(bank: &VerifiedBank, answered: Result<Answer, impl Display>) -> Option<Answer> {
+    answered
+        .inspect_err(|error| {
+            tracing::error!(institution = bank.id(), %error, "an exchange broke");
+        })
+        .ok()
 }
 
 /// Somebody at the door.

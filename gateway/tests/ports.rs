@@ -563,5 +563,5 @@ async fn a_stop_does_not_wait_for_ever() {
     line.write_all(b"0004hold").await.unwrap();
     within(house.desk.begun.notified()).await;
     house.port.stop();
-    assert_eq!(within(house.port.finished()).await, 2, "the connection and its exchange");
+    assert_eq!(within(house.port.finished()).await, 1, "the connection, with its exchange");
 }

@@ -192,7 +192,7 @@ impl<D: Desk> Visit<D> {
             None => body,
         };
         let parent = telemetry::parent_of(&head.headers);
-        let answer = self.port.answer(bank, agreed, message, parent, place).await;
+        let answer = self.port.answer_apart(bank, agreed, message, parent, place).await;
         let told = answer.and_then(|answer| spoken(answer, is_whole, &content_type));
         told.ok_or_else(|| Problem::AnswerLost.into())
     }

@@ -90,11 +90,7 @@ async fn converse<D: Desk>(
             account.enter().map(|place| (message, place)).map_err(TransportFault::Busy)
         });
         let answer = match let_in {
-            Ok((message, place)) => {
-                // Nothing that TCP carries says which trace it belongs to.
-                let parent = opentelemetry::Context::new();
-                port.answer(bank, agreed, message, parent, place).await
-            }
+            Ok((message, place)) => port.answer(bank, agreed, message, place).await,
             Err(fault) => Some(port.desk.refuse(&agreed, fault)),
         };
         match answer {
