@@ -149,6 +149,10 @@ pub struct Gateway {
     pub admin: SocketAddr,
     /// By how much its clock is off, as faketime writes it (`+300s`); `None`: by nothing.
     pub clock: Option<String>,
+    /// The program to run instead of `directlink`, the next time it starts.
+    pub program: Option<PathBuf>,
+    /// What is in its environment besides, the next time it starts.
+    pub environment: BTreeMap<String, String>,
     settings: PathBuf,
     log: PathBuf,
     process: Option<Child>,
@@ -284,9 +288,11 @@ impl Gateway {
             https,
             tcp,
             admin,
+            clock: None,
+            program: None,
+            environment: BTreeMap::new(),
             settings: file("toml"),
             log: file("log"),
-            clock: None,
             process: None,
         })
     }
@@ -303,7 +309,8 @@ impl Gateway {
     pub async fn start(&mut self) -> anyhow::Result<()> {
         ensure!(self.process.is_none(), "the gateway runs already");
         let log = fs::OpenOptions::new().create(true).append(true).open(&self.log)?;
-        let mut command = Command::new(program("directlink")?);
+        let program = self.program.clone().map_or_else(|| program("directlink"), Ok)?;
+        let mut command = Command::new(program);
         if let Some(offset) = &self.clock {
             // How long something takes is no question of what time it is.
             let environment = [("FAKETIME", offset.as_str()), ("DONT_FAKE_MONOTONIC", "1")];
@@ -312,6 +319,7 @@ impl Gateway {
         let child = command
             .args(["serve", "--settings"])
             .arg(&self.settings)
+            .envs(&self.environment)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -356,7 +364,7 @@ impl Gateway {
         Ok(())
     }
 
-    /// Waits until it, told to stop, has ended.
+    /// Waits until it, told to stop or about to die, has ended.
     ///
     /// # Errors
     /// It does not run, or not end in time.

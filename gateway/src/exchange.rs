@@ -21,6 +21,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use crate::{
     contracts::{Contracts, Live},
+    fault::{self, Point},
     fingerprint::{differing, fingerprint, guards},
     identity::VerifiedBank,
     ledger::{Admission, Claim, Entry, Fingerprint, Guard, Ledger, LedgerError, Record, State},
@@ -193,7 +194,9 @@ impl Hearing<'_> {
         span.record("directlink.message", message);
         span.record("directlink.result", result);
         self.gateway.metrics.exchange(self.bank.id(), message, result, started.elapsed());
-        step("encode", SpanKind::Internal).in_scope(|| told.written(self.contract))
+        let answer = step("encode", SpanKind::Internal).in_scope(|| told.written(self.contract));
+        fault::point(Point::BeforeAnswer);
+        answer
     }
 
     /// Nothing is done for a message that no version of the contract holds for today, however well it reads.
@@ -276,6 +279,7 @@ impl Hearing<'_> {
             return Err(self.shut_out(shut));
         }
         let mut leased_until = Instant::now() + self.gateway.lease;
+        fault::point(Point::BeforeAdmit);
         let mut admission = self.admit(&claim).await?;
         if let Admission::Duplicate(earlier) = &admission
             && self.stands_no_more(earlier, &application, &office).await
@@ -284,6 +288,7 @@ impl Hearing<'_> {
             leased_until = Instant::now() + self.gateway.lease;
             admission = self.admit(&claim).await?;
         }
+        fault::point(Point::Admitted);
         let may_have_been_sent = matches!(admission, Admission::AskFirst(_));
         let (entry, registry) = match admission {
             Admission::New(entry) => (entry, registry),
@@ -443,6 +448,7 @@ impl Hearing<'_> {
             Ok(Some(now)) => {
                 if now != known {
                     let ledger = &self.gateway.ledger;
+                    fault::point(Point::BeforeUpdate);
                     let updated = ledger.update(&institution, &key, &now);
                     let updated = self.gateway.timed(LedgerVerb::Update, updated).await;
                     note(updated, "a case's present status could not be recorded");
@@ -471,7 +477,9 @@ impl Hearing<'_> {
         let asking = registry
             .case_by_key(&entry.key, &caller)
             .instrument(step("ask_by_key", SpanKind::Client));
-        match asking.await {
+        let asked = asking.await;
+        fault::point(Point::AskedFirst);
+        match asked {
             Ok(Some(outcome)) => Ok(Some(self.settle(entry, outcome).await)),
             // Not known now does not prove that an earlier call is not still on its way: only a registry that promises
             // idempotency is sent to again, or one of which settings say how long to wait for such a call.
@@ -496,17 +504,24 @@ impl Hearing<'_> {
         let quiet = registry.resend_after().unwrap_or(Duration::MAX);
         let announced = ledger.announce(entry, quiet);
         match self.gateway.timed(LedgerVerb::Announce, announced).await {
-            Ok(true) => Ok(()),
-            // Either it was sent too lately to be sent again, or it took so long to come here that another has it.
-            Ok(false) => Err(self.still_unknown(entry).await),
+            Ok(true) => {
+                fault::point(Point::Announced);
+                Ok(())
+            }
+            // It was sent too lately to be sent again.
+            Ok(false) if may_have_been_sent => Err(self.still_unknown(entry).await),
+            // It took so long to come here that the lease ran out, and another may have it.
+            Ok(false) => {
+                self.release(entry).await;
+                Err(Refusal::still_working(self.gateway.ask_again_after))
+            }
             Err(error) => {
                 let refusal = self.ledger_away(&error);
                 if may_have_been_sent {
                     return Err(self.still_unknown(entry).await);
                 }
                 // It may have been recorded all the same, and would then count as sent.
-                let released = self.gateway.timed(LedgerVerb::Release, ledger.release(entry)).await;
-                note(released, "a filing that was not sent could not be released");
+                self.release(entry).await;
                 Err(refusal)
             }
         }
@@ -515,6 +530,7 @@ impl Hearing<'_> {
     async fn still_unknown(&self, entry: &Entry) -> Refusal {
         let ledger = &self.gateway.ledger;
         let refusal = Refusal::outcome_unknown(self.gateway.ask_again_after);
+        fault::point(Point::BeforeMarkUnknown);
         let marked = match resolver::gives_up(self.gateway, entry).await {
             Ok(true) => return refusal.for_people(),
             Ok(false) => {
@@ -523,6 +539,7 @@ impl Hearing<'_> {
             Err(error) => Err(error),
         };
         note(marked, "an unknown outcome could not be recorded; the lease running out will do");
+        fault::point(Point::MarkedUnknown);
         refusal
     }
 
@@ -531,8 +548,10 @@ impl Hearing<'_> {
     async fn settle(&self, entry: &Entry, outcome: Outcome) -> Outcome {
         let outcome = first_told(outcome);
         let ledger = &self.gateway.ledger;
+        fault::point(Point::BeforeSettle);
         let settled = self.gateway.timed(LedgerVerb::Settle, ledger.settle(entry, &outcome)).await;
         note(settled, "an outcome could not be recorded; it will be asked for again");
+        fault::point(Point::Settled);
         outcome
     }
 
@@ -542,11 +561,17 @@ impl Hearing<'_> {
         if let CallError::NoAnswer(_) = error {
             return self.still_unknown(entry).await;
         }
-        // If this fails the entry stays claimed; once its lease has run out the registry is asked by key.
+        self.release(entry).await;
+        self.untold(error)
+    }
+
+    /// If this fails the entry stays claimed; once its lease has run out the registry is asked by key.
+    async fn release(&self, entry: &Entry) {
         let ledger = &self.gateway.ledger;
+        fault::point(Point::BeforeRelease);
         let released = self.gateway.timed(LedgerVerb::Release, ledger.release(entry)).await;
         note(released, "a filing that was not sent could not be released");
-        self.untold(error)
+        fault::point(Point::Released);
     }
 
     /// How a bank is told that a call gave no answer.

@@ -12,9 +12,11 @@ use async_trait::async_trait;
 use prost::Message;
 use proto::v1::Outcome;
 
+pub mod life;
 pub mod postgres;
 pub mod sqlite;
 
+use life::Verdict;
 pub use postgres::{PostgresSettings, PostgresTls};
 pub use sqlite::SqliteSettings;
 
@@ -68,8 +70,9 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     async fn admit(&self, claim: &Claim) -> Result<Admission, LedgerError>;
 
     /// Records that a filing whose claim was `announced` is about to be sent, before it is. Whether
-    /// it may be: not if the entry is stale or settled, nor if it may have been sent before and that
-    /// is less than `quiet` ago, or not known to be longer ago.
+    /// it may be: not if the entry is stale or settled, or its lease ran out, since the bank may have
+    /// been told by then that nothing was sent; nor if it may have been sent before and that is less
+    /// than `quiet` ago, or not known to be longer ago.
     ///
     /// Until this has happened it is proved that nothing was sent, whatever becomes of the claimant.
     async fn announce(&self, entry: &Entry, quiet: Duration) -> Result<bool, LedgerError>;
@@ -93,8 +96,8 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// application may come again under its key and is then `New`. Changes nothing if the entry is
     /// stale or settled.
     ///
-    /// Who holds an `AskFirst` entry may release it only after the registry said that it does not
-    /// know the key.
+    /// For who holds a `New` entry only. That a registry does not know a key now does not prove that
+    /// nothing is on its way to it.
     async fn release(&self, entry: &Entry) -> Result<(), LedgerError>;
 
     /// Records what a settled case has become since. Changes nothing if the filing is not settled.
@@ -274,7 +277,7 @@ pub struct Record {
 }
 
 /// How far a filing got.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {
     /// Claimed; somebody is, or was, about to send it.
     Claimed,
@@ -324,22 +327,24 @@ impl Standing {
     /// What to tell the claimant; `None` if the key could be taken by now, so that it is to be tried
     /// again.
     fn admission(self, claim: &Claim) -> Result<Option<Admission>, LedgerError> {
-        if self.record.state != State::Retired && self.digest != claim.fingerprint.digest {
-            let digest = <[u8; 32]>::try_from(self.digest)
-                .map_err(|odd| LedgerError::corrupt(format!("a digest of {} bytes", odd.len())))?;
-            let earlier = Fingerprint { digest, leaves: self.leaves };
-            return Ok(Some(Admission::Conflict { earlier }));
-        }
-        Ok(match self.record.state {
-            State::Settled => Some(Admission::Settled(self.record)),
-            State::Retired => Some(Admission::Retired(self.record)),
-            State::Claimed | State::Unknown => match u64::try_from(self.lease_left_ms) {
-                Ok(left @ 1..) => Some(Admission::InFlight {
-                    retry_after: Duration::from_millis(left).max(RETRY_AFTER_MIN),
-                }),
-                Ok(0) | Err(_) => None,
-            },
-            State::Released => None,
+        let lease_runs = self.lease_left_ms > 0;
+        let same_application = self.digest == claim.fingerprint.digest;
+        Ok(match life::verdict(same_application, self.record.state, lease_runs) {
+            Verdict::Conflict => {
+                let digest = <[u8; 32]>::try_from(self.digest).map_err(|odd| {
+                    LedgerError::corrupt(format!("a digest of {} bytes", odd.len()))
+                })?;
+                let earlier = Fingerprint { digest, leaves: self.leaves };
+                Some(Admission::Conflict { earlier })
+            }
+            Verdict::Settled => Some(Admission::Settled(self.record)),
+            Verdict::Retired => Some(Admission::Retired(self.record)),
+            Verdict::InFlight => {
+                let left = u64::try_from(self.lease_left_ms).unwrap_or_default();
+                let retry_after = Duration::from_millis(left).max(RETRY_AFTER_MIN);
+                Some(Admission::InFlight { retry_after })
+            }
+            Verdict::New | Verdict::AskFirst => None,
         })
     }
 }

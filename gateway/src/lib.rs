@@ -5,6 +5,7 @@ pub mod assembly;
 pub mod bank_port;
 pub mod contracts;
 pub mod exchange;
+pub mod fault;
 pub mod fingerprint;
 pub mod identity;
 pub mod ledger;

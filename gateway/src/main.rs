@@ -83,7 +83,7 @@ enum Command {
     Contract(ContractCommand),
 }
 
-fn main() -> ExitCode {
+pub(crate) fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Contract(command) => return contract_commands::run(command),
         Command::Serve { settings, check: true } => check(&settings),

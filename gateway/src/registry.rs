@@ -35,6 +35,7 @@ use tonic::{
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use crate::{
+    fault::{self, Point},
     retry::Delays,
     settings::Registry as Settings,
     telemetry::{CallEnd, Metrics, RegistryCall},
@@ -220,6 +221,7 @@ impl Registry {
                 Some(delay) => {
                     tracing::warn!(registry = self.name(), %error, "trying the registry again");
                     tokio::time::sleep(delay).await;
+                    fault::point(Point::BetweenTries);
                 }
                 None => return Err(error),
             }

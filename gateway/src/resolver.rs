@@ -2,7 +2,7 @@
 //!
 //! One task a registry, so that a slow one holds up nobody else's; within it several questions are under way at a time,
 //! so that a slow key holds up no other. Work is taken from the ledger under leases: any number of replicas may run
-//! this. It never sends an application: that is the bank's retry, once the key is free again.
+//! this. It never sends an application: that is the bank's retry.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     exchange::Gateway,
+    fault::{self, Point},
     ledger::{Entry, LedgerError},
     registry::{CallError, Caller, Purpose, Registry, Shut},
     retry, settings,
@@ -85,17 +86,19 @@ impl Resolver {
 
     async fn ask(&self, entry: Entry) {
         let ledger = &self.gateway.ledger;
+        fault::point(Point::DueTaken);
         let answer = self.registry.case_by_key(&entry.key, &on_behalf_of(&entry)).await;
+        fault::point(Point::Asked);
         let noted = match answer {
             Ok(Some(outcome)) => {
                 tracing::info!(registry = self.registry.name(), "an unknown outcome was found out");
-                self.gateway.timed(LedgerVerb::Settle, ledger.settle(&entry, &outcome)).await
+                let settle = ledger.settle(&entry, &outcome);
+                let settled = self.gateway.timed(LedgerVerb::Settle, settle).await;
+                fault::point(Point::Resolved);
+                settled
             }
-            // The registry promises that a key registers once, so the bank may send it again even if an earlier call
-            // should still arrive.
-            Ok(None) if self.registry.is_idempotent() => {
-                self.gateway.timed(LedgerVerb::Release, ledger.release(&entry)).await
-            }
+            // Not known now does not prove that an earlier call is not still on its way: nobody may be told that nothing
+            // was sent. A bank that comes again has it sent again, where that cannot register twice.
             Ok(None) => self.put_off(&entry).await,
             Err(
                 error @ (CallError::Shut(_)
@@ -119,7 +122,9 @@ impl Resolver {
         }
         let attempt = u32::try_from(entry.attempt).unwrap_or(u32::MAX);
         let delay = retry::delay_of(attempt, self.settings.first, self.settings.longest);
-        self.gateway.timed(LedgerVerb::Defer, ledger.defer(entry, delay)).await
+        let deferred = self.gateway.timed(LedgerVerb::Defer, ledger.defer(entry, delay)).await;
+        fault::point(Point::Deferred);
+        deferred
     }
 
     /// Says again and again how much is unknown at this registry.

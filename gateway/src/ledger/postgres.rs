@@ -396,7 +396,7 @@ const LIFT: &str = "
 
 const ANNOUNCE: &str = "
     UPDATE filing SET unsent_attempt = NULL, sent_at = now()
-    WHERE institution = $1 AND key = $2 AND attempt = $3
+    WHERE institution = $1 AND key = $2 AND attempt = $3 AND lease_until > now()
         AND (state = 1 AND unsent_attempt = attempt
             OR state = 2 AND sent_at + $4::bigint * interval '1 millisecond' <= now())
     RETURNING key";

@@ -30,6 +30,7 @@ use super::{
     Admission, CLAIM_TRIES, Claim, Entry, Guard, Ledger, LedgerError, RETRY_AFTER_MIN, Record,
     Standing, State, TEN_YEARS_MS, Unknown, case_id, length, milliseconds, read_outcome, taken,
 };
+use crate::fault::{self, Point};
 
 /// Where the file is.
 #[derive(Debug, Clone)]
@@ -463,7 +464,7 @@ const DROP_GUARD: &str = "
 const ANNOUNCE: &str = "
     UPDATE filing SET unsent_attempt = NULL, sent_at = now
     FROM (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now)
-    WHERE institution = :institution AND key = :key AND attempt = :attempt
+    WHERE institution = :institution AND key = :key AND attempt = :attempt AND lease_until > now
         AND (state = 1 AND unsent_attempt = attempt OR state = 2 AND sent_at + :quiet <= now)";
 
 const SETTLE: &str = "
@@ -647,7 +648,9 @@ fn commit(database: &Connection, group: &mut Vec<Job>) {
             open = Err(Arc::new(Fault::RolledBack));
         }
     }
+    fault::point(Point::BeforeCommit);
     let lasting = open.and_then(|()| database.execute_batch("COMMIT").map_err(cause));
+    fault::point(Point::Committed);
     if lasting.is_err() && !database.is_autocommit() {
         // Should this fail too, the next BEGIN does, and every job is told.
         let _still_open = database.execute_batch("ROLLBACK");

@@ -21,6 +21,8 @@ use hyper::body::{Frame, SizeHint};
 use tonic::{Status, body::Body, transport::Channel};
 use tower::Service;
 
+use crate::fault::{self, Point};
+
 /// One call's message, on its way or not. Copies are of the same message.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Handover(Arc<AtomicU8>);
@@ -115,6 +117,7 @@ impl hyper::body::Body for Watched {
         if !self.handover.begin() {
             return Poll::Ready(Some(Err(Status::cancelled("the call was given up"))));
         }
+        fault::point(Point::HandedOver);
         Pin::new(&mut self.message).poll_frame(context)
     }
 

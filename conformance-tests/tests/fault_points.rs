@@ -1,0 +1,277 @@
+//! The real process dies by SIGKILL at every fault point, over both stores; it is started again, and the bank goes on as
+//! banks do, with the same message until it hears. Then there is one case, the one the bank heard of, and nothing is open.
+//!
+//! That a process which was not killed at its point is a failure shows that each point is passed. The program with the
+//! points is built here, beside the one that has none.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test file, helpers and all")]
+
+use std::{
+    os::unix::process::ExitStatusExt,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+    time::Duration,
+};
+
+use adapters::Reply;
+use conformance_tests::{
+    deployment::{Deployment, Plan, program},
+    fake_bank::{FakeBank, Heard, Line},
+    postgres_server::PostgresServer,
+    reference_registry::{Call, Fault, Repeats, Review, Silence, Step},
+    samples::{self, Samples},
+};
+use futures_util::{StreamExt, stream};
+use gateway::{
+    fault::Point,
+    ledger::{LedgerSettings, PostgresSettings, SqliteSettings, State},
+};
+use tokio::time::{Instant, sleep};
+
+const BANK: &str = "yunshui";
+const SIGKILL: i32 = 9;
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// What has to happen so that an exchange or the resolver comes by a point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// A filing is sent.
+    Plain,
+    /// A filing is sent to a registry that promises nothing; settings say when it may be sent again.
+    Announced,
+    /// The registry acts, and its answer does not come.
+    Unanswered,
+    /// The same, and the bank asks again.
+    UnansweredAndAgain,
+    /// The registry gets it and does nothing, and its answer does not come.
+    Lost,
+    /// The registry says once that it is unavailable, and promises idempotency.
+    TriedAgain,
+    /// The registry is down.
+    Down,
+    /// The case moves on, and the bank asks again.
+    MovedOn,
+}
+
+fn way_to(point: Point) -> Way {
+    match point {
+        Point::BeforeAdmit
+        | Point::Admitted
+        | Point::HandedOver
+        | Point::BeforeSettle
+        | Point::Settled
+        | Point::BeforeAnswer
+        | Point::BeforeCommit
+        | Point::Committed => Way::Plain,
+        Point::Announced => Way::Announced,
+        Point::BeforeMarkUnknown
+        | Point::MarkedUnknown
+        | Point::DueTaken
+        | Point::Asked
+        | Point::Resolved => Way::Unanswered,
+        Point::AskedFirst => Way::UnansweredAndAgain,
+        Point::Deferred => Way::Lost,
+        Point::BetweenTries => Way::TriedAgain,
+        Point::BeforeRelease | Point::Released => Way::Down,
+        Point::BeforeUpdate => Way::MovedOn,
+    }
+}
+
+/// Only where the resolver is to die does it look often; else it would be there before the bank.
+fn is_resolvers(point: Point) -> bool {
+    matches!(point, Point::DueTaken | Point::Asked | Point::Resolved | Point::Deferred)
+}
+
+fn is_sqlites(point: Point) -> bool {
+    matches!(point, Point::BeforeCommit | Point::Committed)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_dies_anywhere_over_sqlite() {
+    let program = with_fault_points();
+    let deaths = Point::ALL.map(|point| {
+        let program = program.clone();
+        async move {
+            let mut table = toml::Table::new();
+            table.insert("sqlite".into(), "ledger.db".into());
+            dies_at(point, program, table, |folder| {
+                LedgerSettings::Sqlite(SqliteSettings { path: folder.join("ledger.db") })
+            })
+            .await;
+        }
+    });
+    stream::iter(deaths).buffer_unordered(AT_A_TIME).collect::<()>().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_dies_anywhere_over_postgres() {
+    let program = with_fault_points();
+    let server = Arc::new(PostgresServer::start().unwrap());
+    let points = Point::ALL.into_iter().filter(|point| !is_sqlites(*point));
+    let deaths = points.map(|point| {
+        let (program, server) = (program.clone(), Arc::clone(&server));
+        async move {
+            let url = server.make_database().await.unwrap();
+            let mut table = toml::Table::new();
+            table.insert("postgres".into(), url.clone().into());
+            dies_at(point, program, table, |_| {
+                LedgerSettings::Postgres(PostgresSettings {
+                    url,
+                    password_file: None,
+                    pool_size_max: 2,
+                    wait: PATIENCE,
+                    statement_timeout: PATIENCE,
+                })
+            })
+            .await;
+        }
+    });
+    stream::iter(deaths).buffer_unordered(AT_A_TIME).collect::<()>().await;
+}
+
+/// Most of a death is waiting for a lease to run out.
+const AT_A_TIME: usize = 4;
+
+#[test]
+fn the_program_that_serves_banks_has_none() {
+    let says_it = |program: &Path| {
+        let bytes = std::fs::read(program).unwrap();
+        bytes.windows(18).any(|word| word == b"DIRECTLINK_DIES_AT")
+    };
+    assert!(says_it(&with_fault_points()));
+    assert!(!says_it(&program("directlink").unwrap()));
+}
+
+async fn dies_at(
+    point: Point,
+    program: PathBuf,
+    mut ledger: toml::Table,
+    settings: impl FnOnce(&Path) -> LedgerSettings,
+) {
+    let contracts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contracts/banks");
+    let folder = contracts.join(BANK);
+    let bytes = Samples::of(&folder).unwrap().request("first_general").unwrap();
+    let contract = Arc::new(samples::contract(&folder).unwrap());
+    let way = way_to(point);
+    let idempotent = match way {
+        Way::Plain | Way::Lost | Way::TriedAgain | Way::Down | Way::MovedOn => true,
+        Way::Announced | Way::Unanswered | Way::UnansweredAndAgain => false,
+    };
+    let again = if idempotent { "" } else { "resend_unknown_after_seconds = 2" };
+    let often = if is_resolvers(point) { 1 } else { 60 };
+    let over = format!(
+        "[resolver]\nfirst_seconds = {often}\nlongest_seconds = 60\n\
+         [registry]\ndeadline_seconds = 1\nidempotent = {idempotent}\n{again}"
+    );
+    ledger.insert("lease_seconds".into(), 2.into());
+    let plan = Plan { ledger, ..Plan::of_one(BANK, &contracts, &over).unwrap() };
+    let mut deployment = Deployment::prepare(&plan, |settings| {
+        let review = if way == Way::MovedOn { Review::OnCommand } else { Review::AtOnce };
+        let repeats = if idempotent { Repeats::FirstCase } else { Repeats::NewCase };
+        conformance_tests::reference_registry::Settings { review, repeats, ..settings }
+    })
+    .await
+    .unwrap();
+    let mut gateway = deployment.gateways.remove(0);
+    gateway.program = Some(program);
+    gateway.environment.insert("DIRECTLINK_DIES_AT".into(), dies(point));
+    gateway.start().await.unwrap();
+
+    let control = deployment.registry.control().clone();
+    let silent = Silence::Never;
+    match way {
+        Way::Plain | Way::Announced | Way::MovedOn => {}
+        Way::Unanswered | Way::UnansweredAndAgain => {
+            control.order(Call::Submit, [Fault::DropAfterCommit { how: silent }]);
+        }
+        Way::Lost => control.order(Call::Submit, [Fault::DropBeforeCommit { how: silent }]),
+        Way::TriedAgain => control.order(Call::Submit, [Fault::Unavailable]),
+        Way::Down => control.down().await,
+    }
+    deployment.gateways.push(gateway);
+    let bank = FakeBank::new(&deployment, BANK, Arc::clone(&contract)).unwrap();
+    let mut gateway = deployment.gateways.remove(0);
+    let first = bank.connect().await.unwrap();
+    let filing = tokio::spawn(files(bank.clone(), first, bytes.clone(), way, control.clone()));
+    let status = gateway.stopped().await.unwrap_or_else(|_| panic!("{point:?} was not passed"));
+    assert_eq!(status.signal(), Some(SIGKILL), "{point:?}: {status}\n{}", gateway.log_text());
+    filing.await.unwrap();
+
+    if way == Way::Down {
+        control.up().await.unwrap();
+    }
+    gateway.environment.clear();
+    gateway.start().await.unwrap();
+    let case = hears_an_outcome(&bank, &bytes, point).await;
+    let again = hears_an_outcome(&bank, &bytes, point).await;
+    let counts = control.counts();
+    assert_eq!((case.as_str(), counts.cases), (again.as_str(), 1), "{point:?}: {counts:?}");
+    assert_eq!(counts.registrations_per_key_max, 1, "{point:?}: {counts:?}");
+    let held = control.cases().remove(0);
+    assert_eq!(held.case_id, case, "{point:?}");
+
+    gateway.tell_to_stop().await.unwrap();
+    assert!(gateway.stopped().await.unwrap().success(), "{point:?}");
+    let ledger = gateway::ledger::open(&settings(deployment.folder())).await.unwrap();
+    let record = ledger.find(BANK, &held.key).await.unwrap().unwrap();
+    assert_eq!(record.state, State::Settled, "{point:?}");
+    assert_eq!(record.outcome.unwrap().case_id, case, "{point:?}");
+}
+
+/// SQLite commits twice before a bank comes: for the resolver's first look, and for the question whether it is ready.
+fn dies(point: Point) -> String {
+    format!("{point:?}:{}", if is_sqlites(point) { 3 } else { 1 })
+}
+
+/// What the bank does until its gateway is dead.
+async fn files(
+    bank: FakeBank,
+    mut line: Line,
+    bytes: Vec<u8>,
+    way: Way,
+    control: conformance_tests::reference_registry::Control,
+) {
+    let heard = line.ask(None, bytes.clone()).await.unwrap();
+    if way == Way::MovedOn {
+        assert!(!heard.is_nothing());
+        control.advance_all(Step::Register);
+    }
+    if matches!(way, Way::MovedOn | Way::UnansweredAndAgain) {
+        // It is dead already, or dies over this.
+        if let Ok(mut line) = bank.connect().await {
+            line.ask(None, bytes).await.unwrap();
+        }
+    }
+}
+
+/// The case of the answer. A bank comes again after a while; there is no event to wait for on its side of the wire.
+async fn hears_an_outcome(bank: &FakeBank, bytes: &[u8], point: Point) -> String {
+    let deadline = Instant::now() + PATIENCE;
+    let mut last = String::new();
+    while Instant::now() < deadline {
+        let mut line = bank.connect().await.unwrap();
+        match line.ask(None, bytes.to_vec()).await.unwrap() {
+            Heard::Answer { reply: Reply::Outcome, envelope, .. } => {
+                return envelope.outcome.unwrap().case_id;
+            }
+            other => last = other.text().to_owned(),
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{point:?}: no outcome in time: {last}")
+}
+
+/// Builds the program and says where it is. Cargo does nothing where nothing changed, and one at a time.
+fn with_fault_points() -> PathBuf {
+    let folder = program("directlink").unwrap().parent().unwrap().to_owned();
+    let target = folder.parent().unwrap();
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "--package", "gateway", "--features", "fault-points"]);
+    build.args(["--bin", "directlink-fault-points", "--target-dir"]).arg(target);
+    if folder.ends_with("release") {
+        build.arg("--release");
+    }
+    let built = build.current_dir(Path::new(env!("CARGO_MANIFEST_DIR"))).status().unwrap();
+    assert!(built.success());
+    folder.join("directlink-fault-points")
+}

@@ -1,0 +1,113 @@
+//! Fault points: places where a test has the real process die by SIGKILL, as by a power cut, to see that nothing is lost or
+//! done twice. All of them are listed here.
+//!
+//! They are compiled in with the feature `fault-points` alone, of which only the program `directlink-fault-points` is
+//! made; without it, [`point`] is nothing.
+
+/// A place to die at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Point {
+    /// Exchange: the message is understood, the key not yet claimed.
+    BeforeAdmit,
+    /// Exchange: the key is claimed, nothing sent.
+    Admitted,
+    /// Exchange, where the registry does not promise idempotency: it is recorded that the filing is about to be sent.
+    Announced,
+    /// Exchange: the registry said by key what it knows.
+    AskedFirst,
+    /// Registry: the connection has taken the message; its bytes may or may not get out.
+    HandedOver,
+    /// Registry: a try had no answer, and another is about to be made.
+    BetweenTries,
+    /// Exchange: the registry's answer is there, not yet recorded.
+    BeforeSettle,
+    /// Exchange: the outcome is recorded, the bank not yet told.
+    Settled,
+    /// Exchange: there was no answer, which is not yet recorded.
+    BeforeMarkUnknown,
+    /// Exchange: that is recorded, the bank not yet told.
+    MarkedUnknown,
+    /// Exchange: nothing could be sent, which is not yet recorded.
+    BeforeRelease,
+    /// Exchange: that is recorded, the bank not yet told.
+    Released,
+    /// Exchange: a case has moved on since, which is not yet recorded.
+    BeforeUpdate,
+    /// Exchange: the answer is written in the bank's words, not yet sent.
+    BeforeAnswer,
+    /// Resolver: a filing is taken, the registry not yet asked.
+    DueTaken,
+    /// Resolver: the registry said what it knows, which is not yet recorded.
+    Asked,
+    /// Resolver: the outcome is recorded.
+    Resolved,
+    /// Resolver: the registry does not know the key, and that is recorded.
+    Deferred,
+    /// SQLite: a group of verbs is carried out, not yet committed.
+    BeforeCommit,
+    /// SQLite: a group of verbs is committed, nobody told.
+    Committed,
+}
+
+impl Point {
+    /// Every one.
+    pub const ALL: [Self; 20] = [
+        Self::BeforeAdmit,
+        Self::Admitted,
+        Self::Announced,
+        Self::AskedFirst,
+        Self::HandedOver,
+        Self::BetweenTries,
+        Self::BeforeSettle,
+        Self::Settled,
+        Self::BeforeMarkUnknown,
+        Self::MarkedUnknown,
+        Self::BeforeRelease,
+        Self::Released,
+        Self::BeforeUpdate,
+        Self::BeforeAnswer,
+        Self::DueTaken,
+        Self::Asked,
+        Self::Resolved,
+        Self::Deferred,
+        Self::BeforeCommit,
+        Self::Committed,
+    ];
+}
+
+/// Dies here, if a test has asked for it: by the environment variable `DIRECTLINK_DIES_AT`, a point's name and, after a
+/// colon, at which passage (1, where it is left out).
+#[cfg(not(feature = "fault-points"))]
+#[inline(always)]
+pub fn point(_: Point) {}
+
+#[cfg(feature = "fault-points")]
+pub use armed::point;
+
+#[cfg(feature = "fault-points")]
+mod armed {
+    use std::sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    };
+
+    use rustix::process::{Signal, getpid, kill_process};
+
+    use super::Point;
+
+    /// The point asked for, and how many passages are left, this one included.
+    static ASKED: LazyLock<Option<(String, AtomicU64)>> = LazyLock::new(|| {
+        let asked = std::env::var("DIRECTLINK_DIES_AT").ok()?;
+        let (name, passage) = asked.split_once(':').unwrap_or((&asked, "1"));
+        Some((name.to_owned(), AtomicU64::new(passage.parse().ok()?)))
+    });
+
+    /// Dies here, if a test has asked for it.
+    pub fn point(point: Point) {
+        let Some((name, left)) = &*ASKED else { return };
+        if *name == format!("{point:?}") && left.fetch_sub(1, Ordering::Relaxed) == 1 {
+            // Nothing of this process runs once the call is made; it cannot fail for a process's own id.
+            let _dead = kill_process(getpid(), Signal::KILL);
+        }
+    }
+}
