@@ -1,7 +1,7 @@
 # Names for what one types every day. No logic here: behind each word is cargo.
 
 .DEFAULT_GOAL := help
-.PHONY: help test ready demo bench fuzz fmt docs
+.PHONY: help test ready demo bench fuzz fmt docs soak
 
 # How long `make fuzz` stays with each target.
 FUZZ_SECONDS ?= 120
@@ -37,3 +37,14 @@ bench: ## what mapping costs bank by bank, and what an exchange costs beside a f
 	target/release/mapping steps contracts/banks
 	target/release/mapping load contracts/banks
 	target/release/bench exchange contracts/banks/yunshui first_general
+
+# How many calls of banks `make soak` makes with each store, and with which seed.
+SOAK_OPERATIONS ?= 100000
+SOAK_SEED ?= 1
+
+soak: ## banks file and retry at random while everything fails: two gateways on Postgres, one on SQLite
+	cargo build --release -p gateway --bin directlink -p conformance-tests --bin conformance
+	target/release/conformance soak --store postgres --replicas 2 --operations $(SOAK_OPERATIONS) \
+		--seconds 7200 --seed $(SOAK_SEED) --history target/soak-postgres.jsonl
+	target/release/conformance soak --store sqlite --operations $(SOAK_OPERATIONS) \
+		--seconds 7200 --seed $(SOAK_SEED) --history target/soak-sqlite.jsonl

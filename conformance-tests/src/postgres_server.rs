@@ -7,7 +7,7 @@
 use std::{
     env, fs,
     io::{BufRead, BufReader, Read},
-    net::{Ipv4Addr, TcpListener},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     os::unix::{
         fs::{MetadataExt, PermissionsExt},
         process::CommandExt,
@@ -142,6 +142,17 @@ impl PostgresServer {
         format!("host={folder} port={port} user=postgres dbname={database}")
     }
 
+    /// Its socket.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join(format!(".s.PGSQL.{}", self.port))
+    }
+
+    /// How to connect to one of its databases through a network that leads to its socket.
+    pub fn through(&self, address: &str, network: SocketAddr) -> String {
+        let host = format!("host={} port={}", self.folder.path().display(), self.port);
+        address.replace(&host, &format!("host={} port={}", network.ip(), network.port()))
+    }
+
     /// How to connect to one of its databases over TCP, where it may be called so.
     pub fn over_network(&self, address: &str, host: &str) -> String {
         address.replace(&format!("host={}", self.folder.path().display()), &format!("host={host}"))
@@ -224,7 +235,10 @@ fn wait_until_ready(log: &mut impl BufRead) -> Result<()> {
         if line.contains("database system is ready to accept connections") {
             return Ok(());
         }
-        let over = line.contains("database system is shut down") || line.contains("FATAL");
+        // Whoever connects too early is refused, which is no failure of the server's.
+        let refused = line.contains("the database system is starting up");
+        let over =
+            line.contains("database system is shut down") || line.contains("FATAL") && !refused;
         said.push_str(&line);
         said.push('\n');
         if over {

@@ -94,10 +94,10 @@ async fn a_process_that_dies_anywhere_over_sqlite() {
         async move {
             let mut table = toml::Table::new();
             table.insert("sqlite".into(), "ledger.db".into());
-            dies_at(point, program, table, |folder| {
+            let dying = dies_at(point, program, table, |folder| {
                 LedgerSettings::Sqlite(SqliteSettings { path: folder.join("ledger.db") })
-            })
-            .await;
+            });
+            Box::pin(dying).await;
         }
     });
     stream::iter(deaths).buffer_unordered(AT_A_TIME).collect::<()>().await;
@@ -114,16 +114,17 @@ async fn a_process_that_dies_anywhere_over_postgres() {
             let url = server.make_database().await.unwrap();
             let mut table = toml::Table::new();
             table.insert("postgres".into(), url.clone().into());
-            dies_at(point, program, table, |_| {
+            let dying = dies_at(point, program, table, |_| {
                 LedgerSettings::Postgres(PostgresSettings {
                     url,
                     password_file: None,
+                    tls: None,
                     pool_size_max: 2,
                     wait: PATIENCE,
                     statement_timeout: PATIENCE,
                 })
-            })
-            .await;
+            });
+            Box::pin(dying).await;
         }
     });
     stream::iter(deaths).buffer_unordered(AT_A_TIME).collect::<()>().await;
@@ -174,8 +175,11 @@ async fn dies_at(
     .unwrap();
     let mut gateway = deployment.gateways.remove(0);
     gateway.program = Some(program);
-    gateway.environment.insert("DIRECTLINK_DIES_AT".into(), dies(point));
+    let armed = deployment.folder().join("armed");
+    let dies_at = format!("{point:?}:1@{}", armed.display());
+    gateway.environment.insert("DIRECTLINK_DIES_AT".into(), dies_at);
     gateway.start().await.unwrap();
+    std::fs::write(armed, "").unwrap();
 
     let control = deployment.registry.control().clone();
     let silent = Silence::Never;
@@ -201,7 +205,7 @@ async fn dies_at(
         control.up().await.unwrap();
     }
     gateway.environment.clear();
-    gateway.start().await.unwrap();
+    gateway.start().await.unwrap_or_else(|error| panic!("{point:?}: {error:#}"));
     let case = hears_an_outcome(&bank, &bytes, point).await;
     let again = hears_an_outcome(&bank, &bytes, point).await;
     let counts = control.counts();
@@ -216,11 +220,6 @@ async fn dies_at(
     let record = ledger.find(BANK, &held.key).await.unwrap().unwrap();
     assert_eq!(record.state, State::Settled, "{point:?}");
     assert_eq!(record.outcome.unwrap().case_id, case, "{point:?}");
-}
-
-/// SQLite commits twice before a bank comes: for the resolver's first look, and for the question whether it is ready.
-fn dies(point: Point) -> String {
-    format!("{point:?}:{}", if is_sqlites(point) { 3 } else { 1 })
 }
 
 /// What the bank does until its gateway is dead.

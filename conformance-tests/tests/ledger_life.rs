@@ -77,6 +77,7 @@ fn postgres_keeps_to_it() {
     keeps_to_it(&LedgerSettings::Postgres(PostgresSettings {
         url: address,
         password_file: None,
+        tls: None,
         pool_size_max: 2,
         wait: Duration::from_secs(20),
         statement_timeout: Duration::from_secs(20),
@@ -155,6 +156,9 @@ impl Bench {
                     Admission::InFlight { .. } => Said::Verdict(Verdict::InFlight, 0),
                     Admission::Settled(_) => Said::Verdict(Verdict::Settled, 0),
                     Admission::Conflict { .. } => Said::Verdict(Verdict::Conflict, 0),
+                    Admission::Retired(_) => Said::Verdict(Verdict::Retired, 0),
+                    // Two keys are two lives; what one loan may not do twice is tests/ledger.rs's to say.
+                    Admission::Duplicate(other) => panic!("{other:?}"),
                 };
             }
             Verb::Announce { key, attempt, quiet } => {
@@ -224,6 +228,8 @@ impl Bench {
             office: "1401".into(),
             lease: lease.length(),
             announced: false,
+            guards: Vec::new(),
+            corrects: None,
         }
     }
 }

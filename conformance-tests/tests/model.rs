@@ -378,6 +378,7 @@ impl World {
                         let case = self.key.as_ref().and_then(|key| key.answer).unwrap();
                         self.tells_outcome(content, case)
                     }
+                    Some(Verdict::Retired) => unreachable!("nothing grows so old here"),
                     Some(Verdict::Conflict) => {
                         self.bank.refused.insert(content);
                         None
@@ -518,7 +519,7 @@ impl World {
             // The registry does not know it, and nobody may send it again, or the bank will not: the resolver asks until it
             // is old enough to be an operator's.
             State::Unknown => self.cases.is_empty() && (!rules.idempotent || self.bank.gave_up),
-            State::Claimed => false,
+            State::Claimed | State::Retired => false,
         }
     }
 }

@@ -75,8 +75,8 @@ impl Point {
     ];
 }
 
-/// Dies here, if a test has asked for it: by the environment variable `DIRECTLINK_DIES_AT`, a point's name and, after a
-/// colon, at which passage (1, where it is left out).
+/// Dies here, if a test has asked for it: by the environment variable `DIRECTLINK_DIES_AT`, a point's name, a colon, at which
+/// passage, an `@`, and a file; passages count once that file is there.
 #[cfg(not(feature = "fault-points"))]
 #[inline(always)]
 pub fn point(_: Point) {}
@@ -86,26 +86,41 @@ pub use armed::point;
 
 #[cfg(feature = "fault-points")]
 mod armed {
-    use std::sync::{
-        LazyLock,
-        atomic::{AtomicU64, Ordering},
+    use std::{
+        path::PathBuf,
+        sync::{
+            LazyLock,
+            atomic::{AtomicU64, Ordering},
+        },
     };
 
     use rustix::process::{Signal, getpid, kill_process};
 
     use super::Point;
 
-    /// The point asked for, and how many passages are left, this one included.
-    static ASKED: LazyLock<Option<(String, AtomicU64)>> = LazyLock::new(|| {
+    /// What was asked for.
+    struct Asked {
+        point: String,
+        /// How many passages are left, the one of the death included.
+        left: AtomicU64,
+        armed_by: PathBuf,
+    }
+
+    static ASKED: LazyLock<Option<Asked>> = LazyLock::new(|| {
         let asked = std::env::var("DIRECTLINK_DIES_AT").ok()?;
-        let (name, passage) = asked.split_once(':').unwrap_or((&asked, "1"));
-        Some((name.to_owned(), AtomicU64::new(passage.parse().ok()?)))
+        let (place, armed_by) = asked.split_once('@')?;
+        let (point, passage) = place.split_once(':')?;
+        let left = AtomicU64::new(passage.parse().ok()?);
+        Some(Asked { point: point.to_owned(), left, armed_by: armed_by.into() })
     });
 
     /// Dies here, if a test has asked for it.
     pub fn point(point: Point) {
-        let Some((name, left)) = &*ASKED else { return };
-        if *name == format!("{point:?}") && left.fetch_sub(1, Ordering::Relaxed) == 1 {
+        let Some(asked) = &*ASKED else { return };
+        if asked.point == format!("{point:?}")
+            && asked.armed_by.exists()
+            && asked.left.fetch_sub(1, Ordering::Relaxed) == 1
+        {
             // Nothing of this process runs once the call is made; it cannot fail for a process's own id.
             let _dead = kill_process(getpid(), Signal::KILL);
         }

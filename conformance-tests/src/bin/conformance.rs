@@ -1,14 +1,16 @@
 //! `conformance`: the conformance kit on the command line. Reads arguments and prints; what is done is in the library.
 
-use std::{fs, net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{fs, net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use conformance_tests::{
+    history::{self, check::Judgement},
     pki::{self, Credentials, Names, Pki},
     programme::{self, Choice},
     reference_registry::{ReferenceRegistry, Repeats, Review, SAMPLES, Settings},
     scenario::StoreKind,
+    soak::{self, Fault, Order},
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -25,6 +27,15 @@ enum Command {
     Pki(PkiArguments),
     /// Plays scenarios: for every bank that has the messages, over both ledger stores, against real processes.
     Run(RunArguments),
+    /// Soaks the system: many banks file, retry, repeat, change and discharge at random while things fail, and what they
+    /// heard is judged afterwards. Ends with what was found; 0 where every promise was kept.
+    #[command(after_help = SOAK_EXAMPLES)]
+    Soak(SoakArguments),
+    /// Judges a history that a soak wrote, and ends as the soak did.
+    CheckHistory {
+        /// The file, a line of JSON each; docs/soak.md says what they mean.
+        file: PathBuf,
+    },
     /// Runs a registry to build against, until it is asked to end (SIGTERM, SIGINT).
     ReferenceRegistry(RegistryArguments),
 }
@@ -48,6 +59,63 @@ struct RunArguments {
     /// How many are played at a time.
     #[arg(long, default_value_t = 6)]
     at_a_time: usize,
+}
+
+const SOAK_EXAMPLES: &str = "Examples:
+  conformance soak --store postgres --replicas 2 --seconds 60
+  conformance soak --store sqlite --operations 100000 --seconds 3600 --faults kill,registry";
+
+#[derive(Debug, Args)]
+struct SoakArguments {
+    /// Where the ledger is: sqlite or postgres.
+    #[arg(long)]
+    store: StoreKind,
+    /// How many gateways share it; more than one need Postgres.
+    #[arg(long, default_value_t = 1)]
+    replicas: usize,
+    /// How long, at most, in seconds; what is open then is settled afterwards.
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+    /// About how many calls of banks, at most.
+    #[arg(long, default_value_t = 1_000_000)]
+    operations: u64,
+    /// Decides what banks do and what goes wrong.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// What may go wrong, with commas: kill, restart, registry, registry-down, network, ledger-network, postgres. Without
+    /// it, all that the store has; `none` is nothing.
+    #[arg(long, value_name = "LIST")]
+    faults: Option<String>,
+    /// How many calls are made at a time.
+    #[arg(long, default_value_t = 24)]
+    clients: usize,
+    /// Where the history is written.
+    #[arg(long, default_value = "soak.jsonl", value_name = "FILE")]
+    history: PathBuf,
+    /// Folder of the contracts.
+    #[arg(long, default_value = "contracts/banks", value_name = "FOLDER")]
+    contracts: PathBuf,
+}
+
+impl SoakArguments {
+    fn order(self) -> anyhow::Result<Order> {
+        let faults = match self.faults.as_deref() {
+            None => Fault::ALL.into_iter().collect(),
+            Some("none") => Default::default(),
+            Some(list) => list.split(',').map(str::parse).collect::<anyhow::Result<_>>()?,
+        };
+        Ok(Order {
+            contracts: self.contracts,
+            store: self.store,
+            replicas: self.replicas,
+            time: Duration::from_secs(self.seconds),
+            operations_max: self.operations,
+            seed: self.seed,
+            faults,
+            clients: self.clients,
+            history: self.history,
+        })
+    }
 }
 
 #[derive(Debug, Args)]
@@ -98,9 +166,33 @@ fn main() -> anyhow::Result<ExitCode> {
     match Arguments::parse().command {
         Command::Pki(arguments) => make_pki(arguments)?,
         Command::Run(arguments) => return runtime.block_on(run_scenarios(arguments)),
+        Command::Soak(arguments) => {
+            let judgement = runtime.block_on(soak::run(&arguments.order()?, say))?;
+            return Ok(told(&judgement));
+        }
+        Command::CheckHistory { file } => {
+            return Ok(told(&history::check::judge(&history::read(&file)?)));
+        }
         Command::ReferenceRegistry(arguments) => runtime.block_on(run_registry(arguments))?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// How many complaints are told; a broken system has one for every filing.
+const COMPLAINTS_MAX: usize = 20;
+
+fn told(judgement: &Judgement) -> ExitCode {
+    for complaint in judgement.complaints.iter().take(COMPLAINTS_MAX) {
+        say(&complaint.to_string());
+    }
+    if judgement.left_to_operators > 0 {
+        say(&format!(
+            "{} filings that banks gave up stay open for an operator, with nothing at the registry",
+            judgement.left_to_operators
+        ));
+    }
+    say(&judgement.to_string());
+    if judgement.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 async fn run_scenarios(arguments: RunArguments) -> anyhow::Result<ExitCode> {

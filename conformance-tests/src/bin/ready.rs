@@ -84,6 +84,22 @@ fn steps() -> Vec<Step> {
         },
         Step {
             when: When::All,
+            ..step(
+                "soak over Postgres, short",
+                "cargo run --quiet -p conformance-tests --bin conformance -- soak --store postgres \
+                 --replicas 2 --seconds 10 --history target/soak-postgres.jsonl",
+            )
+        },
+        Step {
+            when: When::All,
+            ..step(
+                "soak over SQLite, short",
+                "cargo run --quiet -p conformance-tests --bin conformance -- soak --store sqlite \
+                 --seconds 10 --history target/soak-sqlite.jsonl",
+            )
+        },
+        Step {
+            when: When::All,
             ..step("demo", "cargo run --quiet -p conformance-tests --bin demo -- --once")
         },
     ]
