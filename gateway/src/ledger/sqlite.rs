@@ -852,6 +852,32 @@ mod tests {
         assert_eq!(ledger.retire(Duration::from_secs(1), 9).await.unwrap(), 1);
     }
 
+    /// The file as a process that was killed, or a machine that lost its power, leaves it: what was written last is cut off.
+    #[tokio::test]
+    async fn a_commit_that_was_cut_off_is_undone_and_those_before_it_stand() {
+        let (folder, ledger) = ledger();
+        ledger.admit(&claim("before", 1)).await.unwrap();
+        ledger.admit(&claim("last", 1)).await.unwrap();
+        let left = TempDir::new().unwrap();
+        for file in ["ledger.db", "ledger.db-wal"] {
+            std::fs::copy(folder.path().join(file), left.path().join(file)).unwrap();
+        }
+        let log = File::options().write(true).open(left.path().join("ledger.db-wal")).unwrap();
+        log.set_len(log.metadata().unwrap().len() - 100).unwrap();
+
+        let settings = SqliteSettings { path: left.path().join("ledger.db") };
+        let ledger = SqliteLedger::open(&settings).unwrap();
+        let before = ledger.admit(&claim("before", 1)).await;
+        assert!(matches!(before, Ok(Admission::InFlight { .. })), "{before:?}");
+        let last = ledger.admit(&claim("last", 1)).await;
+        assert!(matches!(last, Ok(Admission::New(_))), "{last:?}");
+        let sound = |row: &Row<'_>| row.get::<_, String>(0);
+        let sound = ledger.writer.run(move |database| {
+            database.query_one("PRAGMA integrity_check", [], sound).map_err(fault)
+        });
+        assert_eq!(sound.await.unwrap(), "ok");
+    }
+
     #[tokio::test]
     async fn every_commit_reaches_the_disk() {
         let (_folder, ledger) = ledger();
