@@ -654,6 +654,7 @@ retired = { "140100" = "140101", "140101" = "140105" }
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/settings.md");
         let document = fs::read_to_string(path).unwrap();
         let (_, keys) = document.split_once("## Every key").unwrap();
+        let (keys, _) = keys.split_once("\n## ").unwrap();
         for section in keys.split("\n### `").skip(1) {
             let table = section.split('`').next().unwrap();
             let told = problems(&format!("{table}\nzzz = 1\n"));
