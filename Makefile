@@ -1,13 +1,13 @@
 # Names for what one types every day. No logic here: behind each word is cargo.
 
 .DEFAULT_GOAL := help
-.PHONY: help test ready demo bench fuzz fmt docs soak
+.PHONY: help test ready demo bench fuzz fmt docs soak api-test
 
 # How long `make fuzz` stays with each target.
 FUZZ_SECONDS ?= 120
 
 help: ## this list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1	/'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/'
 
 test: ## prove everything, installing what is missing (what CI runs)
 	cargo run --quiet -p conformance-tests --bin ready -- --all
@@ -48,3 +48,9 @@ soak: ## banks file and retry at random while everything fails: two gateways on 
 		--seconds 7200 --seed $(SOAK_SEED) --history target/soak-postgres.jsonl
 	target/release/conformance soak --store sqlite --operations $(SOAK_OPERATIONS) \
 		--seconds 7200 --seed $(SOAK_SEED) --history target/soak-sqlite.jsonl
+
+api-test: ## the standard API as its OpenAPI document describes it: a validator, and schemathesis against real processes
+	test -x target/api-test/bin/schemathesis || { python3 -m venv target/api-test && \
+		target/api-test/bin/pip install --quiet --requirement conformance-tests/data/api-test.txt; }
+	cargo build --quiet -p gateway --bin directlink
+	cargo run --quiet -p conformance-tests --bin api_test -- standard

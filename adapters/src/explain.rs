@@ -11,8 +11,9 @@ use proto::{
 };
 
 use crate::{
+    cases::{self, Files},
     codec::{Codec, Grouping, unit_code::Spacing},
-    contract::{Contract, Reply},
+    contract::{Contract, Mode, Reply},
     fill,
     path::{Path, Start, set_value},
     template::{
@@ -108,6 +109,33 @@ pub struct Example {
     pub envelope: Envelope,
 }
 
+/// The examples that a contract's golden cases hold.
+pub fn examples(contract: &Contract, files: &Files) -> Vec<Example> {
+    let mut examples = Vec::new();
+    for sample in cases::samples(files).unwrap_or_default() {
+        let read = |name: &Option<String>| files.get(&format!("samples/{}", name.as_ref()?));
+        let decoded = read(&sample.request).or_else(|| read(&sample.ack));
+        let Some(decoded) = decoded.and_then(|sent| contract.decode(sent, Mode::Test).ok()) else {
+            continue;
+        };
+        let message = decoded.message;
+        let mut add = |direction, envelope| {
+            examples.push(Example { message: message.clone(), direction, envelope });
+        };
+        add(if sample.request.is_some() { Reply::Request } else { Reply::Ack }, decoded.envelope);
+        let told = |name: &Option<String>| {
+            cases::envelope(&serde_json::from_slice(read(name)?).ok()?).ok()
+        };
+        if let Some(outcome) = told(&Some(sample.outcome)) {
+            add(if sample.notice.is_some() { Reply::Notice } else { Reply::Outcome }, outcome);
+        }
+        if let Some(refusal) = told(&sample.refusal) {
+            add(Reply::Refusal, refusal);
+        }
+    }
+    examples
+}
+
 /// Explains a contract, file by file in the order of its messages.
 pub fn explain(contract: &Contract, examples: &[Example]) -> Vec<Explained> {
     let explained = contract.templates().map(|(message, direction, template)| {
@@ -128,6 +156,9 @@ pub fn explain(contract: &Contract, examples: &[Example]) -> Vec<Explained> {
             String::new()
         };
         walk.slot(root, &place, "", true, &contexts);
+        for row in &mut walk.rows {
+            row.place = contract.wire().told(&row.place);
+        }
         Explained {
             message: message.to_owned(),
             subject: subject.and_then(|(_, subject)| subject).map(str::to_owned),
@@ -372,7 +403,10 @@ fn field(hole: &Hole, prefix: &str) -> Field {
     }
 }
 
-fn codes(codec: &Codec, field: &FieldDescriptor) -> Vec<(String, String, Option<String>)> {
+pub(crate) fn codes(
+    codec: &Codec,
+    field: &FieldDescriptor,
+) -> Vec<(String, String, Option<String>)> {
     match codec {
         Codec::Code(table) => {
             let mut codes = table.codes();
@@ -406,7 +440,7 @@ fn codes_of_item(item: &Codec, field: &FieldDescriptor) -> Vec<(String, String, 
 }
 
 /// A codec in words, in Chinese and in English; `written` is how the contract writes it.
-fn format_of(codec: &Codec, written: &str) -> (String, String) {
+pub(crate) fn format_of(codec: &Codec, written: &str) -> (String, String) {
     let pattern = || pattern(written.split_once(' ').map_or("", |(_, pattern)| pattern));
     let words = |chinese: &str, english: &str| (chinese.to_owned(), english.to_owned());
     let grouped = |grouping: &Grouping| match grouping {

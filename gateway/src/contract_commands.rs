@@ -10,6 +10,7 @@ mod explain;
 mod fake;
 mod folder;
 mod golden;
+mod openapi;
 mod trial;
 
 use std::{
@@ -78,6 +79,16 @@ pub(crate) enum ContractCommand {
         /// One self-contained HTML page instead of Markdown.
         #[arg(long)]
         html: bool,
+    },
+    /// Print the OpenAPI 3.1 document of a contract whose messages are whole HTTP requests. 生成OpenAPI文档
+    ///
+    /// The gateway serves the same at /openapi.json to the contract's institutions. Examples come from DIR/cases, if
+    /// there are any.
+    #[command(after_help = AFTER_OPENAPI)]
+    Openapi {
+        /// The folder that holds the contract.toml. 合约目录
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
     },
     /// Tell what a bank would notice between two versions of its contract. 版本差异
     ///
@@ -174,6 +185,15 @@ Exit codes 退出码:
   1  it has faults, which were told 报文有误
   2  the command line was not understood, or names what is not there 命令行有误";
 
+const AFTER_OPENAPI: &str = "\
+Examples 示例:
+  directlink contract openapi contracts/standard > openapi.json
+
+Exit codes 退出码:
+  0  it was written 已生成
+  1  the contract does not pass its check 合约有误
+  2  the command line was not understood, or the contract has nothing to describe 命令行有误";
+
 const AFTER_EXPLAIN: &str = "\
 Examples 示例:
   directlink contract explain contracts/banks/mybank > mybank.md
@@ -237,6 +257,7 @@ pub(crate) fn run(command: ContractCommand) -> ExitCode {
             let style = if html { explain::Style::Html } else { explain::Style::Markdown };
             explain::explain_contract(&folder, message.as_deref(), style)
         }
+        ContractCommand::Openapi { folder } => openapi::describe(&folder),
         ContractCommand::Fake { folder, message, seed, count, division, out } => {
             let wanted = fake::Wanted {
                 message: &message,

@@ -13,7 +13,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use adapters::{Contract, Decoded, Mode, Undecoded, openapi, wire::Wire};
+use adapters::{Contract, Decoded, Mode, Undecoded, explain::examples, openapi, wire::Wire};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use proto::Date;
@@ -28,7 +28,7 @@ mod folder;
 mod keys;
 mod watch;
 
-pub use folder::read_contract;
+pub use folder::{case_files, read_contract};
 pub use watch::watch;
 
 /// All contracts that institutions in the settings use. Which there are is settled at the start; what each says may
@@ -330,7 +330,7 @@ impl Version {
         let day = |text: &str| Date::parse(text).map(Date::days_since_1970).ok();
         let (from, to) = contract.in_force();
         let days = day(from).unwrap_or(i64::MAX)..=to.and_then(day).unwrap_or(i64::MAX);
-        let description = openapi::describe(&contract).map(|it| Bytes::from(it.to_string()));
+        let description = description(&file, &contract);
         Self { file, contract: Arc::new(contract), days, description }
     }
 
@@ -371,6 +371,14 @@ impl Version {
     fn problem(&self, message: String) -> Problem {
         Problem { file: self.file.clone(), line: None, message }
     }
+}
+
+/// What may be asked of a contract, as an OpenAPI document; its golden cases, if they lie beside it, are the examples.
+fn description(file: &Path, contract: &Contract) -> Option<Bytes> {
+    contract.wire().whole()?;
+    let cases = case_files(&file.with_file_name("cases")).unwrap_or_default();
+    let document = openapi::describe(contract, &examples(contract, &cases))?;
+    Some(Bytes::from(document.to_string()))
 }
 
 /// Whether a message could come in for both.

@@ -328,14 +328,17 @@ impl<'c> Reader<'c> {
     }
 }
 
-/// What stood there, as it may be shown: personal values masked, long ones cut.
+/// What stood there, as it may be shown: personal values masked, long ones cut, and no control character, which no answer
+/// could hold.
 pub(crate) fn shown(text: &str, personal: bool) -> String {
     const SHOWN_MAX: usize = 60;
     if personal {
         return "***".to_owned();
     }
-    match text.char_indices().nth(SHOWN_MAX) {
-        Some((at, _)) => format!("{}…", text.get(..at).unwrap_or_default()),
-        None => text.to_owned(),
+    let legible = |letter: char| if letter.is_control() { '\u{fffd}' } else { letter };
+    let mut shown: String = text.chars().take(SHOWN_MAX).map(legible).collect();
+    if text.chars().nth(SHOWN_MAX).is_some() {
+        shown.push('…');
     }
+    shown
 }

@@ -3,18 +3,15 @@
 use std::path::Path;
 
 use adapters::{
-    Contract, Mode, Reply,
-    cases::{self, Files},
-    explain::{Example, Explained, Field, Holds, Mandatory, Row, explain},
+    Contract, Reply,
+    cases::Files,
+    explain::{Explained, Field, Holds, Mandatory, Row, examples, explain},
 };
+use gateway::contracts::case_files;
 use minijinja::{AutoEscape, Environment, Value};
 use serde::Serialize;
 
-use super::{
-    End,
-    folder::{Folder, case_files},
-    say,
-};
+use super::{End, folder::Folder, say};
 
 /// What is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,32 +79,6 @@ fn cell(text: &Value) -> String {
 }
 
 /// What the golden cases say, as examples. A case that cannot be read is none: `contract test` tells why.
-fn examples(contract: &Contract, files: &Files) -> Vec<Example> {
-    let mut examples = Vec::new();
-    for sample in cases::samples(files).unwrap_or_default() {
-        let read = |name: &Option<String>| files.get(&format!("samples/{}", name.as_ref()?));
-        let decoded = read(&sample.request).or_else(|| read(&sample.ack));
-        let Some(decoded) = decoded.and_then(|sent| contract.decode(sent, Mode::Test).ok()) else {
-            continue;
-        };
-        let message = decoded.message;
-        let mut add = |direction, envelope| {
-            examples.push(Example { message: message.clone(), direction, envelope });
-        };
-        add(if sample.request.is_some() { Reply::Request } else { Reply::Ack }, decoded.envelope);
-        let told = |name: &Option<String>| {
-            cases::envelope(&serde_json::from_slice(read(name)?).ok()?).ok()
-        };
-        if let Some(outcome) = told(&Some(sample.outcome)) {
-            add(if sample.notice.is_some() { Reply::Notice } else { Reply::Outcome }, outcome);
-        }
-        if let Some(refusal) = told(&sample.refusal) {
-            add(Reply::Refusal, refusal);
-        }
-    }
-    examples
-}
-
 #[derive(Serialize)]
 struct Page<'p> {
     bank: &'p str,

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use adapters::{Complaint, Contract, cases::Files};
+use adapters::{Complaint, Contract};
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet};
 
 use super::{End, in_colour};
@@ -133,24 +133,6 @@ pub(super) fn versions(path: &Path) -> Vec<PathBuf> {
     }
     inside.sort();
     inside
-}
-
-/// All files under a folder of cases, by their names in it.
-pub(super) fn case_files(folder: &Path) -> io::Result<Files> {
-    let mut files = Files::new();
-    for inside in ["", "samples/", "bad/"] {
-        let entries = match fs::read_dir(folder.join(inside)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !inside.is_empty() => continue,
-            entries => entries?,
-        };
-        for entry in entries {
-            let entry = entry?;
-            if let (true, Ok(name)) = (entry.path().is_file(), entry.file_name().into_string()) {
-                files.insert(format!("{inside}{name}"), fs::read(entry.path())?);
-            }
-        }
-    }
-    Ok(files)
 }
 
 #[cfg(test)]

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use adapters::cases::{self, Report};
+use gateway::contracts::case_files;
 
 use super::{
     End,
-    folder::{Folder, case_files, versions},
+    folder::{Folder, versions},
     say,
 };
 

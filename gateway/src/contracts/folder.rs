@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use adapters::Contract;
+use adapters::{Contract, cases};
 use aws_lc_rs::digest::{Context, SHA256};
 
 use crate::settings::Problem;
@@ -46,6 +46,27 @@ struct Files {
 /// What cannot be read, and everything the checker refuses, each with its file and line.
 pub fn read_contract(folder: &Path) -> Result<Contract, Vec<Problem>> {
     Files::read(folder).map_err(|error| vec![about(folder, &error)])?.compile()
+}
+
+/// All files under a folder of cases, by their names in it.
+///
+/// # Errors
+/// One of them cannot be read.
+pub fn case_files(folder: &Path) -> io::Result<cases::Files> {
+    let mut files = cases::Files::new();
+    for inside in ["", "samples/", "bad/"] {
+        let entries = match fs::read_dir(folder.join(inside)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !inside.is_empty() => continue,
+            entries => entries?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            if let (true, Ok(name)) = (entry.path().is_file(), entry.file_name().into_string()) {
+                files.insert(format!("{inside}{name}"), fs::read(entry.path())?);
+            }
+        }
+    }
+    Ok(files)
 }
 
 impl Contents {
