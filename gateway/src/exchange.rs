@@ -7,14 +7,14 @@
 use std::{
     collections::HashMap,
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
-use adapters::{Contract, Decoded, Fault, FaultCode, Reply, Undecoded};
+use adapters::{Contract, Decoded, Fault, FaultCode, Undecoded};
 use bytes::Bytes;
 use proto::v1::{
-    Application, CaseQuery, CaseStatus, EncumbranceKind, Envelope, Exchange, Outcome, Property,
-    TitleAnswer, TitleQuery, TitleState, case_query::Subject, envelope::Body,
+    Application, EncumbranceKind, Exchange, Outcome, Property, TitleQuery, TitleState,
+    envelope::Body,
 };
 use tracing::Instrument;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
@@ -34,6 +34,11 @@ use crate::{
     telemetry::{LedgerVerb, Metrics, SpanKind, recorded, step},
     turnstile::Busy,
 };
+
+mod asking;
+mod told;
+
+use told::{Said, Told};
 
 /// Everything an exchange needs: loaded once, shared by all.
 #[derive(Debug)]
@@ -170,20 +175,6 @@ struct Hearing<'h> {
     bank: &'h VerifiedBank,
     contract: &'h Contract,
     wire: &'h [u8],
-}
-
-/// What is said in answer, before it is put into the bank's words.
-#[expect(clippy::large_enum_variant, reason = "one lives at a time, and is moved once")]
-enum Said {
-    Outcome(Outcome),
-    Title(TitleAnswer),
-}
-
-/// An answer and what it answers.
-struct Told {
-    message: Option<String>,
-    exchange: Exchange,
-    what: Result<Said, Refusal>,
 }
 
 impl Hearing<'_> {
@@ -383,87 +374,6 @@ impl Hearing<'_> {
         let lifted = self.gateway.ledger.lift(earlier, guards);
         let lifted = self.gateway.timed(LedgerVerb::Lift, lifted).await;
         lifted.map_err(|error| self.ledger_away(&error))
-    }
-
-    /// What the registry says of the properties.
-    async fn ask_title(&self, query: TitleQuery) -> Result<TitleAnswer, Refusal> {
-        let office = self.office_for(&query.properties)?;
-        let registry = self.registry_of(&office.registry)?;
-        let caller = self.caller();
-        let asking = registry
-            .query_title(query, office.canonical(), &caller)
-            .instrument(step("query_title", SpanKind::Client));
-        asking.await.map_err(|error| {
-            tracing::warn!(registry = registry.name(), %error, "a title query was not answered");
-            self.untold(&error)
-        })
-    }
-
-    /// Where a case of this institution stands.
-    async fn ask_case(&self, query: CaseQuery) -> Result<Outcome, Refusal> {
-        let unknown =
-            || Refusal::unsent(Code::CaseUnknown, proto::v1::NextAction::CorrectAndResend);
-        let ledger = &self.gateway.ledger;
-        let found = match query.subject {
-            Some(Subject::Original(original)) => {
-                let key = self
-                    .contract
-                    .key_of(&original)
-                    .map_err(|fault| Refusal::of_faults(vec![fault]))?;
-                self.gateway.timed(LedgerVerb::Find, ledger.find(self.bank.id(), &key)).await
-            }
-            Some(Subject::CaseId(case_id)) => {
-                self.gateway
-                    .timed(LedgerVerb::Find, ledger.find_case(self.bank.id(), &case_id))
-                    .await
-            }
-            None => return Err(unknown()),
-        };
-        let record = found.map_err(|error| self.ledger_away(&error))?.ok_or_else(unknown)?;
-        let status = match record.state {
-            State::Claimed => CaseStatus::Received,
-            State::Unknown => CaseStatus::OutcomeUnknown,
-            State::Released => {
-                return Err(Refusal::retry_same_key(Code::NeverSent, Duration::ZERO));
-            }
-            State::Settled => return Ok(first_told(self.present(record).await)),
-            State::Retired => match self.present(record.clone()).await {
-                now if now.status() == CaseStatus::Unspecified => return Err(retired(record)),
-                now => return Ok(first_told(now)),
-            },
-        };
-        Ok(first_told(Outcome { status: status.into(), ..Outcome::default() }))
-    }
-
-    /// The outcome of a settled filing as it stands now: a case that can still move is asked about; if the registry
-    /// does not answer, what was last known is told.
-    async fn present(&self, record: Record) -> Outcome {
-        let Record { institution, key, registry, outcome, .. } = record;
-        let known = outcome.unwrap_or_default();
-        let Some(registry) = self.gateway.registries.get(&registry) else { return known };
-        if matter::is_final(known.status()) || known.case_id.is_empty() {
-            return known;
-        }
-        match registry.case_by_id(&known.case_id, &self.caller()).await {
-            Ok(Some(now)) => {
-                if now != known {
-                    let ledger = &self.gateway.ledger;
-                    fault::point(Point::BeforeUpdate);
-                    let updated = ledger.update(&institution, &key, &now);
-                    let updated = self.gateway.timed(LedgerVerb::Update, updated).await;
-                    note(updated, "a case's present status could not be recorded");
-                }
-                now
-            }
-            Ok(None) => {
-                tracing::error!(registry = registry.name(), "the registry no longer knows a case");
-                known
-            }
-            Err(error) => {
-                tracing::warn!(registry = registry.name(), %error, "a case could not be asked about");
-                known
-            }
-        }
     }
 
     /// Asks the registry by key about a filing that may have reached it, before anything is sent again. `None`: nothing was
@@ -716,65 +626,6 @@ impl Hearing<'_> {
             .collect();
         faults.sort_by_key(|fault| fault.offset);
         faults
-    }
-}
-
-impl Told {
-    fn faulty(undecoded: Undecoded) -> Self {
-        let Undecoded { faults, message, exchange } = undecoded;
-        Self { message, exchange, what: Err(Refusal::of_faults(faults)) }
-    }
-
-    /// For traces and metrics: the refusal's code, or the status told.
-    fn result(&self) -> &'static str {
-        match &self.what {
-            Ok(Said::Outcome(outcome)) => outcome.status().as_str_name(),
-            Ok(Said::Title(_)) => "TITLE_ANSWER",
-            Err(refusal) => refusal.code.as_str(),
-        }
-    }
-
-    /// The answer in the bank's own words.
-    fn written(self, contract: &Contract) -> Answer {
-        let Self { message, exchange, what } = self;
-        let mut envelope = Envelope {
-            exchange: Some(Exchange { replied_at: Some(SystemTime::now().into()), ..exchange }),
-            ..Envelope::default()
-        };
-        let reply = match what {
-            Ok(Said::Title(answer)) => {
-                envelope.title_answer = Some(answer);
-                Reply::Outcome
-            }
-            Ok(Said::Outcome(outcome)) => {
-                let reply = match outcome.refusal {
-                    Some(_) => Reply::Refusal,
-                    None => Reply::Outcome,
-                };
-                envelope.outcome = Some(outcome);
-                reply
-            }
-            Err(refusal) => {
-                envelope.outcome = Some(refusal.outcome());
-                Reply::Refusal
-            }
-        };
-        let kind = match reply {
-            Reply::Refusal => AnswerKind::Refusal,
-            Reply::Request | Reply::Outcome | Reply::Notice | Reply::Ack => AnswerKind::Outcome,
-        };
-        match contract.encode(message.as_deref(), reply, &envelope) {
-            Ok(bytes) => Answer { bytes, kind },
-            Err(cannot) => {
-                // The outcome is in the ledger; what the contract cannot say, the port says in its own words.
-                tracing::error!(
-                    field = cannot.field,
-                    reason = cannot.reason,
-                    "an answer could not be written"
-                );
-                Answer { bytes: Vec::new(), kind: AnswerKind::None }
-            }
-        }
     }
 }
 

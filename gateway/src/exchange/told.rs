@@ -1,0 +1,83 @@
+//! What is said in answer to a message, and how it becomes bytes: the contract's words are the contract's, which of them is
+//! needed is decided here.
+
+use std::time::SystemTime;
+
+use adapters::{Contract, Reply, Undecoded};
+use proto::v1::{Envelope, Exchange, Outcome, TitleAnswer};
+
+use super::{Answer, AnswerKind};
+use crate::refusal::Refusal;
+
+/// What is said in answer, before it is put into the bank's words.
+#[expect(clippy::large_enum_variant, reason = "one lives at a time, and is moved once")]
+pub(super) enum Said {
+    Outcome(Outcome),
+    Title(TitleAnswer),
+}
+
+/// An answer and what it answers.
+pub(super) struct Told {
+    pub(super) message: Option<String>,
+    pub(super) exchange: Exchange,
+    pub(super) what: Result<Said, Refusal>,
+}
+
+impl Told {
+    pub(super) fn faulty(undecoded: Undecoded) -> Self {
+        let Undecoded { faults, message, exchange } = undecoded;
+        Self { message, exchange, what: Err(Refusal::of_faults(faults)) }
+    }
+
+    /// For traces and metrics: the refusal's code, or the status told.
+    pub(super) fn result(&self) -> &'static str {
+        match &self.what {
+            Ok(Said::Outcome(outcome)) => outcome.status().as_str_name(),
+            Ok(Said::Title(_)) => "TITLE_ANSWER",
+            Err(refusal) => refusal.code.as_str(),
+        }
+    }
+
+    /// The answer in the bank's own words.
+    pub(super) fn written(self, contract: &Contract) -> Answer {
+        let Self { message, exchange, what } = self;
+        let mut envelope = Envelope {
+            exchange: Some(Exchange { replied_at: Some(SystemTime::now().into()), ..exchange }),
+            ..Envelope::default()
+        };
+        let reply = match what {
+            Ok(Said::Title(answer)) => {
+                envelope.title_answer = Some(answer);
+                Reply::Outcome
+            }
+            Ok(Said::Outcome(outcome)) => {
+                let reply = match outcome.refusal {
+                    Some(_) => Reply::Refusal,
+                    None => Reply::Outcome,
+                };
+                envelope.outcome = Some(outcome);
+                reply
+            }
+            Err(refusal) => {
+                envelope.outcome = Some(refusal.outcome());
+                Reply::Refusal
+            }
+        };
+        let kind = match reply {
+            Reply::Refusal => AnswerKind::Refusal,
+            Reply::Request | Reply::Outcome | Reply::Notice | Reply::Ack => AnswerKind::Outcome,
+        };
+        match contract.encode(message.as_deref(), reply, &envelope) {
+            Ok(bytes) => Answer { bytes, kind },
+            Err(cannot) => {
+                // The outcome is in the ledger; what the contract cannot say, the port says in its own words.
+                tracing::error!(
+                    field = cannot.field,
+                    reason = cannot.reason,
+                    "an answer could not be written"
+                );
+                Answer { bytes: Vec::new(), kind: AnswerKind::None }
+            }
+        }
+    }
+}
