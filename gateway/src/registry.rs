@@ -368,6 +368,9 @@ impl Registry {
         let (mut request, handover) = (Request::new(message), Handover::default());
         request.extensions_mut().insert(handover.clone());
         request.set_timeout(deadline.saturating_duration_since(Instant::now()));
+        if let Some(timeout) = request.metadata_mut().get_mut("grpc-timeout") {
+            timeout.set_sensitive(true);
+        }
         if let Some(certificate) = &caller.client_cert {
             request.metadata_mut().as_mut().insert("client-cert", certificate.clone());
         }
@@ -470,7 +473,7 @@ const VERDICT_WAIT: Duration = Duration::from_millis(500);
 fn insert_ascii(metadata: &mut MetadataMap, name: &'static str, value: &str) {
     // Keys are visible ASCII: they always fit.
     if let Ok(value) = MetadataValue::<Ascii>::try_from(value) {
-        metadata.insert(name, value);
+        metadata.insert(name, only_here(value));
     }
 }
 
@@ -481,7 +484,14 @@ impl Injector for Metadata<'_> {
     fn set(&mut self, name: &str, value: String) {
         let name = MetadataKey::<Ascii>::from_bytes(name.as_bytes());
         if let (Ok(name), Ok(value)) = (name, MetadataValue::try_from(value)) {
-            self.0.insert(name, value);
+            self.0.insert(name, only_here(value));
         }
     }
+}
+
+/// A value that no later call repeats. Unmarked, HTTP/2 would keep it for later ones (RFC 7541 section 2.3.2) and forget
+/// the bank's certificate for it, which they do repeat.
+fn only_here(mut value: MetadataValue<Ascii>) -> MetadataValue<Ascii> {
+    value.set_sensitive(true);
+    value
 }
