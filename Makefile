@@ -1,7 +1,7 @@
 # Names for what one types every day. No logic here: behind each word is cargo.
 
 .DEFAULT_GOAL := help
-.PHONY: help test ready demo bench fuzz fmt docs soak api-test
+.PHONY: help test ready demo bench fuzz fmt docs soak api-test chart binary book drill
 
 # How long `make fuzz` stays with each target.
 FUZZ_SECONDS ?= 120
@@ -54,3 +54,29 @@ api-test: ## the standard API as its OpenAPI document describes it: a validator,
 		target/api-test/bin/pip install --quiet --requirement conformance-tests/data/api-test.txt; }
 	cargo build --quiet -p gateway --bin directlink
 	cargo run --quiet -p conformance-tests --bin api_test -- standard
+
+# Where this tree and the crates lie on this machine is no part of the program.
+CARGO_HOME ?= $(HOME)/.cargo
+binary: export RUSTFLAGS = --remap-path-prefix=$(CURDIR)=directlink --remap-path-prefix=$(CARGO_HOME)=cargo
+binary: export CFLAGS = -ffile-prefix-map=$(CURDIR)=directlink -ffile-prefix-map=$(CARGO_HOME)=cargo
+binary: export CXXFLAGS = $(CFLAGS)
+binary: ## the program as it is released: stripped, and the same bytes wherever it is built
+	cargo build --locked --profile dist -p gateway --bin directlink
+
+chart: target/chart/tools.txt ## the Helm chart and the Dockerfile: rendered, validated, held to what operators rely on
+	target/chart/bin/python helm/check.py
+
+target/chart/tools.txt: helm/tools.txt
+	python3 -m venv target/chart
+	target/chart/bin/pip install --quiet --no-deps --requirement $<
+	npm install --prefix target/chart --no-audit --no-fund --silent \
+		@kubernetes-models/cert-manager@6.0.0 @kubernetes-models/cloudnative-pg@2.0.0
+	cp $< $@
+
+drill: ## a ledger is lost and restored from its backup, and banks repeat everything (docs/running.md)
+	cargo build --quiet -p gateway --bin directlink -p conformance-tests --bin conformance
+	conformance-tests/drill.sh
+
+book: ## docs/ as a book, in book/
+	mdbook --version || cargo install --locked mdbook
+	mdbook build

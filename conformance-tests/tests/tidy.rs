@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 const EXCEPTIONS: &[(&str, &str, &str)] = &[];
 
 /// Folders that are made, not written.
-const MADE: &[&str] = &["target", ".git", "node_modules", "corpus", "artifacts"];
+const MADE: &[&str] = &["target", ".git", "node_modules", "corpus", "artifacts", "book"];
 
 #[test]
 fn every_rust_file_says_what_it_is_for() {
@@ -233,6 +233,36 @@ fn documents_that_are_named_are_there() {
         let there = |name: &str| name == "docs" || paths.iter().any(|path| path.starts_with(name));
         let absent = named.filter(|name| !there(name));
         absent.map(|name| format!("names `{name}`, which is not there")).collect()
+    });
+}
+
+#[test]
+fn every_document_is_a_page_of_the_book() {
+    let files = tree();
+    let summary = files.iter().find(|file| file.path == "docs/SUMMARY.md").unwrap();
+    held("pages", |file| {
+        let Some(page) = file.path.strip_prefix("docs/") else { return Vec::new() };
+        let named = page == "SUMMARY.md" || summary.text.contains(&format!("]({page})"));
+        let told = "name it in docs/SUMMARY.md, so that who reads the book finds it";
+        (file.is("md") && !named).then(|| told.to_owned()).into_iter().collect()
+    });
+}
+
+#[test]
+fn every_chinese_term_of_the_model_is_in_the_glossary() {
+    let files = tree();
+    let glossary = files.iter().find(|file| file.path == "docs/glossary.md").unwrap();
+    // A cell of the table, not a part of another word.
+    let explained: BTreeSet<&str> = glossary.text.split(['|', ',']).map(str::trim).collect();
+    held("glossary", |file| {
+        let comments = file.text.lines().filter_map(|line| Some(line.split_once("//")?.1));
+        let bracketed = comments
+            .filter(|_| file.is("proto"))
+            .flat_map(|comment| comment.split('(').skip(1))
+            .filter_map(|rest| rest.split([')', ';', ',']).next());
+        let chinese = |term: &&str| term.starts_with(|c| ('\u{4e00}'..='\u{9fff}').contains(&c));
+        let missing = bracketed.filter(chinese).filter(|term| !explained.contains(term));
+        missing.map(|term| format!("`{term}` is not in docs/glossary.md")).collect()
     });
 }
 

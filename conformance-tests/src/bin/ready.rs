@@ -78,6 +78,8 @@ fn steps() -> Vec<Step> {
         },
         // Scenarios and demo start the gateway's own program, which stands beside theirs.
         Step { when: When::All, ..step("programs", "cargo build --workspace --bins") },
+        Step { when: When::All, ..step("chart and image", "make chart") },
+        Step { when: When::All, ..step("ledger restored", "make drill") },
         Step {
             when: When::All,
             ..step("scenarios", "cargo run --quiet -p conformance-tests --bin conformance -- run")
@@ -145,6 +147,9 @@ fn install() -> Result<()> {
         ("initdb", "postgresql", database_is_here()),
         ("faketime", "faketime", runs("faketime --version")),
         ("npx", "nodejs npm", runs("npx --version")),
+        ("curl", "curl", runs("curl --version")),
+        ("sqlite3", "sqlite3", runs("sqlite3 --version")),
+        ("python3", "python3 python3-venv", runs("python3 -m ensurepip --version")),
     ];
     for (program, packages, here) in wanted {
         if here {
