@@ -17,7 +17,6 @@ use proto::v1::{
     envelope::Body,
 };
 use tracing::Instrument;
-use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use crate::{
     contracts::{Contracts, Live},
@@ -31,7 +30,7 @@ use crate::{
     resolver,
     route::{NoOffice, Route},
     settings::Office,
-    telemetry::{LedgerVerb, Metrics, SpanKind, recorded, step},
+    telemetry::{LedgerVerb, Metrics, SpanKind, step, traced},
     turnstile::Busy,
 };
 
@@ -120,16 +119,16 @@ pub async fn exchange(
     message: Bytes,
     parent: opentelemetry::Context,
 ) -> Answer {
-    let span = tracing::info_span!(
-        "exchange",
-        otel.kind = "server",
-        directlink.institution = bank.id(),
-        directlink.version = tracing::field::Empty,
-        directlink.message = tracing::field::Empty,
-        directlink.result = tracing::field::Empty,
-    );
-    // A parent that cannot be set leaves the exchange in a trace of its own.
-    let _unset = span.set_parent(parent);
+    let span = || {
+        tracing::info_span!(
+            "exchange",
+            otel.kind = "server",
+            directlink.institution = bank.id(),
+            directlink.version = tracing::field::Empty,
+            directlink.message = tracing::field::Empty,
+            directlink.result = tracing::field::Empty,
+        )
+    };
     // Boxed where it begins: what waits on it would otherwise be moved with all it holds.
     let work = Box::pin(async {
         let started = Instant::now();
@@ -144,7 +143,7 @@ pub async fn exchange(
         };
         hearing.answer(told, started)
     });
-    recorded(&span, work).instrument(span.clone()).await
+    traced(parent, span, work).await
 }
 
 /// Refuses, in the bank's own envelope, a message that could not be read to its end.

@@ -32,13 +32,12 @@ use tonic::{
     metadata::{Ascii, MetadataKey, MetadataMap, MetadataValue},
     transport::{Endpoint, Uri},
 };
-use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use crate::{
     fault::{self, Point},
     retry::Delays,
     settings::Registry as Settings,
-    telemetry::{CallEnd, Metrics, RegistryCall},
+    telemetry::{self, CallEnd, Metrics, RegistryCall},
 };
 
 mod breaker;
@@ -374,7 +373,7 @@ impl Registry {
         if let Some(certificate) = &caller.client_cert {
             request.metadata_mut().as_mut().insert("client-cert", certificate.clone());
         }
-        let context = tracing::Span::current().context();
+        let context = telemetry::trace();
         opentelemetry::global::get_text_map_propagator(|propagator| {
             propagator.inject_context(&context, &mut Metadata(request.metadata_mut()));
         });

@@ -4,22 +4,24 @@
 //! name and no number of a person or a case's papers goes into a log, a span or a label. Source: OpenTelemetry
 //! specification, W3C Trace Context.
 
-use std::{env, process, time::Duration};
+use std::{env, process, sync::OnceLock, time::Duration};
 
 use http::HeaderMap;
 use opentelemetry::{
-    KeyValue, global,
+    Context, KeyValue, global,
     propagation::{Extractor, TextMapPropagator},
-    trace::{TraceContextExt, TracerProvider},
+    trace::{SpanContext, TraceContextExt, TraceFlags, TraceState, TracerProvider},
 };
 use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig};
 use opentelemetry_sdk::{
     Resource,
     error::OTelSdkError,
     propagation::TraceContextPropagator,
-    trace::{Sampler, SdkTracerProvider},
+    trace::{
+        IdGenerator, RandomIdGenerator, Sampler, SamplingDecision, SdkTracerProvider, ShouldSample,
+    },
 };
-use tracing::Span;
+use tracing::{Instrument, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::{
     Layer,
@@ -79,20 +81,64 @@ impl Telemetry {
 }
 
 tokio::task_local! {
-    /// Whether the trace of the exchange this task works on is recorded.
-    static RECORDED: bool;
+    /// The trace of the exchange this task works on, if nothing of it is recorded here.
+    static UNRECORDED: Option<Context>;
 }
 
-/// Works on an exchange whose span is `span`. Its steps get spans of their own only if its trace is recorded: nine in ten
-/// are not, and spans cost all the same.
-pub async fn recorded<T>(span: &Span, work: impl Future<Output = T>) -> T {
-    let recorded = span.context().span().span_context().is_sampled();
-    RECORDED.scope(recorded, work).await
+/// How it is decided which traces that nobody began are recorded here; set once, by [`Telemetry::start`].
+static SAMPLER: OnceLock<Sampler> = OnceLock::new();
+
+/// Works on an exchange in the trace `parent` tells of, or in one of its own. Only if that is recorded here `span` makes the
+/// exchange's span, and its steps get theirs: nine in ten are not, and spans cost all the same.
+pub async fn traced<T>(
+    parent: Context,
+    span: impl FnOnce() -> Span,
+    work: impl Future<Output = T>,
+) -> T {
+    match unrecorded(parent) {
+        Ok(parent) => {
+            let span = span();
+            // A parent that cannot be set leaves the exchange in a trace of its own.
+            let _unset = span.set_parent(parent);
+            UNRECORDED.scope(None, work.instrument(span)).await
+        }
+        Err(trace) => UNRECORDED.scope(Some(trace), work).await,
+    }
+}
+
+/// The parent given back, of what is to be recorded; else the trace that others are told of, and logs tell.
+fn unrecorded(parent: Context) -> Result<Context, Context> {
+    let begun = parent.span().span_context().clone();
+    let new = RandomIdGenerator::default();
+    let trace = if begun.is_valid() { begun.trace_id() } else { new.new_trace_id() };
+    let kind = opentelemetry::trace::SpanKind::Server;
+    let decided = SAMPLER
+        .get()
+        .map(|sampler| sampler.should_sample(Some(&parent), trace, "exchange", &kind, &[], &[]));
+    match decided.map(|decided| decided.decision) {
+        Some(SamplingDecision::RecordAndSample | SamplingDecision::RecordOnly) => Ok(parent),
+        Some(SamplingDecision::Drop) | None if begun.is_valid() => Err(parent),
+        Some(SamplingDecision::Drop) | None => {
+            let (span, none) = (new.new_span_id(), TraceFlags::NOT_SAMPLED);
+            let own = SpanContext::new(trace, span, none, false, TraceState::NONE);
+            Err(parent.with_remote_span_context(own))
+        }
+    }
+}
+
+/// The trace at hand, as registries are told of it.
+pub fn trace() -> Context {
+    let unrecorded = UNRECORDED.try_with(Option::clone).ok().flatten();
+    unrecorded.unwrap_or_else(|| Span::current().context())
 }
 
 /// The span of one step: of an exchange, if its trace is recorded; or of what works on its own.
 pub fn step(name: &'static str, kind: SpanKind) -> Span {
-    if !RECORDED.try_with(|recorded| *recorded).unwrap_or(true) {
+    let skipped = match UNRECORDED.try_with(Option::is_some) {
+        Ok(unrecorded) => unrecorded,
+        Err(_works_on_its_own) => unrecorded(Context::new()).is_err(),
+    };
+    if skipped {
         return Span::none();
     }
     match kind {
@@ -146,9 +192,8 @@ pub fn log_filter(text: &str) -> Result<Targets, ParseError> {
 const OWN: [&str; 4] = ["gateway", "adapters", "proto", "directlink"];
 
 /// The trace a bank's request belongs to, from its `traceparent` and `tracestate`; an empty context if it has none.
-pub fn parent_of(headers: &HeaderMap) -> opentelemetry::Context {
-    TraceContextPropagator::new()
-        .extract_with_context(&opentelemetry::Context::new(), &Headers(headers))
+pub fn parent_of(headers: &HeaderMap) -> Context {
+    TraceContextPropagator::new().extract_with_context(&Context::new(), &Headers(headers))
 }
 
 struct Headers<'h>(&'h HeaderMap);
@@ -174,21 +219,20 @@ fn tracer(settings: &settings::Telemetry) -> Result<SdkTracerProvider, Telemetry
         ))
         .build();
     let builder = SdkTracerProvider::builder().with_resource(resource);
-    Ok(match &settings.otlp {
-        Some(address) => {
-            let exporter = SpanExporter::builder()
-                .with_tonic()
-                .with_endpoint(address)
-                .with_timeout(Duration::from_secs(5))
-                .build()?;
-            builder
-                .with_sampler(sampler(settings.trace_one_in))
-                .with_batch_exporter(exporter)
-                .build()
-        }
+    // What is not to be recorded has no span at all, so whatever has one is. Nobody can start telemetry twice.
+    let builder = builder.with_sampler(Sampler::ParentBased(Box::new(Sampler::AlwaysOn)));
+    let Some(address) = &settings.otlp else {
         // Nothing is exported, but logs and registries are still told the trace the bank began.
-        None => builder.with_sampler(sampler(0)).build(),
-    })
+        let _set_before = SAMPLER.set(Sampler::AlwaysOff);
+        return Ok(builder.build());
+    };
+    let _set_before = SAMPLER.set(sampler(settings.trace_one_in));
+    let exporter = SpanExporter::builder()
+        .with_tonic()
+        .with_endpoint(address)
+        .with_timeout(Duration::from_secs(5))
+        .build()?;
+    Ok(builder.with_batch_exporter(exporter).build())
 }
 
 /// A bank that traces decides for its own exchanges; otherwise one in so many is traced, none if 0.

@@ -8,14 +8,14 @@ use std::{convert::Infallible, time::Duration};
 use bytes::Bytes;
 use gateway::{
     settings,
-    telemetry::{self, Telemetry},
+    telemetry::{self, SpanKind, Telemetry},
 };
 use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use opentelemetry::{Context, trace::TraceContextExt};
 use tokio::{net::TcpListener, sync::mpsc, time::timeout};
-use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 /// A collector that sends on each export's path and body.
 async fn collect(listener: TcpListener, exports: mpsc::Sender<(String, Bytes)>) {
@@ -58,12 +58,21 @@ async fn the_banks_trace_reaches_the_collector() {
     let mut headers = HeaderMap::new();
     let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     headers.insert("traceparent", parent.parse().unwrap());
-    let traced = tracing::info_span!(target: "gateway", "heard", otel.kind = "server");
-    traced.set_parent(telemetry::parent_of(&headers)).unwrap();
-    tracing::info_span!(target: "gateway", parent: &traced, "inner_step").in_scope(|| {});
-    tracing::info_span!(target: "h2", parent: &traced, "not_ours").in_scope(|| {});
-    drop(traced);
-    tracing::info_span!(target: "gateway", "unasked").in_scope(|| {});
+    let heard = || tracing::info_span!(target: "gateway", "heard", otel.kind = "server");
+    let work = async {
+        telemetry::step("inner_step", SpanKind::Internal).in_scope(|| {});
+        tracing::info_span!(target: "h2", "not_ours").in_scope(|| {});
+    };
+    telemetry::traced(telemetry::parent_of(&headers), heard, work).await;
+    let unasked = || tracing::info_span!(target: "gateway", "unasked");
+    let work = async {
+        telemetry::step("unasked", SpanKind::Internal).in_scope(|| {});
+        telemetry::trace()
+    };
+    let trace = telemetry::traced(Context::new(), unasked, work).await;
+    let trace = trace.span().span_context().clone();
+    assert!(trace.is_valid() && !trace.is_sampled(), "registries are told a trace all the same");
+    telemetry::step("unasked", SpanKind::Internal).in_scope(|| {});
 
     let (stopped, export) = tokio::join!(
         tokio::task::spawn_blocking(|| telemetry.stop()),

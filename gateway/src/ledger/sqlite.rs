@@ -229,8 +229,16 @@ impl Ledger for SqliteLedger {
 }
 
 fn admit(database: &Connection, claim: &Claim) -> Result<Admission, LedgerError> {
-    if claim.guards.is_empty() {
-        return claim_key(database, claim);
+    // A savepoint costs as much as the claim itself; most claims find no guard in another's hands, and need none.
+    if !meets_guards(database, claim)? {
+        let admission = claim_key(database, claim)?;
+        if let Admission::New(_) = admission
+            && !matches!(take_guards(database, claim), Ok(None))
+        {
+            // Half a claim may not stay: the group is undone, and everybody in it told.
+            database.execute_batch("ROLLBACK").map_err(fault)?;
+        }
+        return Ok(admission);
     }
     whole(database, || match claim_key(database, claim)? {
         Admission::New(entry) => Ok(match take_guards(database, claim)? {
@@ -239,6 +247,20 @@ fn admit(database: &Connection, claim: &Claim) -> Result<Admission, LedgerError>
         }),
         said => Ok(Done::Keep(said)),
     })
+}
+
+/// Whether another filing has one of the claim's guards.
+fn meets_guards(database: &Connection, claim: &Claim) -> Result<bool, LedgerError> {
+    let mut statement = database.prepare_cached(MET).map_err(fault)?;
+    for guard in &claim.guards {
+        let met = named_params! {
+            ":institution": claim.institution, ":digest": guard.0, ":key": claim.key,
+        };
+        if statement.exists(met).map_err(fault)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Takes the guards of a claim, or says which filing holds one of them.
@@ -441,6 +463,9 @@ const TAKE_GUARD: &str = "
     ON CONFLICT (institution, digest) DO UPDATE SET key = excluded.key
     WHERE guard.key = excluded.key OR EXISTS (SELECT 1 FROM filing
         WHERE institution = guard.institution AND key = guard.key AND case_id = :corrects)";
+
+const MET: &str = "
+    SELECT 1 FROM guard WHERE institution = :institution AND digest = :digest AND key <> :key";
 
 const HOLDER: &str = "
     SELECT filing.institution, filing.key, filing.digest, leaves, matter, registry, office, outcome,

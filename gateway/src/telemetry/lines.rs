@@ -4,7 +4,7 @@
 
 use std::{fmt, io::Write, sync::OnceLock};
 
-use opentelemetry::trace::TraceContextExt;
+use opentelemetry::trace::{SpanContext, TraceContextExt};
 use serde_json::{Map, Value};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tracing::{
@@ -14,6 +14,8 @@ use tracing::{
 };
 use tracing_opentelemetry::get_otel_context;
 use tracing_subscriber::{fmt::MakeWriter, layer::Context, registry::LookupSpan};
+
+use super::UNRECORDED;
 
 /// Writes each event as a line to what `W` makes.
 pub(super) struct Lines<W> {
@@ -25,6 +27,23 @@ pub(super) struct Lines<W> {
 impl<W> Lines<W> {
     pub(super) fn new(make_writer: W) -> Self {
         Self { make_writer, dispatch: OnceLock::new() }
+    }
+}
+
+impl<W> Lines<W> {
+    /// The trace an event belongs to: that of the exchange at hand, or of the span around it.
+    fn trace_of<S>(&self, event: &Event<'_>, context: &Context<'_, S>) -> Option<SpanContext>
+    where
+        S: Subscriber + for<'s> LookupSpan<'s>,
+    {
+        let unrecorded = UNRECORDED.try_with(Option::clone).ok().flatten();
+        let trace = unrecorded.or_else(|| {
+            let span = context.event_span(event)?;
+            let dispatch = self.dispatch.get().and_then(WeakDispatch::upgrade)?;
+            get_otel_context(&span.id(), &dispatch)
+        })?;
+        let trace = trace.span().span_context().clone();
+        trace.is_valid().then_some(trace)
     }
 }
 
@@ -45,12 +64,7 @@ where
         line.insert("level".to_owned(), event.metadata().level().as_str().into());
         line.insert("target".to_owned(), event.metadata().target().into());
         event.record(&mut Fields(&mut line));
-        if let Some(span) = context.event_span(event)
-            && let Some(dispatch) = self.dispatch.get().and_then(WeakDispatch::upgrade)
-            && let Some(trace) = get_otel_context(&span.id(), &dispatch)
-            && trace.span().span_context().is_valid()
-        {
-            let trace = trace.span().span_context().clone();
+        if let Some(trace) = self.trace_of(event, &context) {
             line.insert("trace_id".to_owned(), trace.trace_id().to_string().into());
             line.insert("span_id".to_owned(), trace.span_id().to_string().into());
         }
@@ -133,19 +147,28 @@ mod tests {
         let provider = SdkTracerProvider::builder().build();
         let traced = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
         let subscriber = tracing_subscriber::registry().with(traced).with(lines);
-        tracing::subscriber::with_default(subscriber, || {
+        let subscriber = tracing::Dispatch::new(subscriber);
+        tracing::dispatcher::with_default(&subscriber, || {
             tracing::warn!(count = 3, "outside");
             let _span = tracing::info_span!("exchange", private = "x").entered();
             tracing::info!("inside\nstill");
         });
+        let begun = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00".parse().unwrap();
+        let headers =
+            http::HeaderMap::from_iter([(http::HeaderName::from_static("traceparent"), begun)]);
+        let unrecorded = Some(crate::telemetry::parent_of(&headers));
+        tracing::dispatcher::with_default(&subscriber, || {
+            UNRECORDED.sync_scope(unrecorded, || tracing::info!("unrecorded"));
+        });
         let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
         let lines: Vec<Value> =
             text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        assert_eq!(lines.len(), 2);
+        assert_eq!(lines.len(), 3);
         assert_eq!((&lines[0]["message"], &lines[0]["count"]), (&"outside".into(), &3.into()));
         assert_eq!(lines[0].get("trace_id"), None);
         assert_eq!(lines[1]["message"], "inside\nstill");
         assert_eq!(lines[1]["trace_id"].as_str().unwrap().len(), 32);
         assert_eq!(lines[1].get("private"), None);
+        assert_eq!(lines[2]["trace_id"], "0af7651916cd43dd8448eb211c80319c");
     }
 }
