@@ -336,6 +336,9 @@ impl FromStr for Step {
             ["registry", "does", "not", "answer", "a", "question"] => {
                 Self::Order(Call::GetCase, Fault::Unavailable)
             }
+            ["registry", "is", "behind", "in", "an", "answer"] => {
+                Self::Order(Call::GetCase, Fault::Behind)
+            }
             ["registry", "holds", "the", "next"] => Self::Order(Call::Submit, Fault::Hold),
             ["registry", "holds", "a", "question"] => Self::Order(Call::GetCase, Fault::Hold),
             ["registry", "lets", "go"] => Self::Release,

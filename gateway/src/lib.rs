@@ -3,6 +3,7 @@
 pub mod admin_port;
 pub mod assembly;
 pub mod bank_port;
+pub mod case;
 pub mod contracts;
 pub mod exchange;
 pub mod fault;

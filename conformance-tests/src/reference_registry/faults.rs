@@ -47,6 +47,8 @@ pub enum Fault {
     },
     /// It does not act, and answers with gRPC status UNAVAILABLE.
     Unavailable,
+    /// Asked about a case, it tells what it knew when it had just accepted it.
+    Behind,
 }
 
 /// How a call stays without answer.

@@ -6,12 +6,12 @@ use aws_lc_rs::digest;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use prost::Message;
 use proto::v1::{
-    CorrectRequest, CorrectResponse, DescribeOfficesRequest, DescribeOfficesResponse,
-    FetchCertificateRequest, FetchCertificateResponse, GetCaseRequest, GetCaseResponse,
-    QueryTitleRequest, QueryTitleResponse, SubmitRequest, SubmitResponse, UploadMaterialRequest,
-    UploadMaterialResponse, VerifyCertificateRequest, VerifyCertificateResponse,
-    WatchEventsRequest, WatchEventsResponse, WithdrawRequest, WithdrawResponse, get_case_request,
-    registry_server::Registry, verify_certificate_request,
+    Case, CaseStatus, CorrectRequest, CorrectResponse, DescribeOfficesRequest,
+    DescribeOfficesResponse, FetchCertificateRequest, FetchCertificateResponse, GetCaseRequest,
+    GetCaseResponse, Outcome, QueryTitleRequest, QueryTitleResponse, SubmitRequest, SubmitResponse,
+    UploadMaterialRequest, UploadMaterialResponse, VerifyCertificateRequest,
+    VerifyCertificateResponse, WatchEventsRequest, WatchEventsResponse, WithdrawRequest,
+    WithdrawResponse, get_case_request, registry_server::Registry, verify_certificate_request,
 };
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::{sync::watch, time::sleep};
@@ -122,7 +122,7 @@ impl Registry for Desk {
         let fault = self.arrived(Call::GetCase, &arrival, &what);
         before(fault, &arrival.caller).await?;
         delay(fault, released).await;
-        let case = {
+        let mut case = {
             let books = self.shared.books();
             match &by {
                 get_case_request::By::CaseId(id) => books.cases.by_id(&institution, id).cloned(),
@@ -131,6 +131,12 @@ impl Registry for Desk {
                 }
             }
         };
+        if let (Some(Fault::Behind), Some(Case { outcome: Some(outcome), .. })) = (fault, &mut case)
+        {
+            let case_id = std::mem::take(&mut outcome.case_id);
+            let status = CaseStatus::Accepted.into();
+            *outcome = Outcome { case_id, status, ..Outcome::default() };
+        }
         after(fault, &arrival.caller).await;
         Ok(Response::new(GetCaseResponse { case }))
     }
@@ -291,7 +297,8 @@ async fn before(fault: Option<Fault>, caller: &Caller) -> Result<(), Status> {
             Fault::Delay { .. }
             | Fault::DelayAfterCommit { .. }
             | Fault::Hold
-            | Fault::DropAfterCommit { .. },
+            | Fault::DropAfterCommit { .. }
+            | Fault::Behind,
         )
         | None => Ok(()),
     }
@@ -306,7 +313,8 @@ async fn delay(fault: Option<Fault>, mut released: watch::Receiver<()>) {
             Fault::DelayAfterCommit { .. }
             | Fault::DropBeforeCommit { .. }
             | Fault::DropAfterCommit { .. }
-            | Fault::Unavailable,
+            | Fault::Unavailable
+            | Fault::Behind,
         )
         | None => {}
     }
@@ -317,7 +325,11 @@ async fn after(fault: Option<Fault>, caller: &Caller) {
         Some(Fault::DelayAfterCommit { ms }) => sleep(Duration::from_millis(ms)).await,
         Some(Fault::DropAfterCommit { how }) => match vanish(how, caller).await {},
         Some(
-            Fault::Delay { .. } | Fault::Hold | Fault::DropBeforeCommit { .. } | Fault::Unavailable,
+            Fault::Delay { .. }
+            | Fault::Hold
+            | Fault::DropBeforeCommit { .. }
+            | Fault::Unavailable
+            | Fault::Behind,
         )
         | None => {}
     }

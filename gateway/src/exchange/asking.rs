@@ -10,6 +10,7 @@ use tracing::Instrument;
 
 use super::{Hearing, first_told, note, retired};
 use crate::{
+    case::{self, Told},
     fault::{self, Point},
     ledger::{Record, State},
     matter,
@@ -77,16 +78,27 @@ impl Hearing<'_> {
             return known;
         }
         match registry.case_by_id(&known.case_id, &self.caller()).await {
-            Ok(Some(now)) => {
-                if now != known {
+            Ok(Some(now)) => match case::judge(&known, &now) {
+                Told::Same => known,
+                Told::News => {
                     let ledger = &self.gateway.ledger;
                     fault::point(Point::BeforeUpdate);
                     let updated = ledger.update(&institution, &key, &now);
                     let updated = self.gateway.timed(LedgerVerb::Update, updated).await;
                     note(updated, "a case's present status could not be recorded");
+                    now
                 }
-                now
-            }
+                Told::Impossible(why) => {
+                    let (registry, why) = (registry.name(), why.label());
+                    tracing::error!(
+                        registry,
+                        why,
+                        "a registry tells of a case what cannot be: not believed"
+                    );
+                    self.gateway.metrics.impossible(registry, why);
+                    known
+                }
+            },
             Ok(None) => {
                 tracing::error!(registry = registry.name(), "the registry no longer knows a case");
                 known

@@ -27,6 +27,7 @@ struct Instruments {
     ledger_duration: Histogram<f64>,
     registry_paused: Gauge<u64>,
     shut_out: Counter<u64>,
+    impossible: Counter<u64>,
     unknown: Gauge<u64>,
     unknown_oldest: Gauge<u64>,
     leaves_dropped: Counter<u64>,
@@ -85,6 +86,10 @@ impl Metrics {
             registry_paused: meter
                 .u64_gauge("directlink.registry.paused")
                 .with_description("Whether a registry is left alone because it did not answer: 1 or 0")
+                .build(),
+            impossible: meter
+                .u64_counter("directlink.registry.impossible")
+                .with_description("What registries told of cases that cannot be, by why; it was not believed")
                 .build(),
             shut_out: meter
                 .u64_counter("directlink.registry.shut_out")
@@ -179,6 +184,12 @@ impl Metrics {
     /// Whether a registry is left alone: 1 or 0.
     pub fn registry_paused(&self, registry: &str, paused: u64) {
         self.0.registry_paused.record(paused, &[KeyValue::new("registry", registry.to_owned())]);
+    }
+
+    /// A registry told of a case what cannot be. `why`: [`crate::case::Why::label`].
+    pub fn impossible(&self, registry: &str, why: &'static str) {
+        let labels = [KeyValue::new("registry", registry.to_owned()), KeyValue::new("why", why)];
+        self.0.impossible.add(1, &labels);
     }
 
     /// A call was not made.
@@ -516,6 +527,7 @@ mod tests {
         metrics.ledger(LedgerVerb::Admit, &Ok::<(), ()>(()), Duration::from_millis(2));
         metrics.registry_paused("north", 1);
         metrics.shut_out("north", Shut::Full);
+        metrics.impossible("north", "behind");
         metrics.watch_room("north", "filing", || 7);
         metrics.watch_room("south", "filing", || 8);
         metrics.unknown("north", Unknown { count: 3, oldest: Duration::from_millis(90_500) });
@@ -537,6 +549,7 @@ mod tests {
             r#"directlink_ledger_duration_seconds_bucket{end="done",verb="admit",le="0.0025"} 1"#,
             r#"directlink_registry_paused{registry="north"} 1"#,
             r#"directlink_registry_shut_out_total{registry="north",why="full"} 1"#,
+            r#"directlink_registry_impossible_total{registry="north",why="behind"} 1"#,
             r#"directlink_registry_calls_in_flight{purpose="filing",registry="north"} 7"#,
             r#"directlink_registry_calls_in_flight{purpose="filing",registry="south"} 8"#,
             r#"directlink_unknown_outcomes{registry="north"} 3"#,
