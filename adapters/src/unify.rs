@@ -70,9 +70,16 @@ pub(crate) struct Reader<'c> {
     eaches: Vec<(&'c Each, usize)>,
     /// The lists grouped under several parents, with the parents' list.
     grouped: Vec<(&'c Each, &'c Each)>,
-    /// Whether a choice hung on a field that had not been read yet; what an earlier reading found.
+    /// Whether a choice hung on a field that had not been read yet.
     undecided: bool,
-    earlier: Option<Filled>,
+    earlier: Option<Earlier>,
+}
+
+/// What an earlier reading of the same message found.
+struct Earlier {
+    filled: Filled,
+    /// Fields that its faults speak for.
+    tainted: Vec<String>,
 }
 
 struct Count<'c> {
@@ -95,7 +102,8 @@ impl<'c> Reader<'c> {
         reader.message(document)?;
         if reader.undecided {
             // The deciding field stands behind what it decides: now it is known.
-            let earlier = Some(reader.filled);
+            let tainted = reader.record.map(|record| record.tainted).unwrap_or_default();
+            let earlier = Some(Earlier { filled: reader.filled, tainted });
             reader = Self::new(template, mode, record, earlier);
             reader.message(document)?;
         }
@@ -106,7 +114,7 @@ impl<'c> Reader<'c> {
         template: &'c Template,
         mode: Mode,
         record: Option<fn() -> Record>,
-        earlier: Option<Filled>,
+        earlier: Option<Earlier>,
     ) -> Self {
         let mut filled = Vec::new();
         filled.resize_with(template.homes.len(), || None);
@@ -372,6 +380,11 @@ impl<'c> Reader<'c> {
             self.undecided = true;
             return Ok(None);
         }
+        if fits.iter().flat_map(|(_, child)| &child.when).any(|it| self.was_spoken_for(&it.path)) {
+            // What decides is at fault itself: that the choice cannot be made only follows.
+            fits.iter().for_each(|(_, child)| self.taint(child));
+            return Ok(None);
+        }
         // Which list the item belongs to is unknown, so nothing is told of what those lists lack.
         for (_, child) in children().filter(|(_, child)| child.each.is_some()) {
             self.taint(child);
@@ -395,7 +408,8 @@ impl<'c> Reader<'c> {
                         let message = filled.get(home)?.as_ref()?;
                         condition.path.value(message, 0).map(|value| *value == condition.value)
                     };
-                    read(&self.filled).or_else(|| self.earlier.as_ref().and_then(read))
+                    let earlier = || read(&self.earlier.as_ref()?.filled);
+                    read(&self.filled).or_else(earlier)
                 }
                 (Start::Item, Item::Message(message)) => {
                     condition.path.value(message, 0).map(|value| *value == condition.value)

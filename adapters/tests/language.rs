@@ -285,6 +285,21 @@ fn a_field_read_elsewhere_decides_between_like_named_siblings() {
         );
         let read = round(&contract, &written, &written);
         assert_eq!(read["application"]["mortgage_registration"][field], 500);
+        // Where what decides is itself at fault, the choice is not told beside it; wherever it stands.
+        let decides = format!("<k>{kind}</k>");
+        for (broken, code) in
+            [("<k>X</k>", "CODE_UNMAPPED"), ("<k/>", "VALUE_EMPTY"), ("", "TAG_MISSING")]
+        {
+            let behind = written.replace(&decides, broken);
+            let before = behind.replace(broken, "").replace("<sn>", &format!("{broken}<sn>"));
+            for message in [behind, before] {
+                let told = refuse(&contract, &message, Mode::Test);
+                assert!(
+                    matches!(told.as_slice(), [(only, ..)] if only == code),
+                    "{message}: {told:?}"
+                );
+            }
+        }
     }
 }
 
@@ -641,13 +656,23 @@ fn a_message_with_more_than_any_document_holds_is_refused() {
 
 /// A contract of two messages about one subject.
 fn two(one: &str, other: &str) -> Result<Contract, Vec<Complaint>> {
-    let toml = format!(
-        "bank = \"x\"\nversion = \"1\"\nin_force = [\"2026-01-01\"]\n[wire]\n{XML}\n[messages]\n\
-         a = {{ subject = \"case_query\", request = \"a\", reply = \"r\", refusal = \"r\" }}\n\
-         b = {{ subject = \"case_query\", request = \"b\", reply = \"r\", refusal = \"r\" }}\n"
+    several(&[one, other])
+}
+
+/// A contract of several, called `a`, `b` and so on.
+fn several(messages: &[impl AsRef<str>]) -> Result<Contract, Vec<Complaint>> {
+    let mut toml = format!(
+        "bank = \"x\"\nversion = \"1\"\nin_force = [\"2026-01-01\"]\n[wire]\n{XML}\n[messages]\n"
     );
-    let files = [("contract.toml", &*toml), ("a", one), ("b", other), ("r", "<r/>")];
-    Contract::compile(&files.map(|(name, text)| (name.to_owned(), text.to_owned())).into())
+    let mut files = BTreeMap::from([("r".to_owned(), "<r/>".to_owned())]);
+    for (name, message) in ('a'..).zip(messages) {
+        toml += &format!(
+            "{name} = {{ subject = \"case_query\", request = \"{name}\", reply = \"r\", refusal = \"r\" }}\n"
+        );
+        files.insert(name.to_string(), message.as_ref().to_owned());
+    }
+    files.insert("contract.toml".to_owned(), toml);
+    Contract::compile(&files)
 }
 
 #[test]
@@ -673,6 +698,30 @@ fn two_messages_that_one_input_could_match_are_refused() {
         let contract = two(&m.replace("<n>", "<k>1</k><n>"), &other)
             .unwrap_or_else(|told| panic!("{told:#?}"));
         assert_eq!(decode(&contract, "<m><k>1</k><n>7</n><c>N</c></m>").message, "a");
+    }
+}
+
+#[test]
+fn a_message_of_no_kind_is_told_at_the_literal_that_differs() {
+    let kinds = [("10", "1"), ("10", "2"), ("20", "1")].map(|(service, scene)| {
+        format!(
+            "<m><k>{{exchange.transaction_code: is {service}}}</k><s>{scene}</s><n>{{exchange.serial}}</n>\
+             <c>{{matter.case_id}}</c></m>"
+        )
+    });
+    let contract = several(&kinds).unwrap_or_else(|told| panic!("{told:#?}"));
+    for (service, scene, code, place, said) in [
+        ("10", "7", "MESSAGE_UNKNOWN", "/m/s", "10"),
+        ("30", "1", "MESSAGE_UNKNOWN", "/m/k", "30"),
+        ("30", "7", "MESSAGE_UNKNOWN", "/m/k", "30"),
+        // Scene 2 is one message's alone, which is then known, with a service that is wrong.
+        ("20", "2", "LITERAL_MISMATCH", "/m/k", ""),
+    ] {
+        let message = format!("<m><k>{service}</k><s>{scene}</s><n>7</n><c>N</c></m>");
+        let undecoded = contract.decode(message.as_bytes(), Mode::Test).unwrap_err();
+        let [fault] = undecoded.faults.as_slice() else { panic!("{undecoded:?}") };
+        let told = (fault.code.as_str(), &*fault.place, &*undecoded.exchange.transaction_code);
+        assert_eq!(told, (code, place, said), "{service} {scene}");
     }
 }
 

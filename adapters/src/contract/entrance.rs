@@ -7,7 +7,7 @@ use crate::{
     fault::FaultCode,
     template::{
         Form, Template, ToldBy,
-        rivals::{Alike, Mark, Step, broken, follow, shared, tell_apart, text_of},
+        rivals::{Alike, Mark, Step, broken, follow, literals, shared, tell_apart, text_of},
     },
     tree::Kind,
     unify::document::{Document, Spot, Where},
@@ -92,20 +92,11 @@ impl Entrance {
         Some((door.kind, &door.template))
     }
 
-    /// Why a document is no message of the contract: at the literal that tells messages apart, or at
-    /// the document that should hold it, or else at the root.
+    /// Why a document is no message of the contract: at the literal that keeps it from being the message it nearly is,
+    /// or at one that tells messages apart, or at the document that should hold it, or else at the root.
     pub(super) fn stranger<'d>(&self, document: &'d Document<'d>) -> Stranger {
         let spot = document.root();
-        let door = self.group(spot).and_then(|group| group.doors.first());
-        let told = door.and_then(|door| {
-            let (mark, told_by) = (door.marks.first()?, &door.template.told_by);
-            if let Some((code, place, offset)) = broken(spot, &mark.way, told_by) {
-                return Some(Stranger { code, place, offset, said: None });
-            }
-            let leaf = follow(spot, &mark.way)?;
-            let said = binds_code(door, mark).then(|| code(leaf)).flatten();
-            Some(Stranger { said, ..Stranger::at(Where::Value(leaf), told_by) })
-        });
+        let told = self.group(spot).and_then(|group| group.stranger(spot));
         told.unwrap_or_else(|| Stranger::at(Where::Start(spot), &[]))
     }
 
@@ -142,6 +133,53 @@ impl Group {
         let doors = messages.into_iter().zip(marks);
         let doors = doors.map(|((kind, template), marks)| Door { kind, template, marks }).collect();
         Self { doors, shared }
+    }
+
+    fn stranger(&self, spot: Spot<'_>) -> Option<Stranger> {
+        let first = self.doors.first()?;
+        let (door, lacks) = match self.nearest(spot) {
+            Some((door, lacks)) => (door, lacks),
+            None => (first, first.marks.first()?.clone()),
+        };
+        let told_by = &door.template.told_by;
+        if let Some((code, place, offset)) = broken(spot, &lacks.way, told_by) {
+            return Some(Stranger { code, place, offset, said: None });
+        }
+        let leaf = follow(spot, &lacks.way)?;
+        let mut telling = door.telling(&self.ways()).into_iter();
+        let said =
+            telling.find(|mark| binds_code(door, mark)).and_then(|mark| follow(spot, &mark.way));
+        Some(Stranger { said: said.and_then(code), ..Stranger::at(Where::Value(leaf), told_by) })
+    }
+
+    /// The literal that a document lacks, where all messages that it lacks but one literal of lack the same one.
+    fn nearest(&self, spot: Spot<'_>) -> Option<(&Door, Mark)> {
+        let ways = self.ways();
+        let mut nearest: Option<(&Door, Mark)> = None;
+        for door in &self.doors {
+            let telling = door.telling(&ways).into_iter();
+            let mut lacks = telling.filter(|mark| !mark.shows(spot));
+            let (Some(lacking), None) = (lacks.next(), lacks.next()) else { continue };
+            match &nearest {
+                Some((_, known)) if known.way != lacking.way => return None,
+                Some(_) => {}
+                None => nearest = Some((door, lacking)),
+            }
+        }
+        nearest
+    }
+
+    /// The ways to all leaves by which any message is told from the others.
+    fn ways(&self) -> Vec<&[Step]> {
+        self.doors.iter().flat_map(|door| &door.marks).map(|mark| mark.way.as_slice()).collect()
+    }
+}
+
+impl Door {
+    /// What the message has at leaves by which messages are told apart.
+    fn telling(&self, ways: &[&[Step]]) -> Vec<Mark> {
+        let all = literals(&self.template.root).into_iter();
+        all.filter(|mark| ways.contains(&mark.way.as_slice())).collect()
     }
 }
 

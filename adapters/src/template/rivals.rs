@@ -112,7 +112,7 @@ pub(crate) fn shared(marks: &[Vec<Mark>]) -> Option<Vec<Step>> {
 }
 
 /// The literals that always stand in a slot.
-fn literals(slot: &Slot) -> Vec<Mark> {
+pub(crate) fn literals(slot: &Slot) -> Vec<Mark> {
     let mut found = Vec::new();
     if let Some(text) = slot.leaf.as_ref().and_then(super::Leaf::literal) {
         found.push(Mark { way: Vec::new(), text: text.to_owned() });

@@ -82,12 +82,7 @@ impl Record {
     /// Whether a told fault already speaks for a field: for it, for what holds it, or for something
     /// in it.
     pub(crate) fn is_spoken_for(&self, field: &str) -> bool {
-        let within = |inner: &str, outer: &str| {
-            inner
-                .strip_prefix(outer)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
-        };
-        self.tainted.iter().any(|tainted| within(field, tainted) || within(tainted, field))
+        self.tainted.iter().any(|tainted| speaks_for(tainted, field))
     }
 }
 
@@ -210,6 +205,13 @@ impl<'c> Reader<'c> {
         record.is_some_and(|record| record.is_spoken_for(&path.told(&record.prefix, None)))
     }
 
+    /// The same, also by a fault of an earlier reading, which knows what stands behind.
+    pub(super) fn was_spoken_for(&self, path: &Path) -> bool {
+        let told = path.told(self.prefix(), None);
+        let earlier = self.earlier.iter().flat_map(|earlier| &earlier.tainted);
+        self.is_spoken_for(path) || earlier.into_iter().any(|tainted| speaks_for(tainted, &told))
+    }
+
     pub(super) fn taint_path(&mut self, path: &str) {
         if let Some(record) = &mut self.record {
             record.tainted.push(path.to_owned());
@@ -326,6 +328,16 @@ impl<'c> Reader<'c> {
         record.faults.push(Fault { code, place, offset, field, found: None, expected: None });
         Ok(())
     }
+}
+
+/// Whether what is told of one field is told of the other too.
+fn speaks_for(tainted: &str, field: &str) -> bool {
+    let within = |inner: &str, outer: &str| {
+        inner
+            .strip_prefix(outer)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    };
+    within(field, tainted) || within(tainted, field)
 }
 
 /// What stood there, as it may be shown: personal values masked, long ones cut, and no control character, which no answer
