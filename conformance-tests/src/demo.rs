@@ -63,6 +63,7 @@ pub async fn play(
     banks.sort();
     banks.dedup();
     let plan = Plan {
+        kinds: Default::default(),
         banks,
         apart: None,
         contracts: contracts.to_owned(),

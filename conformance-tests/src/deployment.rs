@@ -47,6 +47,8 @@ pub struct Places {
 /// What one bank says other than the others.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct BankPlaces {
+    /// What it is, as settings say it; left out, a bank.
+    pub kind: Option<String>,
     /// By sample, fields and the values it is sent with instead of its own.
     #[serde(default)]
     pub sent_with: BTreeMap<String, BTreeMap<String, String>>,
@@ -77,6 +79,8 @@ impl Places {
 pub struct Plan {
     /// Banks that get a certificate and an institution each, by contract folder.
     pub banks: Vec<String>,
+    /// What those of them are that are something else than the places say.
+    pub kinds: BTreeMap<String, String>,
     /// The one of them whose offices are at a registry of their own.
     pub apart: Option<String>,
     /// Folder of the contracts.
@@ -102,6 +106,7 @@ impl Plan {
     pub fn of_one(bank: &str, contracts: &Path, settings: &str) -> anyhow::Result<Self> {
         Ok(Self {
             banks: vec![bank.to_owned()],
+            kinds: BTreeMap::new(),
             apart: None,
             contracts: contracts.to_owned(),
             places: Places::kit()?,
@@ -114,6 +119,12 @@ impl Plan {
 }
 
 impl Plan {
+    /// What a bank is, as settings say it.
+    fn kind_of(&self, bank: &str) -> &str {
+        let at_home = || self.places.bank.get(bank)?.kind.as_ref();
+        self.kinds.get(bank).or_else(at_home).map_or("BANK", String::as_str)
+    }
+
     /// Whether an office is in charge of the homes of the bank that is apart, as far as its own values name them.
     fn is_apart(&self, office: &toml::Table) -> bool {
         let prefixes = office.get("prefixes").and_then(toml::Value::as_array);
@@ -252,7 +263,7 @@ impl Deployment {
             table([
                 ("id", bank.as_str().into()),
                 ("name", bank.as_str().into()),
-                ("kind", "BANK".into()),
+                ("kind", plan.kind_of(bank).into()),
                 ("contract", bank.as_str().into()),
                 ("mode", "test".into()),
                 ("certificate_issuer", format!("CN={}", pki::BANKS_CA).into()),

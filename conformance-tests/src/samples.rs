@@ -122,6 +122,21 @@ impl Samples {
         }
     }
 
+    /// What a text field of a request says, in its canonical form.
+    ///
+    /// # Errors
+    /// A sample that does not decode, or a path that leads to no text.
+    pub fn text(&self, contract: &Contract, name: &str, path: &str) -> anyhow::Result<String> {
+        let mut json = canonical(contract, &self.request(name)?)?;
+        let (parent, last) = parent_of(&mut json, path)?;
+        let found = match last.parse::<usize>() {
+            Ok(index) => parent.get(index),
+            Err(_) => parent.get(&last),
+        };
+        let text = found.and_then(Value::as_str).map(str::to_owned);
+        text.with_context(|| format!("{name} has no text at {path}"))
+    }
+
     /// A request's canonical form with changes, and the name of its message in the contract.
     ///
     /// # Errors

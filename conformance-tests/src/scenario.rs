@@ -16,7 +16,7 @@ use crate::reference_registry::{Call, Fault, Repeats, Review, Silence};
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
-    /// Its name: the file's, without ending.
+    /// Its name: the file's, without ending, behind the folder it is in (`regions/nanning`).
     #[serde(skip)]
     pub name: String,
     /// What it shows, in one sentence.
@@ -38,6 +38,10 @@ pub struct Scenario {
     /// By how much the gateways' clocks are off, one after the other; left out, by nothing.
     #[serde(default)]
     pub clocks: Vec<String>,
+    /// What the playing institution is, as settings say it; left out, what `data/stage.toml` says.
+    pub kind: Option<String>,
+    /// What the other one is.
+    pub another_kind: Option<String>,
     /// How many registries the gateway has: with two, another bank's offices are at another registry.
     #[serde(default = "one")]
     pub registries: usize,
@@ -256,30 +260,41 @@ pub enum Counted {
     Registrations,
     /// Discharges entered.
     Discharges,
+    /// Entries of every matter.
+    Entries,
     /// Cases refused.
     Refusals,
 }
 
-/// Reads all scenarios of a folder, in order of name.
+/// Reads all scenarios of a folder and of the folders in it, in order of name.
 ///
 /// # Errors
 /// A file that can't be read or says something that is no step.
 pub fn read_all(folder: &Path) -> anyhow::Result<Vec<Scenario>> {
-    let mut files: Vec<_> = fs::read_dir(folder)
-        .with_context(|| format!("scenarios in {}", folder.display()))?
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<Result<_, _>>()?;
-    files.retain(|file| file.extension().is_some_and(|ending| ending == "toml"));
-    files.sort();
-    files.iter().map(|file| read(file)).collect()
+    let mut scenarios = read_folder(folder, "")?;
+    scenarios.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(scenarios)
+}
+
+fn read_folder(folder: &Path, within: &str) -> anyhow::Result<Vec<Scenario>> {
+    let mut scenarios = Vec::new();
+    let entries =
+        fs::read_dir(folder).with_context(|| format!("scenarios in {}", folder.display()))?;
+    for entry in entries {
+        let path = entry?.path();
+        let name = format!("{within}{}", path.file_stem().unwrap_or_default().to_string_lossy());
+        if path.is_dir() {
+            scenarios.extend(read_folder(&path, &format!("{name}/"))?);
+        } else if path.extension().is_some_and(|ending| ending == "toml") {
+            scenarios.push(Scenario { name, ..read(&path)? });
+        }
+    }
+    Ok(scenarios)
 }
 
 fn read(file: &Path) -> anyhow::Result<Scenario> {
     let text = fs::read_to_string(file)?;
-    let scenario: Scenario =
-        toml::from_str(&text).with_context(|| format!("scenario {}", file.display()))?;
-    let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    Ok(Scenario { name, ..scenario })
+    toml::from_str(&text).with_context(|| format!("scenario {}", file.display()))
 }
 
 pub(crate) fn steps<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<Step>, D::Error> {
@@ -432,9 +447,10 @@ fn counts_of(words: &[&str]) -> anyhow::Result<Vec<(Counted, u64)>> {
                     "case" | "cases" => Counted::Cases,
                     "registration" | "registrations" => Counted::Registrations,
                     "discharge" | "discharges" => Counted::Discharges,
+                    "entry" | "entries" => Counted::Entries,
                     "refusal" | "refusals" => Counted::Refusals,
                     _ => bail!(
-                        "submissions, questions, cases, registrations, discharges or refusals"
+                        "submissions, questions, cases, registrations, discharges, entries or refusals"
                     ),
                 };
                 Ok((counted, number.parse()?))

@@ -206,6 +206,7 @@ async fn build(
         to_registry.address()
     );
     let plan = Plan {
+        kinds: Default::default(),
         banks: speakers.iter().map(|speaker| speaker.bank().to_owned()).collect(),
         apart: None,
         contracts: order.contracts.clone(),

@@ -234,7 +234,7 @@ async fn what_a_registry_refuses_is_an_answer_and_no_status() {
             registration(it).secured_amount_fen = Some(0);
         }),
         ("UNSUPPORTED_BY_OFFICE", CaseStatus::NotAccepted, |it| {
-            *it = sample("yunshui", "advance_notice", "140105");
+            *it = sample("yunshui", "advance_notice", "140106");
         }),
         ("OFFICE_NOT_OURS", CaseStatus::NotAccepted, |it| {
             it.office = None;

@@ -54,6 +54,7 @@ pub async fn assemble(settings: &Settings, parts: Parts) -> Result<Gateway, ledg
         contracts: parts.contracts,
         registries: parts.registries,
         route: Route::new(&settings.offices, &settings.routing),
+        matters: settings.matters.clone(),
         ledger: ledger::open(&store(&settings.ledger.store)).await?,
         ask_again_after: settings.resolver.ask_again,
         lease: settings.ledger.lease,

@@ -29,7 +29,7 @@ use crate::{
     registry::{CallError, Caller, Purpose, Registry, Shut},
     resolver,
     route::{NoOffice, Route},
-    settings::Office,
+    settings::{Matters, Office},
     telemetry::{LedgerVerb, Metrics, SpanKind, step, traced},
     turnstile::Busy,
 };
@@ -46,6 +46,8 @@ pub struct Gateway {
     pub contracts: Contracts,
     /// Offices.
     pub route: Route,
+    /// Which institutions may ask for what.
+    pub matters: Matters,
     /// The only memory.
     pub ledger: Arc<dyn Ledger>,
     /// Registries by name.
@@ -246,12 +248,22 @@ impl Hearing<'_> {
         ))
     }
 
+    /// What only a court may ask for is not sent for a bank.
+    fn may_ask(&self, application: &Application) -> Result<(), Refusal> {
+        if matter::may_be_asked_by(application, &self.gateway.matters).contains(&self.bank.kind()) {
+            return Ok(());
+        }
+        Err(Refusal::unsent(Code::MatterNotAllowed, proto::v1::NextAction::CallOffice)
+            .with_detail(matter::name(application)))
+    }
+
     /// The story of a filing.
     async fn file(
         &self,
         mut application: Application,
         exchange: &Exchange,
     ) -> Result<Outcome, Refusal> {
+        self.may_ask(&application)?;
         let properties = matter::properties(&application);
         let office = step("route", SpanKind::Internal).in_scope(|| self.office_for(properties))?;
         let registry = self.registry_of(&office.registry)?;

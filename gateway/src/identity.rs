@@ -18,7 +18,7 @@ use x509_parser::{
     x509::X509Name,
 };
 
-use crate::settings::Institution;
+use crate::settings::{Institution, InstitutionKind};
 
 /// An institution that has proved to be who it is. Cheap to copy.
 #[derive(Clone)]
@@ -41,6 +41,11 @@ impl VerifiedBank {
             name: name.clone(),
             kind: v1::InstitutionKind::from(*kind).into(),
         }
+    }
+
+    /// What it is.
+    pub fn kind(&self) -> InstitutionKind {
+        self.institution.kind
     }
 
     /// The name of its contract.

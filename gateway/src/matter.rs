@@ -1,9 +1,11 @@
-//! What an application is about, whichever matter it is: its name, its properties, the loan it secures, its moment; and
-//! which states of a case are final.
+//! What an application is about, whichever matter it is: its name, its properties, who may ask for it, the loan it
+//! secures, its moment; and which states of a case are final.
 
 use proto::v1::{
     Application, CaseStatus, Exchange, MortgageStage, Party, Property, application::Matter,
 };
+
+use crate::settings::{InstitutionKind, Matters};
 use time::{Date, PrimitiveDateTime, Time, UtcOffset, macros::format_description, macros::offset};
 
 /// Banks' times without a zone are Asia/Shanghai, which has had no daylight saving since 1992.
@@ -41,6 +43,27 @@ pub fn properties(application: &Application) -> &[Property] {
         Some(Matter::OwnershipChange(matter)) => &matter.properties,
         Some(Matter::CertificateReissue(matter)) => &matter.properties,
         Some(Matter::Seizure(matter)) => &matter.properties,
+        None => &[],
+    }
+}
+
+/// Which kinds of institution may ask for it, by settings.
+pub fn may_be_asked_by<'s>(
+    application: &Application,
+    settings: &'s Matters,
+) -> &'s [InstitutionKind] {
+    match &application.matter {
+        Some(Matter::MortgageRegistration(_)) => &settings.mortgage_registration,
+        Some(Matter::MortgageDischarge(_)) => &settings.mortgage_discharge,
+        Some(Matter::MortgageChange(_)) => &settings.mortgage_change,
+        Some(Matter::MortgageTransfer(_)) => &settings.mortgage_transfer,
+        Some(Matter::AdvanceNotice(_)) => &settings.advance_notice,
+        Some(Matter::AdvanceNoticeDischarge(_)) => &settings.advance_notice_discharge,
+        Some(Matter::NewHomeTransfer(_)) => &settings.new_home_transfer,
+        Some(Matter::OwnershipTransfer(_)) => &settings.ownership_transfer,
+        Some(Matter::OwnershipChange(_)) => &settings.ownership_change,
+        Some(Matter::CertificateReissue(_)) => &settings.certificate_reissue,
+        Some(Matter::Seizure(_)) => &settings.seizure,
         None => &[],
     }
 }

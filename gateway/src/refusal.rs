@@ -40,6 +40,8 @@ pub enum Code {
     GatewayBusy,
     /// No version of the institution's contract is in force.
     ContractMissing,
+    /// The institution is not of a kind that may ask for the matter.
+    MatterNotAllowed,
     /// No office is in charge of the properties.
     OfficeUnknown,
     /// The properties lie under several offices, or the evidence disagrees.
@@ -117,6 +119,12 @@ impl Code {
                 v1::Layer::Identity,
                 "该机构当日没有生效的接口约定",
                 "no contract of the institution is in force today",
+            ),
+            Self::MatterNotAllowed => row(
+                "MATTER_NOT_ALLOWED",
+                v1::Layer::Identity,
+                "贵机构无权申请该登记类型",
+                "the institution is not of a kind that may ask for the matter",
             ),
             Self::OfficeUnknown => row(
                 "OFFICE_UNKNOWN",

@@ -40,6 +40,8 @@ pub struct Settings {
     pub offices: Vec<Office>,
     /// `[routing]`: what else decides the office.
     pub routing: Routing,
+    /// `[matters]`: which institutions may ask for what.
+    pub matters: Matters,
     /// `[resolver]`: how unknown outcomes are found out.
     pub resolver: Resolver,
     /// `[telemetry]`: logs and traces.
@@ -248,6 +250,48 @@ impl From<InstitutionMode> for adapters::Mode {
         match mode {
             InstitutionMode::Production => Self::Production,
             InstitutionMode::Test => Self::Test,
+        }
+    }
+}
+
+/// `[matters]`: of each matter, the kinds of institution that may ask for it. Default: courts seize, and everybody else
+/// does everything else.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[expect(
+    missing_docs,
+    reason = "a key each for the arms of `Application.matter`, documented there"
+)]
+pub struct Matters {
+    pub mortgage_registration: Vec<InstitutionKind>,
+    pub mortgage_discharge: Vec<InstitutionKind>,
+    pub mortgage_change: Vec<InstitutionKind>,
+    pub mortgage_transfer: Vec<InstitutionKind>,
+    pub advance_notice: Vec<InstitutionKind>,
+    pub advance_notice_discharge: Vec<InstitutionKind>,
+    pub new_home_transfer: Vec<InstitutionKind>,
+    pub ownership_transfer: Vec<InstitutionKind>,
+    pub ownership_change: Vec<InstitutionKind>,
+    pub certificate_reissue: Vec<InstitutionKind>,
+    pub seizure: Vec<InstitutionKind>,
+}
+
+impl Default for Matters {
+    fn default() -> Self {
+        let others =
+            || vec![InstitutionKind::Bank, InstitutionKind::ProvidentFund, InstitutionKind::Other];
+        Self {
+            mortgage_registration: others(),
+            mortgage_discharge: others(),
+            mortgage_change: others(),
+            mortgage_transfer: others(),
+            advance_notice: others(),
+            advance_notice_discharge: others(),
+            new_home_transfer: others(),
+            ownership_transfer: others(),
+            ownership_change: others(),
+            certificate_reissue: others(),
+            seizure: vec![InstitutionKind::Court],
         }
     }
 }
@@ -666,6 +710,6 @@ retired = { "140100" = "140101", "140101" = "140105" }
                 .collect();
             assert_eq!(listed, known, "{table}");
         }
-        assert_eq!(keys.matches("\n### `").count(), 12, "a table without its section");
+        assert_eq!(keys.matches("\n### `").count(), 13, "a table without its section");
     }
 }

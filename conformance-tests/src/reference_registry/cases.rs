@@ -7,16 +7,13 @@
 use std::collections::{BTreeMap, HashMap};
 
 use anyhow::{Context, bail};
-use proto::v1::{
-    Application, Case, CaseStatus, MortgageDischarge, MortgageRegistration, Outcome,
-    application::Matter,
-};
+use proto::v1::{Application, Case, CaseStatus, Outcome};
 use serde::{Deserialize, Serialize};
 use time::{OffsetDateTime, macros::offset};
 
 use super::{
     judgement::{self, Entry},
-    register::{Register, TitleId},
+    register::{Register, Stamp},
 };
 
 /// When an application that nothing stands against is entered.
@@ -64,6 +61,9 @@ pub struct Counts {
     pub questions: u64,
     /// Cases made.
     pub cases: u64,
+    /// Entries of every matter.
+    #[serde(default)]
+    pub entries: u64,
     /// Mortgages entered.
     pub registered: u64,
     /// Discharges entered.
@@ -81,7 +81,7 @@ pub struct Counts {
 pub struct KeyCounts {
     /// `Submit` calls that arrived.
     pub submits: u64,
-    /// Entries in the register they led to, of mortgages and of discharges.
+    /// Entries in the register they led to, whatever the matter.
     pub registrations: u64,
 }
 
@@ -165,7 +165,8 @@ impl Cases {
         let case_id = self.new_case_id(now);
         let outcome = match judgement::judge(&self.register, &application) {
             Ok(entry) if self.review == Review::AtOnce => {
-                self.enter(entry, &application, &case_id, now)
+                self.count_entry(&entry, &application);
+                registered(entry, &mut self.register, &application, &case_id, now)
             }
             Err(complaints) if self.review == Review::AtOnce || complaints.at_the_counter() => {
                 self.counts.refused += 1;
@@ -193,55 +194,27 @@ impl Cases {
         case
     }
 
-    fn enter(
-        &mut self,
-        entry: Entry,
-        application: &Application,
-        case_id: &str,
-        now: OffsetDateTime,
-    ) -> Outcome {
-        let office = application.office.as_ref().map_or("", |office| office.code.as_str());
-        let certificate_numbers = match (entry, &application.matter) {
-            (Entry::Charges(titles), Some(Matter::MortgageRegistration(it))) => {
-                self.enter_charges(it, &titles, office, now)
-            }
-            (Entry::Discharge(titles), Some(Matter::MortgageDischarge(it))) => {
-                self.discharge(it, &titles)
-            }
-            // `judge` makes an entry of no other matter.
-            (Entry::Charges(_) | Entry::Discharge(_), _) => Vec::new(),
-        };
+    fn count_entry(&mut self, entry: &Entry<'_>, application: &Application) {
+        self.counts.entries += 1;
+        match entry {
+            Entry::Charges(..) => self.counts.registered += 1,
+            Entry::Discharge(..) => self.counts.discharged += 1,
+            Entry::ChargeChange(..)
+            | Entry::ChargeTransfer(..)
+            | Entry::Notices(..)
+            | Entry::NoticesEnd(..)
+            | Entry::NewHomes(..)
+            | Entry::Ownership(..)
+            | Entry::OwnershipChange(..)
+            | Entry::Reissue(..)
+            | Entry::Seizure(..) => {}
+        }
         let institution = application.institution.as_ref().map_or("", |it| it.id.as_str());
         let key = format!("{institution}/{}", application.idempotency_key);
         let per_key = self.counts.keys.entry(key).or_default();
         per_key.registrations += 1;
         self.counts.registrations_per_key_max =
             self.counts.registrations_per_key_max.max(per_key.registrations);
-        Outcome {
-            case_id: case_id.to_owned(),
-            status: CaseStatus::Registered.into(),
-            certificate_numbers,
-            registered_at: Some(timestamp(now)),
-            ..Outcome::default()
-        }
-    }
-
-    fn enter_charges(
-        &mut self,
-        application: &MortgageRegistration,
-        titles: &[TitleId],
-        office: &str,
-        now: OffsetDateTime,
-    ) -> Vec<String> {
-        self.counts.registered += 1;
-        let year = now.to_offset(offset!(+8)).year();
-        self.register.enter_charges(application, titles, office, year)
-    }
-
-    fn discharge(&mut self, application: &MortgageDischarge, titles: &[TitleId]) -> Vec<String> {
-        self.counts.discharged += 1;
-        self.register.discharge(application, titles);
-        Vec::new()
     }
 
     /// Makes a case take a step.
@@ -264,7 +237,10 @@ impl Cases {
             (CaseStatus::Accepted | CaseStatus::InReview, Step::Register) => {
                 let application = file.application.clone();
                 match judgement::judge(&self.register, &application) {
-                    Ok(entry) => self.enter(entry, &application, case_id, now),
+                    Ok(entry) => {
+                        self.count_entry(&entry, &application);
+                        registered(entry, &mut self.register, &application, case_id, now)
+                    }
                     Err(complaints) => {
                         self.counts.refused += 1;
                         complaints.outcome(case_id)
@@ -321,6 +297,25 @@ impl Cases {
         let day = now.to_offset(offset!(+8)).date();
         let (year, month, day) = (day.year(), u8::from(day.month()), day.day());
         format!("SL{year:04}{month:02}{day:02}{:06}", self.files.len() + 1)
+    }
+}
+
+/// Enters it and says so.
+fn registered(
+    entry: Entry<'_>,
+    register: &mut Register,
+    application: &Application,
+    case_id: &str,
+    now: OffsetDateTime,
+) -> Outcome {
+    let office = application.office.as_ref().map_or("", |office| office.code.as_str());
+    let stamp = Stamp { office, day: now.to_offset(offset!(+8)).date() };
+    Outcome {
+        case_id: case_id.to_owned(),
+        status: CaseStatus::Registered.into(),
+        certificate_numbers: entry.enter(register, stamp),
+        registered_at: Some(timestamp(now)),
+        ..Outcome::default()
     }
 }
 

@@ -106,6 +106,19 @@ pub(super) enum Reason {
     AlreadyDischarged,
     NotMortgagee,
     ScopeMismatch,
+    NothingChanges,
+    AmountOfOtherKind,
+    NoticeStands,
+    NoticeUnknown,
+    NotObligee,
+    TransferRestricted,
+    LossNotDeclared,
+    NoCourt,
+    OfficersTooFew,
+    SeizedBefore,
+    NothingToQueueBehind,
+    SeizureUnknown,
+    OtherCourts,
 }
 
 struct Words {
@@ -126,7 +139,11 @@ impl Reason {
             | Self::AmountMissing
             | Self::PartyMissing
             | Self::PropertyMissing
-            | Self::PropertyTwice => true,
+            | Self::PropertyTwice
+            | Self::NothingChanges
+            | Self::LossNotDeclared
+            | Self::NoCourt
+            | Self::OfficersTooFew => true,
             Self::PropertyUnknown
             | Self::StageMismatch
             | Self::PropertySeized
@@ -137,7 +154,16 @@ impl Reason {
             | Self::CertificateElsewhere
             | Self::AlreadyDischarged
             | Self::NotMortgagee
-            | Self::ScopeMismatch => false,
+            | Self::ScopeMismatch
+            | Self::AmountOfOtherKind
+            | Self::NoticeStands
+            | Self::NoticeUnknown
+            | Self::NotObligee
+            | Self::TransferRestricted
+            | Self::SeizedBefore
+            | Self::NothingToQueueBehind
+            | Self::SeizureUnknown
+            | Self::OtherCourts => false,
         }
     }
 
@@ -147,7 +173,11 @@ impl Reason {
             | Self::MatterUnsupported
             | Self::StageUnsupported
             | Self::PropertySeized
-            | Self::AlreadyDischarged => NextAction::CallOffice,
+            | Self::AlreadyDischarged
+            | Self::TransferRestricted
+            | Self::NoCourt
+            | Self::OtherCourts
+            | Self::NoticeStands => NextAction::CallOffice,
             Self::AmountMissing
             | Self::PartyMissing
             | Self::PropertyMissing
@@ -160,7 +190,16 @@ impl Reason {
             | Self::CertificateUnknown
             | Self::CertificateElsewhere
             | Self::NotMortgagee
-            | Self::ScopeMismatch => NextAction::CorrectAndResend,
+            | Self::ScopeMismatch
+            | Self::NothingChanges
+            | Self::AmountOfOtherKind
+            | Self::NoticeUnknown
+            | Self::NotObligee
+            | Self::LossNotDeclared
+            | Self::OfficersTooFew
+            | Self::SeizedBefore
+            | Self::NothingToQueueBehind
+            | Self::SeizureUnknown => NextAction::CorrectAndResend,
         }
     }
 
@@ -190,12 +229,7 @@ impl Reason {
                 "债权数额未填写或不大于零",
                 "the secured amount is missing or not above zero",
             ),
-            Self::PartyMissing => (
-                "PARTY_MISSING",
-                "C202",
-                "缺少抵押人或抵押权人",
-                "a party to the charge is missing",
-            ),
+            Self::PartyMissing => ("PARTY_MISSING", "C202", "缺少当事人", "a party is missing"),
             Self::PropertyMissing => {
                 ("PROPERTY_MISSING", "C203", "未列明不动产", "no property is listed")
             }
@@ -226,14 +260,14 @@ impl Reason {
             Self::HolderMismatch => (
                 "HOLDER_MISMATCH",
                 "S305",
-                "抵押人不是登记簿记载的权利人",
-                "the mortgagor is not the registered holder",
+                "所列人员不是登记簿记载的权利人",
+                "the party is not the registered holder",
             ),
             Self::HolderAbsent => (
                 "HOLDER_ABSENT",
                 "S306",
                 "共有人未全部申请",
-                "a registered holder is not among the mortgagors",
+                "a registered holder is not among the parties",
             ),
             Self::CertificateUnknown => (
                 "CERTIFICATE_NOT_FOUND",
@@ -253,7 +287,7 @@ impl Reason {
             Self::NotMortgagee => (
                 "NOT_MORTGAGEE",
                 "S404",
-                "申请人不是登记簿记载的抵押权人",
+                "所列抵押权人与登记簿不一致",
                 "the applicant is not the registered mortgagee",
             ),
             Self::ScopeMismatch => (
@@ -261,6 +295,75 @@ impl Reason {
                 "S405",
                 "注销范围与所列不动产不一致",
                 "the scope does not agree with the listed properties",
+            ),
+            Self::NothingChanges => {
+                ("NOTHING_CHANGES", "C205", "未列明变更事项", "nothing is to change")
+            }
+            Self::LossNotDeclared => {
+                ("LOSS_NOT_DECLARED", "C206", "补证未登载遗失声明", "the loss was not declared")
+            }
+            Self::NoCourt => {
+                ("NO_COURT", "C207", "只有法院可以申请查封", "only a court may ask for a seizure")
+            }
+            Self::OfficersTooFew => (
+                "OFFICERS_TOO_FEW",
+                "C208",
+                "执行人员不足两人",
+                "a seizure is served by two officers",
+            ),
+            Self::AmountOfOtherKind => (
+                "AMOUNT_OF_OTHER_KIND",
+                "S406",
+                "债权数额与抵押方式不符",
+                "the amount is not of the sort of this charge",
+            ),
+            Self::NoticeStands => (
+                "ADVANCE_NOTICE_STANDS",
+                "S501",
+                "该不动产已有预告登记",
+                "an advance notice stands on the property",
+            ),
+            Self::NoticeUnknown => (
+                "ADVANCE_NOTICE_NOT_FOUND",
+                "S502",
+                "该不动产上没有该预告登记",
+                "there is no such advance notice on the property",
+            ),
+            Self::NotObligee => (
+                "NOT_OBLIGEE",
+                "S503",
+                "申请人不是预告登记的权利人",
+                "the applicant is not whom the notice protects",
+            ),
+            Self::TransferRestricted => (
+                "TRANSFER_RESTRICTED",
+                "S504",
+                "抵押期间约定不得转让",
+                "the parties to a charge agreed that the property may not change hands",
+            ),
+            Self::SeizedBefore => (
+                "SEIZED_BEFORE",
+                "S601",
+                "该不动产已被查封，应办理轮候查封",
+                "the property is seized already; a later seizure is queued",
+            ),
+            Self::NothingToQueueBehind => (
+                "NOT_SEIZED",
+                "S602",
+                "该不动产未被查封，无须轮候",
+                "the property is not seized: there is nothing to queue behind",
+            ),
+            Self::SeizureUnknown => (
+                "SEIZURE_NOT_FOUND",
+                "S603",
+                "该不动产上没有该查封登记",
+                "there is no such seizure on the property",
+            ),
+            Self::OtherCourts => (
+                "OTHER_COURTS_SEIZURE",
+                "S604",
+                "该查封由其他法院办理",
+                "the seizure is another court's",
             ),
         };
         Words { code, registry_code, chinese, english }

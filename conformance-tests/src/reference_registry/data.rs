@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, bail, ensure};
 use proto::v1::{
-    DeliveryMethod, EncumbranceKind, IdType, MortgageStage, Office, OfficeDescription, OpeningHours,
+    DeliveryMethod, EncumbranceKind, IdType, MortgageKind, MortgageStage, Office,
+    OfficeDescription, OpeningHours,
 };
 use serde::Deserialize;
 
-use super::register::{Charge, Holder, Limit, Mortgagee, Register, RegisteredOffice, Title};
+use super::register::{Charge, Entitled, Holder, Limit, Register, RegisteredOffice, Title};
 
 /// The data file that comes with the kit; it covers the sample messages of the kit's banks.
 pub const SAMPLES: &str = include_str!("../../data/titles.toml");
@@ -126,6 +127,9 @@ struct TitleData {
     #[serde(default)]
     title_numbers: Vec<String>,
     location: String,
+    #[serde(default)]
+    under_construction: bool,
+    seller: Option<HolderData>,
     holders: Vec<HolderData>,
 }
 
@@ -139,23 +143,29 @@ struct HolderData {
     id_number: String,
 }
 
+impl HolderData {
+    fn read(self) -> anyhow::Result<Holder> {
+        let id_type = IdType::from_str_name(&format!("ID_TYPE_{}", self.id_type))
+            .with_context(|| format!("no identity document {}", self.id_type))?;
+        Ok(Holder {
+            name: self.name,
+            former_names: self.former_names,
+            id_type,
+            id_number: self.id_number,
+        })
+    }
+}
+
 impl TitleData {
     fn read(self) -> anyhow::Result<Title> {
-        let holders = self.holders.into_iter().map(|holder| {
-            let id_type = IdType::from_str_name(&format!("ID_TYPE_{}", holder.id_type))
-                .with_context(|| format!("no identity document {}", holder.id_type))?;
-            Ok(Holder {
-                name: holder.name,
-                former_names: holder.former_names,
-                id_type,
-                id_number: holder.id_number,
-            })
-        });
+        let holders = self.holders.into_iter().map(HolderData::read);
         Ok(Title {
             unit_code: self.unit_code,
             presale_contract_number: self.presale_contract_number,
             title_numbers: self.title_numbers,
             location: self.location,
+            under_construction: self.under_construction,
+            seller: self.seller.map(HolderData::read).transpose()?,
             holders: holders.collect::<anyhow::Result<_>>()?,
             charges: Vec::new(),
             limits: Vec::new(),
@@ -173,6 +183,8 @@ struct ChargeData {
     to: String,
     entered_on: String,
     mortgagees: Vec<MortgageeData>,
+    #[serde(default)]
+    transfer_restricted: bool,
 }
 
 #[derive(Deserialize)]
@@ -198,14 +210,16 @@ impl ChargeData {
             certificate_number: number,
             standing: titles.clone(),
             titles,
+            kind: MortgageKind::General,
             stage: MortgageStage::Existing,
+            transfer_restricted: self.transfer_restricted,
             amount_fen: self.amount_fen,
             from: self.from,
             to: self.to,
             mortgagees: self
                 .mortgagees
                 .into_iter()
-                .map(|lender| Mortgagee { name: lender.name, id_number: lender.id_number })
+                .map(|lender| Entitled { name: lender.name, id_number: lender.id_number })
                 .collect(),
             entry: 0,
         });
@@ -219,7 +233,11 @@ struct LimitData {
     unit: String,
     kind: String,
     number: String,
+    /// Names, with `、` between them.
     holder: String,
+    /// The institution that had it entered over the service.
+    #[serde(default)]
+    institution: String,
     from: String,
     #[serde(default)]
     to: String,
@@ -237,7 +255,9 @@ impl LimitData {
             Limit {
                 kind,
                 number: self.number,
-                holder: self.holder,
+                holders: self.holder.split('、').map(unnumbered).collect(),
+                institution: self.institution,
+                queued: false,
                 from: self.from,
                 to: self.to,
                 entry: 0,
@@ -245,6 +265,10 @@ impl LimitData {
         );
         Ok(())
     }
+}
+
+fn unnumbered(name: &str) -> Entitled {
+    Entitled { name: name.to_owned(), id_number: String::new() }
 }
 
 #[cfg(test)]

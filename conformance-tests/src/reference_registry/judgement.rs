@@ -4,88 +4,182 @@
 //! sees by comparing them with the register (不予登记, REFUSED); Interim Regulations on Real Estate Registration
 //! (不动产登记暂行条例) arts. 17 and 22. All reasons are told at once.
 //!
-//! An objection (异议) doesn't stop a registration: it warns (实施细则 art. 84). The rank (顺位) an application states is
+//! A matter is judged in a file of its own; here stands what they share. An objection (异议) doesn't stop a registration: it warns (实施细则 art. 84). The rank (顺位) an application states is
 //! not compared: rank follows from the order of entry.
 
+mod mortgage;
+mod notice;
+mod ownership;
+mod reissue;
+mod seizure;
+
 use proto::v1::{
-    Application, DischargeScope, EncumbranceKind, MortgageDischarge, MortgageKind,
-    MortgageRegistration, MortgageStage, Property, application::Matter,
+    AdvanceNotice, AdvanceNoticeDischarge, Application, EncumbranceKind, Institution,
+    MortgageChange, MortgageDischarge, MortgageRegistration, MortgageTransfer, NewHomeTransfer,
+    OwnershipChange, OwnershipTransfer, Party, Property, Seizure, SeizureAction,
+    application::Matter,
 };
 
 use super::{
     complaint::{Complaints, Reason},
-    register::{Charge, Register, Title, TitleId},
+    register::{ChargeId, Register, Stamp, Title, TitleId, concerns},
 };
+use reissue::Reissued;
 
 /// What is to be entered: decided, not yet done.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Entry {
+#[derive(Debug)]
+pub(super) enum Entry<'a> {
     /// A charge on each of these titles.
-    Charges(Vec<TitleId>),
+    Charges(&'a MortgageRegistration, Vec<TitleId>),
     /// The named charges end on these titles.
-    Discharge(Vec<TitleId>),
+    Discharge(&'a MortgageDischarge, Vec<TitleId>),
+    /// These charges change.
+    ChargeChange(&'a MortgageChange, Vec<ChargeId>),
+    /// These charges pass to others.
+    ChargeTransfer(&'a MortgageTransfer, Vec<ChargeId>),
+    /// A notice on each of these titles.
+    Notices(&'a AdvanceNotice, Vec<TitleId>),
+    /// The named notices end on these titles.
+    NoticesEnd(&'a AdvanceNoticeDischarge, Vec<TitleId>),
+    /// These titles pass to their first owners, and the notices with them.
+    NewHomes(&'a NewHomeTransfer, Vec<TitleId>),
+    /// These titles pass to others.
+    Ownership(&'a OwnershipTransfer, Vec<TitleId>),
+    /// What is recorded of these titles changes.
+    OwnershipChange(&'a OwnershipChange, Vec<TitleId>),
+    /// New certificates are made out.
+    Reissue(Reissued),
+    /// A seizure of these titles begins, waits, lasts or ends.
+    Seizure(&'a Seizure, Vec<TitleId>, &'a Institution),
 }
 
 /// Judges one application against the register as it stands.
 ///
 /// # Errors
 /// Every reason not to enter it.
-pub(super) fn judge(register: &Register, application: &Application) -> Result<Entry, Complaints> {
+pub(super) fn judge<'a>(
+    register: &Register,
+    application: &'a Application,
+) -> Result<Entry<'a>, Complaints> {
     let mut complaints = Complaints::default();
-    let office = application.office.as_ref().map_or("", |office| office.code.as_str());
-    let office = register.office(office);
+    let code = application.office.as_ref().map_or("", |office| office.code.as_str());
+    let office = register.office(code);
     if office.is_none() {
         complaints.add(Reason::OfficeNotOurs, "office.code", "");
     }
-    let offered = |matter: &str| {
-        office.is_none_or(|office| office.description.matters.iter().any(|name| name == matter))
+    let offered = application.matter.as_ref().filter(|matter| {
+        let name = name(matter);
+        office.is_none_or(|office| office.description.matters.iter().any(|it| it == name))
+    });
+    let Some(matter) = offered else {
+        complaints.add(Reason::MatterUnsupported, "", "");
+        return Err(complaints);
     };
-    let entry = match &application.matter {
-        Some(Matter::MortgageRegistration(it)) if offered("mortgage_registration") => {
-            Entry::Charges(charge(register, it, &mut complaints))
-        }
-        Some(Matter::MortgageDischarge(it)) if offered("mortgage_discharge") => {
-            Entry::Discharge(discharge(register, it, &mut complaints))
-        }
-        _ => {
-            complaints.add(Reason::MatterUnsupported, "", "");
-            Entry::Charges(Vec::new())
-        }
-    };
-    if complaints.is_empty() { Ok(entry) } else { Err(complaints) }
+    let entry = judge_matter(register, matter, application.institution.as_ref(), &mut complaints);
+    match entry {
+        Some(entry) if complaints.is_empty() => Ok(entry),
+        Some(_) | None => Err(complaints),
+    }
 }
 
-fn charge(
+fn judge_matter<'a>(
     register: &Register,
-    application: &MortgageRegistration,
-    complaints: &mut Complaints,
-) -> Vec<TitleId> {
-    let (amount, field) = match application.kind() {
-        MortgageKind::Maximum => (application.maximum_amount_fen, "matter.maximum_amount_fen"),
-        MortgageKind::General => (application.secured_amount_fen, "matter.secured_amount_fen"),
-        MortgageKind::Unspecified => (None, "matter.kind"),
-    };
-    if amount.is_none_or(|fen| fen <= 0) {
-        complaints.add(Reason::AmountMissing, field, "");
-    }
-    match application.stage() {
-        MortgageStage::Existing | MortgageStage::PresaleNotice => {}
-        MortgageStage::UnderConstruction | MortgageStage::Unspecified => {
-            complaints.add(Reason::StageUnsupported, "matter.stage", "");
+    matter: &'a Matter,
+    institution: Option<&'a Institution>,
+    told: &mut Complaints,
+) -> Option<Entry<'a>> {
+    Some(match matter {
+        Matter::MortgageRegistration(it) => {
+            Entry::Charges(it, mortgage::registration(register, it, told))
         }
-    }
-    for (parties, field) in [
-        (&application.mortgagors, "matter.mortgagors"),
-        (&application.mortgagees, "matter.mortgagees"),
-    ] {
-        if parties.is_empty() {
-            complaints.add(Reason::PartyMissing, field, "");
+        Matter::MortgageDischarge(it) => {
+            Entry::Discharge(it, mortgage::discharge(register, it, told))
         }
-    }
-    let properties = &application.properties;
-    each_title(register, properties, complaints, |position, title, complaints| {
-        registrable(application, position, title, complaints);
+        Matter::MortgageChange(it) => Entry::ChargeChange(it, mortgage::change(register, it, told)),
+        Matter::MortgageTransfer(it) => {
+            Entry::ChargeTransfer(it, mortgage::transfer(register, it, told))
+        }
+        Matter::AdvanceNotice(it) => Entry::Notices(it, notice::registration(register, it, told)),
+        Matter::AdvanceNoticeDischarge(it) => {
+            Entry::NoticesEnd(it, notice::discharge(register, it, told))
+        }
+        Matter::NewHomeTransfer(it) => Entry::NewHomes(it, ownership::new_home(register, it, told)),
+        Matter::OwnershipTransfer(it) => {
+            Entry::Ownership(it, ownership::transfer(register, it, told))
+        }
+        Matter::OwnershipChange(it) => {
+            Entry::OwnershipChange(it, ownership::change(register, it, told))
+        }
+        Matter::CertificateReissue(it) => Entry::Reissue(reissue::reissue(register, it, told)),
+        Matter::Seizure(it) => {
+            let court = institution?;
+            Entry::Seizure(it, seizure::seizure(register, it, court, told), court)
+        }
     })
+}
+
+impl Entry<'_> {
+    /// Enters it, and gives back the numbers it is known by from now on: of certificates, or of a seizure.
+    pub(super) fn enter(self, register: &mut Register, stamp: Stamp<'_>) -> Vec<String> {
+        match self {
+            Self::Charges(it, titles) => register.enter_charges(it, &titles, stamp),
+            Self::Discharge(it, titles) => {
+                register.discharge(it, &titles);
+                Vec::new()
+            }
+            Self::ChargeChange(it, charges) => register.change_charges(it, &charges, stamp),
+            Self::ChargeTransfer(it, charges) => register.transfer_charges(it, &charges, stamp),
+            Self::Notices(it, titles) => register.enter_notices(it, &titles, stamp),
+            Self::NoticesEnd(it, titles) => {
+                let kind = EncumbranceKind::AdvanceNotice;
+                register.end_limits(kind, &it.advance_notice_numbers, &titles);
+                Vec::new()
+            }
+            Self::NewHomes(it, titles) => {
+                let kind = EncumbranceKind::AdvanceNotice;
+                register.end_limits(kind, &it.advance_notice_numbers, &titles);
+                register.hand_over(&it.transferees, &titles, stamp)
+            }
+            Self::Ownership(it, titles) => register.hand_over(&it.transferees, &titles, stamp),
+            Self::OwnershipChange(it, titles) => register.change_titles(it, &titles, stamp),
+            Self::Reissue(Reissued { titles, charges }) => {
+                let mut numbers = register.titles_certified_anew(&titles, stamp);
+                numbers.extend(register.certified_anew(&charges, stamp, |_charge| {}));
+                numbers
+            }
+            Self::Seizure(it, titles, court) => match it.action() {
+                SeizureAction::Seize | SeizureAction::Unspecified => {
+                    register.seize(it, &titles, court, false, stamp)
+                }
+                SeizureAction::Queue => register.seize(it, &titles, court, true, stamp),
+                SeizureAction::Renew => {
+                    register.renew(it, &titles);
+                    vec![it.prior_entry_number.clone()]
+                }
+                SeizureAction::Release => {
+                    register.release(it, &titles);
+                    Vec::new()
+                }
+            },
+        }
+    }
+}
+
+/// The matter's name, as in `Application.matter` and in what an office says it takes.
+fn name(matter: &Matter) -> &'static str {
+    match matter {
+        Matter::MortgageRegistration(_) => "mortgage_registration",
+        Matter::MortgageDischarge(_) => "mortgage_discharge",
+        Matter::MortgageChange(_) => "mortgage_change",
+        Matter::MortgageTransfer(_) => "mortgage_transfer",
+        Matter::AdvanceNotice(_) => "advance_notice",
+        Matter::AdvanceNoticeDischarge(_) => "advance_notice_discharge",
+        Matter::NewHomeTransfer(_) => "new_home_transfer",
+        Matter::OwnershipTransfer(_) => "ownership_transfer",
+        Matter::OwnershipChange(_) => "ownership_change",
+        Matter::CertificateReissue(_) => "certificate_reissue",
+        Matter::Seizure(_) => "seizure",
+    }
 }
 
 /// Looks up every property, and has `check` look at those that are there.
@@ -120,107 +214,66 @@ fn each_title(
     titles
 }
 
-fn registrable(
-    application: &MortgageRegistration,
-    position: usize,
-    title: &Title,
-    complaints: &mut Complaints,
-) {
-    let Some(property) = application.properties.get(position) else { return };
-    let field = property_field(position, property);
-    let name = property_name(property);
-    let built = title.presale_contract_number.is_empty();
-    if built != (application.stage() == MortgageStage::Existing) {
-        complaints.add(Reason::StageMismatch, &field, name);
-    }
-    if title.limits.iter().any(|limit| limit.kind == EncumbranceKind::Seizure) {
-        complaints.add(Reason::PropertySeized, &field, name);
-    }
-    if property.title_numbers.iter().any(|number| !title.title_numbers.contains(number)) {
-        let field = format!("matter.properties[{position}].title_numbers");
-        complaints.add(Reason::TitleNumberMismatch, &field, name);
-    }
-
-    // Who charges a home must own it, and all who own it must charge it. Where shares are held, two thirds of them could
-    // decide (民法典 art. 301), but this register does not keep shares.
-    let mut charging = Vec::new();
-    for (place, party) in application.mortgagors.iter().enumerate() {
-        let indexes = &party.property_indexes;
-        if !indexes.is_empty() && !indexes.iter().any(|i| usize::try_from(*i) == Ok(position)) {
-            continue;
-        }
-        charging.push(party);
-        if !title.holders.iter().any(|holder| holder.is(party)) {
-            let field = format!("matter.mortgagors[{place}].id_number");
-            complaints.add(Reason::HolderMismatch, &field, name);
-        }
-    }
-    if !title.holders.iter().all(|holder| charging.iter().any(|party| holder.is(party))) {
-        complaints.add(Reason::HolderAbsent, "matter.mortgagors", name);
-    }
-}
-
-fn discharge(
+/// The title certificates that are to end must be those of the titles.
+fn ending_titles(
     register: &Register,
-    application: &MortgageDischarge,
-    complaints: &mut Complaints,
-) -> Vec<TitleId> {
-    if application.certificate_numbers.is_empty() {
-        complaints.add(Reason::CertificateUnknown, "matter.certificate_numbers", "");
-    }
-    let titles =
-        each_title(register, &application.properties, complaints, |_position, _title, _none| {});
-    let mut charges: Vec<&Charge> = Vec::new();
-    for (place, number) in application.certificate_numbers.iter().enumerate() {
-        let field = format!("matter.certificate_numbers[{place}]");
-        match register.charge(number) {
-            None => complaints.add(Reason::CertificateUnknown, &field, number),
-            Some((_, charge)) if charge.standing.is_empty() => {
-                complaints.add(Reason::AlreadyDischarged, &field, number);
-            }
-            Some((_, charge)) => {
-                let lenders = &application.mortgagees;
-                if !charge
-                    .mortgagees
-                    .iter()
-                    .all(|holder| lenders.iter().any(|lender| lender.id_number == holder.id_number))
-                {
-                    complaints.add(Reason::NotMortgagee, "matter.mortgagees", number);
-                }
-                if !charge.standing.iter().any(|title| titles.contains(title)) {
-                    complaints.add(Reason::CertificateElsewhere, &field, number);
-                }
-                charges.push(charge);
-            }
-        }
-    }
-    if complaints.is_empty() {
-        scope(application, &charges, &titles, complaints);
-    }
-    titles
-}
-
-/// Whether what is listed is all of it, where all of it is to end, and only a part where only a part is.
-fn scope(
-    application: &MortgageDischarge,
-    charges: &[&Charge],
+    numbers: &[String],
     titles: &[TitleId],
     complaints: &mut Complaints,
 ) {
-    for (position, title) in titles.iter().enumerate() {
-        if !charges.iter().any(|charge| charge.standing.contains(title)) {
-            let field = format!("matter.properties[{position}]");
-            complaints.add(Reason::CertificateElsewhere, &field, "");
+    for (place, number) in numbers.iter().enumerate() {
+        let mut titles = titles.iter().filter_map(|id| register.title(*id));
+        if !titles.any(|title| title.title_numbers.contains(number)) {
+            let field = format!("matter.certificate_numbers[{place}]");
+            complaints.add(Reason::CertificateElsewhere, &field, number);
         }
     }
-    let whole = charges.iter().all(|c| c.standing.iter().all(|title| titles.contains(title)));
-    match (application.scope(), whole) {
-        (DischargeScope::Whole, true) | (DischargeScope::Partial, false) => {}
-        (DischargeScope::Whole, false)
-        | (DischargeScope::Partial, true)
-        | (DischargeScope::Unspecified, _) => {
-            complaints.add(Reason::ScopeMismatch, "matter.scope", "");
+}
+
+fn party_missing(parties: &[Party], list: &str, complaints: &mut Complaints) {
+    if parties.is_empty() {
+        complaints.add(Reason::PartyMissing, &format!("matter.{list}"), "");
+    }
+}
+
+fn seized(title: &Title, position: usize, property: &Property, complaints: &mut Complaints) {
+    if title.limits_of(EncumbranceKind::Seizure).next().is_some() {
+        let field = property_field(position, property);
+        complaints.add(Reason::PropertySeized, &field, property_name(property));
+    }
+}
+
+fn title_numbers(title: &Title, position: usize, property: &Property, complaints: &mut Complaints) {
+    if property.title_numbers.iter().any(|number| !title.title_numbers.contains(number)) {
+        let field = format!("matter.properties[{position}].title_numbers");
+        complaints.add(Reason::TitleNumberMismatch, &field, property_name(property));
+    }
+}
+
+/// Whether the parties of that list are the title's holders, and all of them: who disposes of a home must own it, and all
+/// who own it must.
+fn holders(
+    title: &Title,
+    position: usize,
+    property: &Property,
+    list: &str,
+    parties: &[Party],
+    complaints: &mut Complaints,
+) {
+    let name = property_name(property);
+    let mut present = Vec::new();
+    for (place, party) in parties.iter().enumerate() {
+        if !concerns(party, position) {
+            continue;
         }
+        present.push(party);
+        if !title.holders.iter().any(|holder| holder.is(party)) {
+            let field = format!("matter.{list}[{place}].id_number");
+            complaints.add(Reason::HolderMismatch, &field, name);
+        }
+    }
+    if !title.holders.iter().all(|holder| present.iter().any(|party| holder.is(party))) {
+        complaints.add(Reason::HolderAbsent, &format!("matter.{list}"), name);
     }
 }
 

@@ -4,16 +4,22 @@
 //! (民法典) arts. 214 (a right exists from entry), 406 (a charge stays when the home is sold), 414 (earlier
 //! entry, earlier rank).
 
+mod charge;
+mod limit;
+mod ownership;
+
 use std::collections::HashMap;
 
 use anyhow::{Context, ensure};
 use aws_lc_rs::digest;
+pub(super) use ownership::concerns;
 use prost::Message;
 use proto::v1::{
-    CertificateState, Encumbrance, EncumbranceKind, IdType, MortgageDischarge, MortgageKind,
-    MortgageRegistration, MortgageStage, OfficeDescription, Party, Property, TitleAnswer,
-    TitleEntry, TitleQuery, TitleState, VerifyCertificateResponse,
+    CertificateState, Encumbrance, EncumbranceKind, IdType, MortgageKind, MortgageStage,
+    OfficeDescription, Party, Property, TitleAnswer, TitleEntry, TitleQuery, TitleState,
+    VerifyCertificateResponse,
 };
+use time::Date;
 
 /// A title's place in the register.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,6 +39,17 @@ pub(super) struct Register {
     charges_by_certificate: HashMap<String, ChargeId>,
     entries: u64,
     next_certificate: u64,
+    /// Seizures entered.
+    seizures: u64,
+}
+
+/// Where and when something is entered.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stamp<'s> {
+    /// The office's code.
+    pub(super) office: &'s str,
+    /// The day in Asia/Shanghai.
+    pub(super) day: Date,
 }
 
 /// An office, and how the numbers of its certificates read.
@@ -52,13 +69,35 @@ pub(super) struct Title {
     pub(super) presale_contract_number: String,
     pub(super) title_numbers: Vec<String>,
     pub(super) location: String,
+    /// The building stands, but is not finished (在建工程).
+    pub(super) under_construction: bool,
+    /// Who sells a presale home, where the register knows.
+    pub(super) seller: Option<Holder>,
     pub(super) holders: Vec<Holder>,
     pub(super) charges: Vec<ChargeId>,
     pub(super) limits: Vec<Limit>,
 }
 
+impl Title {
+    /// In which stage a charge on it is registered.
+    pub(super) fn stage(&self) -> MortgageStage {
+        if self.under_construction {
+            MortgageStage::UnderConstruction
+        } else if self.presale_contract_number.is_empty() {
+            MortgageStage::Existing
+        } else {
+            MortgageStage::PresaleNotice
+        }
+    }
+
+    /// What stands on it of one sort, in order of entry.
+    pub(super) fn limits_of(&self, kind: EncumbranceKind) -> impl Iterator<Item = &Limit> {
+        self.limits.iter().filter(move |limit| limit.kind == kind)
+    }
+}
+
 /// Who owns a unit, or bought a presale home.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Holder {
     pub(super) name: String,
     pub(super) former_names: Vec<String>,
@@ -83,22 +122,39 @@ pub(super) struct Charge {
     pub(super) titles: Vec<TitleId>,
     /// What still is; empty when the charge has ended.
     pub(super) standing: Vec<TitleId>,
+    pub(super) kind: MortgageKind,
     pub(super) stage: MortgageStage,
     pub(super) amount_fen: i64,
     /// `YYYY-MM-DD`.
     pub(super) from: String,
     /// `YYYY-MM-DD`.
     pub(super) to: String,
-    pub(super) mortgagees: Vec<Mortgagee>,
+    pub(super) mortgagees: Vec<Entitled>,
+    /// The parties agreed that the home may not change hands while it is charged.
+    pub(super) transfer_restricted: bool,
     /// Set on entry.
     pub(super) entry: u64,
 }
 
-/// Whose charge it is.
-#[derive(Debug)]
-pub(super) struct Mortgagee {
+/// Whose charge, notice, objection or seizure it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entitled {
     pub(super) name: String,
+    /// Empty where the register has none.
     pub(super) id_number: String,
+}
+
+impl Entitled {
+    pub(super) fn of(party: &Party) -> Self {
+        Self { name: party.name.clone(), id_number: party.id_number.clone() }
+    }
+
+    pub(super) fn is(&self, party: &Party) -> bool {
+        match self.id_number.as_str() {
+            "" => self.name == party.name,
+            number => number == party.id_number,
+        }
+    }
 }
 
 /// A seizure, an objection or an advance notice.
@@ -106,7 +162,11 @@ pub(super) struct Mortgagee {
 pub(super) struct Limit {
     pub(super) kind: EncumbranceKind,
     pub(super) number: String,
-    pub(super) holder: String,
+    pub(super) holders: Vec<Entitled>,
+    /// The institution that had it entered; empty where that was not over this service.
+    pub(super) institution: String,
+    /// A seizure that takes effect only once those before it are released (轮候).
+    pub(super) queued: bool,
     /// `YYYY-MM-DD`.
     pub(super) from: String,
     /// `YYYY-MM-DD`, or empty.
@@ -125,6 +185,7 @@ impl Register {
             charges_by_certificate: HashMap::new(),
             entries: 0,
             next_certificate,
+            seizures: 0,
         }
     }
 
@@ -183,68 +244,41 @@ impl Register {
         Some((id, self.charges.get(id.0)?))
     }
 
+    /// The charges that stand on a title.
+    pub(super) fn charges_on(&self, id: TitleId) -> impl Iterator<Item = &Charge> {
+        let charges = self.title(id).into_iter().flat_map(|title| &title.charges);
+        let charges = charges.filter_map(|charge| self.charges.get(charge.0));
+        charges.filter(move |charge| charge.standing.contains(&id))
+    }
+
     pub(super) fn office(&self, code: &str) -> Option<&RegisteredOffice> {
         self.offices
             .iter()
             .find(|office| office.description.office.as_ref().is_some_and(|o| o.code == code))
     }
 
-    /// Enters a charge on each of the titles, a certificate each, whose numbers it gives back in that order.
-    pub(super) fn enter_charges(
-        &mut self,
-        application: &MortgageRegistration,
-        titles: &[TitleId],
-        office_code: &str,
-        year: i32,
-    ) -> Vec<String> {
-        let amount_fen = match application.kind() {
-            MortgageKind::Maximum => application.maximum_amount_fen,
-            MortgageKind::General | MortgageKind::Unspecified => application.secured_amount_fen,
-        };
-        let mut numbers = Vec::with_capacity(titles.len());
-        for title in titles {
-            let number = self.new_certificate_number(office_code, year);
-            self.add_charge(Charge {
-                certificate_number: number.clone(),
-                titles: vec![*title],
-                standing: vec![*title],
-                stage: application.stage(),
-                amount_fen: amount_fen.unwrap_or_default(),
-                from: application.debt_from.clone(),
-                to: application.debt_to.clone(),
-                mortgagees: application
-                    .mortgagees
-                    .iter()
-                    .map(|lender| Mortgagee {
-                        name: lender.name.clone(),
-                        id_number: lender.id_number.clone(),
-                    })
-                    .collect(),
-                entry: 0,
-            });
-            numbers.push(number);
-        }
-        numbers
+    pub(super) fn title(&self, id: TitleId) -> Option<&Title> {
+        self.titles.get(id.0)
     }
 
-    /// Ends the named charges on those titles. What is not charged by them is left alone.
-    pub(super) fn discharge(&mut self, application: &MortgageDischarge, titles: &[TitleId]) {
-        for number in &application.certificate_numbers {
-            let Some(id) = self.charges_by_certificate.get(number) else { continue };
-            if let Some(charge) = self.charges.get_mut(id.0) {
-                charge.standing.retain(|title| !titles.contains(title));
-            }
-        }
+    /// A number for the certificate of a charge or of a notice (不动产登记证明).
+    fn new_certificate_number(&mut self, stamp: Stamp<'_>) -> String {
+        self.new_number(stamp, "不动产证明")
     }
 
-    fn new_certificate_number(&mut self, office_code: &str, year: i32) -> String {
+    /// A number for the certificate of a title (不动产权证书).
+    fn new_title_number(&mut self, stamp: Stamp<'_>) -> String {
+        self.new_number(stamp, "不动产权")
+    }
+
+    fn new_number(&mut self, stamp: Stamp<'_>, sort: &str) -> String {
         let sequence = self.next_certificate;
         self.next_certificate += 1;
         let (prefix, place) = self
-            .office(office_code)
+            .office(stamp.office)
             .map(|office| (office.certificate_prefix.as_str(), office.certificate_place.as_str()))
             .unwrap_or_default();
-        format!("{prefix}({year}){place}不动产证明第{sequence:07}号")
+        format!("{prefix}({}){place}{sort}第{sequence:07}号", stamp.day.year())
     }
 
     /// What the register says, an entry for each property in the order asked. `digest` is the SHA-256, in lower-case
@@ -285,7 +319,7 @@ impl Register {
             let encumbrance = Encumbrance {
                 kind: limit.kind.into(),
                 number: limit.number.clone(),
-                holder: limit.holder.clone(),
+                holder: names_of(&limit.holders),
                 amount_fen: None,
                 from: limit.from.clone(),
                 to: limit.to.clone(),
@@ -336,14 +370,17 @@ impl Charge {
             | MortgageStage::UnderConstruction
             | MortgageStage::Unspecified => EncumbranceKind::Mortgage,
         };
-        let holders: Vec<&str> = self.mortgagees.iter().map(|m| m.name.as_str()).collect();
         Encumbrance {
             kind: kind.into(),
             number: self.certificate_number.clone(),
-            holder: holders.join("、"),
+            holder: names_of(&self.mortgagees),
             amount_fen: Some(self.amount_fen),
             from: self.from.clone(),
             to: self.to.clone(),
         }
     }
+}
+
+fn names_of(entitled: &[Entitled]) -> String {
+    entitled.iter().map(|it| it.name.as_str()).collect::<Vec<_>>().join("、")
 }

@@ -23,8 +23,10 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(30);
 /// In `sent_with`, the number of the case the bank last heard of; before it heard of one the sample says its own.
 const HEARD_CASE: &str = "{case}";
-/// In a step, the certificate the bank last heard of.
-const HEARD_CERTIFICATE: &str = "{certificate}";
+/// In a step, the certificate the bank last heard of; `{certificate:1}` is the first one.
+const HEARD_CERTIFICATE: &str = "certificate";
+/// In a step, what another's sample says: `{other:SAMPLE:PATH}`.
+const OTHERS: &str = "other:";
 
 /// What scenarios are played with.
 #[derive(Debug)]
@@ -80,10 +82,10 @@ impl Role {
                 Message::Sample { name, changes } => {
                     self.samples.has(name)
                         && changes.iter().all(|change| match change {
-                            Change::Set(_, value) if value == HEARD_CERTIFICATE => true,
-                            Change::Set(_, value) | Change::End(_, value) => {
-                                self.worded(value).is_ok()
-                            }
+                            Change::Set(_, value) | Change::End(_, value) => match name_in(value) {
+                                Some(name) => self.knows(name),
+                                None => true,
+                            },
                             Change::Without(_) => true,
                             // Bytes that are changed after they were signed are refused for that.
                             Change::Emptying(_) => !self.contract.needs_keys(),
@@ -96,16 +98,33 @@ impl Role {
         })
     }
 
-    /// A value with the bank's own put in for `{name}`.
-    fn worded(&self, value: &str) -> anyhow::Result<String> {
-        match value.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
-            Some(name) => self
-                .own
-                .values
-                .get(name)
-                .cloned()
-                .with_context(|| format!("{} has no {name}", self.bank)),
-            None => Ok(value.to_owned()),
+    /// Whether it has a value of that name, or will have.
+    fn knows(&self, name: &str) -> bool {
+        name.starts_with(HEARD_CERTIFICATE)
+            || name.starts_with(OTHERS)
+            || self.own.values.contains_key(name)
+    }
+
+    /// A value with what is named put in for `{name}`.
+    fn worded(&self, value: &str, told: &Told, other: Option<&Role>) -> anyhow::Result<String> {
+        let Some(name) = name_in(value) else { return Ok(value.to_owned()) };
+        if let Some(which) = name.strip_prefix(HEARD_CERTIFICATE) {
+            return told.certificate(which);
+        }
+        if let Some(what) = name.strip_prefix(OTHERS) {
+            let (sample, path) = what.split_once(':').context("`{other:SAMPLE:PATH}`")?;
+            return other.context("there is no other")?.says(sample, path);
+        }
+        let own = self.own.values.get(name).cloned();
+        own.with_context(|| format!("{} has no {name}", self.bank))
+    }
+
+    /// What a sample says, as it is sent.
+    fn says(&self, sample: &str, path: &str) -> anyhow::Result<String> {
+        let sent_with = self.own.sent_with.get(sample).and_then(|fields| fields.get(path));
+        match sent_with {
+            Some(value) => Ok(value.clone()),
+            None => self.samples.text(&self.contract, sample, path),
         }
     }
 
@@ -116,7 +135,12 @@ impl Role {
     }
 
     /// The bytes of a message, as the bank sends them that has been told so much.
-    fn bytes_of(&self, message: &Message, told: &Told) -> anyhow::Result<Vec<u8>> {
+    fn bytes_of(
+        &self,
+        message: &Message,
+        told: &Told,
+        other: Option<&Role>,
+    ) -> anyhow::Result<Vec<u8>> {
         match message {
             Message::Bytes { file } => self.samples.bytes(file),
             Message::Blank { length } => {
@@ -145,11 +169,9 @@ impl Role {
                     .chain(changes.iter().cloned())
                     .map(|change| {
                         Ok(match change {
-                            Change::Set(path, value) if value == HEARD_CERTIFICATE => {
-                                let told = told.certificate.clone();
-                                Change::Set(path, told.context("it was told no certificate")?)
+                            Change::Set(path, value) => {
+                                Change::Set(path, self.worded(&value, told, other)?)
                             }
-                            Change::Set(path, value) => Change::Set(path, self.worded(&value)?),
                             Change::End(..) | Change::Without(_) | Change::Emptying(_) => change,
                         })
                     })
@@ -164,6 +186,11 @@ impl Role {
             }
         }
     }
+}
+
+/// What stands between the braces of `{name}`.
+fn name_in(value: &str) -> Option<&str> {
+    value.strip_prefix('{')?.strip_suffix('}')
 }
 
 /// Plays one scenario for one bank over one store, with `another` bank where there is one in it.
@@ -184,7 +211,11 @@ pub async fn play(
         StoreKind::Postgres | StoreKind::Sqlite => None,
     };
     let server = own_server.as_ref().or(theatre.postgres.as_ref());
+    let kinds = [(Some(role), &scenario.kind), (another, &scenario.another_kind)];
+    let kinds =
+        kinds.into_iter().filter_map(|(role, kind)| Some((role?.bank.clone(), kind.clone()?)));
     let plan = Plan {
+        kinds: kinds.collect(),
         banks: [Some(role), another].into_iter().flatten().map(|role| role.bank.clone()).collect(),
         apart: another.filter(|_| scenario.registries > 1).map(|role| role.bank.clone()),
         contracts: theatre.contracts.clone(),
@@ -274,6 +305,8 @@ pub struct Stage<'s> {
 /// A bank, and what it has said and heard.
 struct Turn<'s> {
     role: &'s Role,
+    /// The other one on the stage.
+    other: Option<&'s Role>,
     bank: FakeBank,
     line: Option<Line>,
     heard: Option<Heard>,
@@ -286,7 +319,19 @@ struct Turn<'s> {
 #[derive(Debug, Default)]
 struct Told {
     case: Option<String>,
-    certificate: Option<String>,
+    /// Certificates, in the order it heard of them.
+    certificates: Vec<String>,
+}
+
+impl Told {
+    /// The last certificate, or with `:N` the Nth, from 1.
+    fn certificate(&self, which: &str) -> anyhow::Result<String> {
+        let found = match which.strip_prefix(':') {
+            Some(number) => self.certificates.get(number.parse::<usize>()?.saturating_sub(1)),
+            None => self.certificates.last(),
+        };
+        found.cloned().context("it was told no such certificate")
+    }
 }
 
 impl<'s> Stage<'s> {
@@ -310,7 +355,12 @@ impl<'s> Stage<'s> {
     /// # Errors
     /// The deployment has no certificate for it.
     pub fn enter_another(&mut self, role: &'s Role) -> anyhow::Result<()> {
-        self.another = Some(Turn::new(&self.deployment, role)?);
+        let mut another = Turn::new(&self.deployment, role)?;
+        if let Some(turn) = &mut self.turn {
+            another.other = Some(turn.role);
+            turn.other = Some(role);
+        }
+        self.another = Some(another);
         Ok(())
     }
 
@@ -460,11 +510,11 @@ impl<'s> Turn<'s> {
     fn new(deployment: &Deployment, role: &'s Role) -> anyhow::Result<Self> {
         let bank = FakeBank::new(deployment, &role.bank, Arc::clone(&role.contract))?;
         let (told, started) = (Told::default(), VecDeque::new());
-        Ok(Self { role, bank, line: None, heard: None, told, started })
+        Ok(Self { role, other: None, bank, line: None, heard: None, told, started })
     }
 
     async fn send_to_all(&mut self, message: &Message, gateways: &[Gateway]) -> anyhow::Result<()> {
-        let bytes = self.role.bytes_of(message, &self.told)?;
+        let bytes = self.role.bytes_of(message, &self.told, self.other)?;
         let name = self.role.message_of(message);
         // Connected before anything is sent, so that nothing but the wire lies between the copies.
         let mut lines = Vec::new();
@@ -492,7 +542,8 @@ impl<'s> Turn<'s> {
     }
 
     fn start(&mut self, message: &Message) -> anyhow::Result<()> {
-        let (bank, bytes) = (self.bank.clone(), self.role.bytes_of(message, &self.told)?);
+        let (bank, bytes) =
+            (self.bank.clone(), self.role.bytes_of(message, &self.told, self.other)?);
         let name = self.role.message_of(message);
         self.started.push_back(tokio::spawn(async move {
             let mut line = bank.connect().await?;
@@ -522,7 +573,7 @@ impl<'s> Turn<'s> {
     }
 
     async fn send(&mut self, message: &Message) -> anyhow::Result<Heard> {
-        let bytes = self.role.bytes_of(message, &self.told)?;
+        let bytes = self.role.bytes_of(message, &self.told, self.other)?;
         let mut line = match self.line.take() {
             Some(line) => line,
             None => self.bank.connect().await?,
@@ -532,8 +583,10 @@ impl<'s> Turn<'s> {
             self.line = Some(line);
         }
         self.told.case = heard.case().map(str::to_owned).or(self.told.case.take());
-        self.told.certificate =
-            heard.certificate().map(str::to_owned).or(self.told.certificate.take());
+        let heard_of = heard
+            .certificate()
+            .filter(|it| self.told.certificates.last().is_none_or(|last| last != it));
+        self.told.certificates.extend(heard_of.map(str::to_owned));
         Ok(heard)
     }
 
@@ -597,6 +650,7 @@ fn count(counts: &Counts, counted: Counted) -> u64 {
         Counted::Cases => counts.cases,
         Counted::Registrations => counts.registered,
         Counted::Discharges => counts.discharged,
+        Counted::Entries => counts.entries,
         Counted::Refusals => counts.refused,
     }
 }

@@ -18,8 +18,8 @@ use toml::{
 };
 
 use super::{
-    Admin, Contracts, Institution, Ledger, Listen, Office, Problem, Registry, Resolver, Routing,
-    Settings, Store, Telemetry,
+    Admin, Contracts, Institution, Ledger, Listen, Matters, Office, Problem, Registry, Resolver,
+    Routing, Settings, Store, Telemetry,
 };
 use crate::{identity::DistinguishedName, ledger::PostgresTls, limits::Limits};
 
@@ -151,6 +151,7 @@ struct Tables {
     registries: Vec<Placed<Registry>>,
     offices: Vec<Placed<Office>>,
     routing: Placed<Routing>,
+    matters: Placed<Matters>,
     resolver: Placed<Resolver>,
     telemetry: Placed<Telemetry>,
     limits: Placed<Limits>,
@@ -171,6 +172,7 @@ impl Tables {
                 "ledger" => tables.ledger = table(value, notes).unwrap_or_default(),
                 "contracts" => tables.contracts = table(value, notes).unwrap_or_default(),
                 "routing" => tables.routing = table(value, notes).unwrap_or_default(),
+                "matters" => tables.matters = table(value, notes).unwrap_or_default(),
                 "resolver" => tables.resolver = table(value, notes).unwrap_or_default(),
                 "telemetry" => tables.telemetry = table(value, notes).unwrap_or_default(),
                 "limits" => tables.limits = table(value, notes).unwrap_or_default(),
@@ -223,6 +225,7 @@ impl Tables {
             registries: self.registries.into_iter().map(|placed| Arc::new(placed.is)).collect(),
             offices: self.offices.into_iter().map(|placed| placed.is).collect(),
             routing: self.routing.is,
+            matters: self.matters.is,
             resolver: self.resolver.is,
             telemetry: self.telemetry.is,
             limits: self.limits.is,
@@ -535,7 +538,7 @@ impl Tables {
     }
 }
 
-const TABLES: &str = "one of listen, admin, ledger, contracts, institution, registry, office, routing, resolver, telemetry, limits";
+const TABLES: &str = "one of listen, admin, ledger, contracts, institution, registry, office, routing, matters, resolver, telemetry, limits";
 const NAME_FORM: &str = "expected letters, digits, `-` and `_`, at most 64";
 const COUNT_MAX: usize = 1 << 30;
 
