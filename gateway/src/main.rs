@@ -3,6 +3,8 @@
 //! Nothing is decided here about messages, banks or registries.
 
 mod contract_commands;
+mod ledger_commands;
+mod manual;
 
 use std::{
     io::{self, Write},
@@ -13,7 +15,7 @@ use std::{
 };
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use contract_commands::ContractCommand;
 use gateway::{
     admin_port::{self, Readiness},
@@ -28,6 +30,7 @@ use gateway::{
     tls::{self, Protocol},
     turnstile::Turnstile,
 };
+use ledger_commands::LedgerCommand;
 use rustls::ServerConfig;
 use tokio::{
     net::TcpListener,
@@ -54,6 +57,7 @@ const AFTER_HELP: &str = "\
 Examples:
   directlink serve --settings directlink.toml --check   say what is wrong with the settings, or nothing
   directlink serve --settings directlink.toml           serve until SIGTERM or SIGINT
+  directlink ledger migrate --settings directlink.toml  bring the ledger's tables up to date, and end
   directlink contract check contracts/banks/*           say what is wrong with contracts
   directlink contract --help                            all the tools for contracts
 
@@ -81,11 +85,24 @@ enum Command {
     /// Look after contracts: check, test, explain, draft, … 合约工具
     #[command(subcommand)]
     Contract(ContractCommand),
+    /// Look after the ledger.
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
+    /// Write pages for `man` and completions for shells.
+    #[command(hide = true)]
+    Manual {
+        /// Folder to write to; made where it is missing.
+        folder: PathBuf,
+    },
 }
 
 pub(crate) fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Contract(command) => return contract_commands::run(command),
+        Command::Ledger(command) => ledger_commands::run(command),
+        Command::Manual { folder } => manual::write(Arguments::command(), &folder)
+            .with_context(|| folder.display().to_string())
+            .map_err(Failure::Broken),
         Command::Serve { settings, check: true } => check(&settings),
         Command::Serve { settings, check: false } => serve(&settings),
     };
