@@ -60,6 +60,8 @@ CARGO_HOME ?= $(HOME)/.cargo
 binary: export RUSTFLAGS = --remap-path-prefix=$(CURDIR)=directlink --remap-path-prefix=$(CARGO_HOME)=cargo
 binary: export CFLAGS = -ffile-prefix-map=$(CURDIR)=directlink -ffile-prefix-map=$(CARGO_HOME)=cargo
 binary: export CXXFLAGS = $(CFLAGS)
+# A C library writes the time at which it was compiled into itself.
+binary: export SOURCE_DATE_EPOCH = 0
 binary: ## the program as it is released: stripped, and the same bytes wherever it is built
 	cargo build --locked --profile dist -p gateway --bin directlink
 
