@@ -35,7 +35,17 @@ pub(crate) struct Homes {
 }
 
 /// Words that start a path at the envelope itself.
-const ENVELOPE_WORDS: [&str; 5] = ["exchange", "outcome", "event", "title_answer", "ack"];
+const ENVELOPE_WORDS: [&str; 9] = [
+    "exchange",
+    "outcome",
+    "event",
+    "title_answer",
+    "ack",
+    "record_answer",
+    "certificate_answer",
+    "document",
+    "discharge_answer",
+];
 
 /// Where a path starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

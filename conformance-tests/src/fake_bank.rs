@@ -337,12 +337,22 @@ impl Heard {
     /// The certificate an answer is about, the first if it says several.
     pub fn certificate(&self) -> Option<&str> {
         let Self::Answer { envelope, .. } = self else { return None };
-        envelope.outcome.as_ref()?.certificate_numbers.first().map(String::as_str)
+        match (&envelope.outcome, &envelope.record_answer) {
+            (Some(outcome), _) => outcome.certificate_numbers.first().map(String::as_str),
+            (None, record) => record.as_ref().map(|record| record.certificate_number.as_str()),
+        }
+    }
+
+    /// The code by which a certificate is verified, if the answer says one.
+    pub fn verification_code(&self) -> Option<&str> {
+        let Self::Answer { envelope, .. } = self else { return None };
+        Some(envelope.record_answer.as_ref()?.verification_code.as_str())
     }
 
     /// Whether the answer says this, in the bank's words: were it said in place of what was read, the bytes would be the
     /// same. Several canonical values may be one in the bank's words. Short words: `status`, `replayed`, `code`, `sent`,
-    /// `certificates`, `faults`, `field`, `entries`, `found`, `encumbrances`; anything else is a canonical path.
+    /// `certificates`, `faults`, `field`, `entries`, `found`, `encumbrances`, `obstacles`, `clear`, `state`, `whole` (a
+    /// document is what its digest and length say); anything else is a canonical path.
     ///
     /// # Errors
     /// Nothing was heard, or there is no such field.
@@ -383,6 +393,17 @@ impl Heard {
                 return Ok(entries.map(|entry| entry.encumbrances.len()).sum::<usize>()
                     == value.parse::<usize>()?);
             }
+            "obstacles" => {
+                let found = envelope.discharge_answer.iter().flat_map(|answer| &answer.obstacles);
+                return Ok(found.count() == value.parse::<usize>()?);
+            }
+            "whole" => {
+                let of_record = envelope.record_answer.as_ref().and_then(|it| it.document.as_ref());
+                let document = envelope.document.as_ref().or(of_record);
+                return Ok(document.is_some_and(is_whole) == value.parse::<bool>()?);
+            }
+            "clear" => "discharge_answer.clear",
+            "state" => "certificate_answer.state",
             "status" => "outcome.status",
             "replayed" => "outcome.replayed",
             "code" => "outcome.refusal.code",
@@ -402,6 +423,14 @@ impl Heard {
         let same = written(&heard).map_err(cannot)?;
         Ok(written(&said_instead(&heard, path, value)?).is_ok_and(|other| other == same))
     }
+}
+
+/// Whether a document is as long as it says, has the digest it says, and is not empty.
+fn is_whole(document: &proto::v1::Document) -> bool {
+    let length = i64::try_from(document.content.len()).ok();
+    !document.content.is_empty()
+        && length == Some(document.size_bytes)
+        && digest(&SHA256, &document.content).as_ref() == document.sha256
 }
 
 /// The envelope with another value at a path of messages.

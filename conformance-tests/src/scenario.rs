@@ -136,6 +136,8 @@ pub enum Step {
     Await(Counted),
     /// Cases under review are registered.
     RegisterAll,
+    /// Cases under review are to be corrected.
+    AskForCorrections,
     /// Nobody can connect to the registry.
     RegistryDown,
     /// It can be reached again.
@@ -228,6 +230,14 @@ pub enum Kind {
     Refusal,
     /// The answer to a title query.
     Titles,
+    /// A registration record certificate.
+    Record,
+    /// What a certificate is worth.
+    Certificate,
+    /// A document.
+    Document,
+    /// What stands in the way of a discharge.
+    Obstacles,
     /// No answer in the bank's words: the connection ended, or an HTTP problem.
     Nothing,
 }
@@ -361,6 +371,29 @@ impl FromStr for Step {
             ["registry", "gets", "a", "question"] => Self::Await(Counted::Questions),
             ["registry", "makes", "a", "case"] => Self::Await(Counted::Cases),
             ["registry", "registers", "everything"] => Self::RegisterAll,
+            ["registry", "asks", "for", "corrections"] => Self::AskForCorrections,
+            ["registry", "does", "not", "answer", "about", "titles"] => {
+                Self::Order(Call::QueryTitle, Fault::Unavailable)
+            }
+            ["registry", "does", "not", "answer", "about", "certificates"] => {
+                Self::Order(Call::VerifyCertificate, Fault::Unavailable)
+            }
+            ["registry", "drops", "a", "withdrawal", "before", "commit"] => {
+                Self::Order(Call::Withdraw, Fault::DropBeforeCommit { how: Silence::Close })
+            }
+            ["registry", "drops", "a", "withdrawal", "after", "commit"] => {
+                Self::Order(Call::Withdraw, Fault::DropAfterCommit { how: Silence::Close })
+            }
+            ["registry", "drops", "a", "correction", "after", "commit"] => {
+                Self::Order(Call::Correct, Fault::DropAfterCommit { how: Silence::Close })
+            }
+            ["registry", "spoils", "a", "certificate"] => {
+                Self::Order(Call::FetchCertificate, Fault::Spoil)
+            }
+            ["registry", "cuts", "a", "certificate", "short"] => {
+                Self::Order(Call::FetchCertificate, Fault::CutShort)
+            }
+            ["registry", "spoils", "a", "record"] => Self::Order(Call::CertifyRecord, Fault::Spoil),
             ["registry", "goes", "down"] => Self::RegistryDown,
             ["registry", "comes", "up"] => Self::RegistryUp,
             ["registry", "has", counts @ ..] => Self::RegistryHas(counts_of(counts)?),
@@ -413,8 +446,15 @@ fn hears_of(words: &[&str]) -> anyhow::Result<Hears> {
         ["outcome", says @ ..] => (Kind::Outcome, says),
         ["refusal", says @ ..] => (Kind::Refusal, says),
         ["titles", says @ ..] => (Kind::Titles, says),
+        ["record", says @ ..] => (Kind::Record, says),
+        ["certificate", says @ ..] => (Kind::Certificate, says),
+        ["document", says @ ..] => (Kind::Document, says),
+        ["obstacles", says @ ..] => (Kind::Obstacles, says),
         ["nothing"] => return Ok(Hears { kind: Kind::Nothing, says: BTreeMap::new() }),
-        _ => bail!("`hears outcome …`, `refusal …`, `titles …` or `nothing`"),
+        _ => bail!(
+            "`hears outcome …`, `refusal …`, `titles …`, `record …`, `certificate …`, `document …`, \
+             `obstacles …` or `nothing`"
+        ),
     };
     let says = says
         .iter()

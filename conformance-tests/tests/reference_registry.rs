@@ -9,6 +9,7 @@
 
 use std::{fs, path::Path, sync::Arc};
 
+use aws_lc_rs::digest;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use conformance_tests::{
     pki::{Credentials, Names, Pki},
@@ -23,10 +24,11 @@ use prost_reflect::{DynamicMessage, prost::Message};
 use proto::{
     descriptors, golden,
     v1::{
-        Application, Case, CaseStatus, CertificateState, DescribeOfficesRequest, DischargeScope,
-        EncumbranceKind, Envelope, GetCaseRequest, Institution, NextAction, Office, Property,
-        QueryTitleRequest, Sent, SubmitRequest, TitleQuery, TitleState, VerifyCertificateRequest,
-        WatchEventsRequest, application::Matter, envelope::Body, get_case_request::By,
+        Application, Case, CaseStatus, CertificateState, CertifyRecordRequest, CorrectRequest,
+        DescribeOfficesRequest, DischargeScope, EncumbranceKind, Envelope, FetchCertificateRequest,
+        GetCaseRequest, Institution, NextAction, Office, Property, QueryTitleRequest, RecordQuery,
+        Sent, SubmitRequest, TitleQuery, TitleState, VerifyCertificateRequest, WatchEventsRequest,
+        WithdrawRequest, application::Matter, envelope::Body, get_case_request::By,
         registry_client::RegistryClient, verify_certificate_request,
     },
 };
@@ -74,6 +76,16 @@ impl Scene {
         metadata.insert("traceparent", TRACEPARENT.parse().unwrap());
         let answer = self.client.clone().submit(request).await?;
         Ok(answer.into_inner().case.unwrap())
+    }
+
+    async fn correct(&self, application: Application) -> Result<Case, Status> {
+        let key = application.idempotency_key.clone();
+        let mut request = Request::new(CorrectRequest { application: Some(application) });
+        let bank = tls::certificate(&self.pki.banks["yunshui"].certificate).unwrap();
+        let encoded = format!(":{}:", BASE64_STANDARD.encode(bank));
+        request.metadata_mut().insert("client-cert", encoded.parse().unwrap());
+        request.metadata_mut().insert("idempotency-key", key.parse().unwrap());
+        Ok(self.client.clone().correct(request).await?.into_inner().case.unwrap())
     }
 
     async fn case(&self, by: By) -> Option<Case> {
@@ -589,4 +601,126 @@ async fn a_control_port_that_others_could_reach_is_not_opened() {
     settings.control = Some("0.0.0.0:0".parse().unwrap());
     let refused = ReferenceRegistry::start(settings).await.unwrap_err();
     assert!(refused.to_string().contains("loopback"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_certificate_is_verified_by_number_and_record_certificates_by_their_code() {
+    let scene = Scene::new(|_| {}).await;
+    let case = scene.submit(first_general()).await.unwrap();
+    let number = certificates(&case)[0].clone();
+    let verify = |by: verify_certificate_request::By| {
+        let mut client = scene.client.clone();
+        async move {
+            let request = VerifyCertificateRequest { institution: None, by: Some(by) };
+            client.verify_certificate(request).await.unwrap().into_inner()
+        }
+    };
+    let by_number = verify(verify_certificate_request::By::CertificateNumber(number)).await;
+    assert_eq!(by_number.state(), CertificateState::InForce);
+    let request = CertifyRecordRequest {
+        institution: Some(institution("yunshui")),
+        office: None,
+        query: Some(RecordQuery {
+            properties: vec![unit("140105001002GB00031F00010023")],
+            ..RecordQuery::default()
+        }),
+    };
+    let record = scene.client.clone().certify_record(request).await.unwrap();
+    let record = record.into_inner().answer.unwrap();
+    let document = record.document.unwrap();
+    assert_eq!(digest::digest(&digest::SHA256, &document.content).as_ref(), document.sha256);
+    let code = verify_certificate_request::By::VerificationCode(record.verification_code);
+    let by_code = verify(code).await;
+    assert_eq!(by_code.state(), CertificateState::InForce);
+    assert_eq!(by_code.certificate_number, record.certificate_number);
+    let nobodys = verify_certificate_request::By::VerificationCode("0000".to_owned());
+    assert_eq!(verify(nobodys).await.state(), CertificateState::NotFound);
+}
+
+#[tokio::test]
+async fn a_certificate_is_streamed_to_the_institution_whose_case_it_is_of() {
+    let scene = Scene::new(|_| {}).await;
+    let case = scene.submit(first_general()).await.unwrap();
+    let number = certificates(&case)[0].clone();
+    let fetched = |bank: &str| {
+        let request = FetchCertificateRequest {
+            institution: Some(institution(bank)),
+            certificate_number: number.clone(),
+        };
+        let mut client = scene.client.clone();
+        async move {
+            let mut pieces = client.fetch_certificate(request).await.unwrap().into_inner();
+            let mut all = Vec::new();
+            while let Some(piece) = pieces.message().await.unwrap() {
+                all.push(piece);
+            }
+            all
+        }
+    };
+    let pieces = fetched("yunshui").await;
+    assert!(pieces.len() > 1);
+    let content: Vec<u8> = pieces.iter().flat_map(|piece| piece.chunk.clone()).collect();
+    assert_eq!(digest::digest(&digest::SHA256, &content).as_ref(), pieces[0].sha256);
+    assert_eq!(usize::try_from(pieces[0].size_bytes).unwrap(), content.len());
+    assert!(fetched("fudeng").await.is_empty());
+    scene.control().order(Call::FetchCertificate, [Fault::Spoil, Fault::CutShort]);
+    let spoilt: Vec<u8> =
+        fetched("yunshui").await.iter().flat_map(|piece| piece.chunk.clone()).collect();
+    assert_ne!(digest::digest(&digest::SHA256, &spoilt).as_ref(), pieces[0].sha256);
+    assert_eq!(fetched("yunshui").await.len(), pieces.len() - 1);
+}
+
+#[tokio::test]
+async fn a_case_is_withdrawn_while_nothing_is_entered_and_only_by_its_own_institution() {
+    let scene = Scene::new(|settings| settings.review = Review::OnCommand).await;
+    let case = scene.submit(first_general()).await.unwrap();
+    let case_id = case.outcome.unwrap().case_id;
+    let withdrawn = |bank: &str| {
+        let request = WithdrawRequest {
+            institution: Some(institution(bank)),
+            case_id: case_id.clone(),
+            ..WithdrawRequest::default()
+        };
+        let mut client = scene.client.clone();
+        async move { client.withdraw(request).await.unwrap().into_inner().case }
+    };
+    assert_eq!(withdrawn("fudeng").await, None);
+    assert_eq!(status(&withdrawn("yunshui").await.unwrap()), CaseStatus::Withdrawn);
+    assert_eq!(status(&withdrawn("yunshui").await.unwrap()), CaseStatus::Withdrawn);
+    assert_eq!(scene.control().advance_all(Step::Register), 0);
+
+    let mut other = first_general();
+    other.idempotency_key = "other".to_owned();
+    let case_id = scene.submit(other).await.unwrap().outcome.unwrap().case_id;
+    scene.control().advance(&case_id, Step::Register).unwrap();
+    let request = WithdrawRequest {
+        institution: Some(institution("yunshui")),
+        case_id,
+        ..WithdrawRequest::default()
+    };
+    let case = scene.client.clone().withdraw(request).await.unwrap().into_inner().case.unwrap();
+    assert_eq!(status(&case), CaseStatus::Registered);
+}
+
+#[tokio::test]
+async fn a_case_that_waits_for_a_correction_ends_when_it_is_corrected() {
+    let scene = Scene::new(|settings| settings.review = Review::OnCommand).await;
+    let first = scene.submit(first_general()).await.unwrap().outcome.unwrap().case_id;
+    let corrected = |key: &str| {
+        let mut application = first_general();
+        application.idempotency_key = key.to_owned();
+        application.corrects_case_id = first.clone();
+        scene.correct(application)
+    };
+    let early = corrected("early").await.unwrap();
+    assert_eq!((code(&early), status(&early)), ("CASE_NOT_CORRECTABLE", CaseStatus::NotAccepted));
+    scene.control().advance(&first, Step::AskForCorrection).unwrap();
+    let case = scene.case(By::CaseId(first.clone())).await.unwrap();
+    assert_eq!(status(&case), CaseStatus::CorrectionRequested);
+    assert!(!case.outcome.unwrap().correction.unwrap().items.is_empty());
+    let case = corrected("second").await.unwrap();
+    assert_eq!(status(&case), CaseStatus::Accepted);
+    assert_eq!(corrected("second").await.unwrap(), case, "a key that comes again");
+    let ended = scene.case(By::CaseId(first.clone())).await.unwrap();
+    assert_eq!(status(&ended), CaseStatus::Terminated);
 }

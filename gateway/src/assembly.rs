@@ -59,6 +59,7 @@ pub async fn assemble(settings: &Settings, parts: Parts) -> Result<Gateway, Ledg
         ask_again_after: settings.resolver.ask_again,
         lease: settings.ledger.lease,
         give_up_after: settings.resolver.give_up,
+        document_bytes_max: settings.limits.document_bytes_max,
         metrics: parts.metrics,
     })
 }

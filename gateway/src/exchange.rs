@@ -36,6 +36,7 @@ use crate::{
 
 mod asking;
 mod told;
+mod withdrawing;
 
 use told::{Said, Told};
 
@@ -58,6 +59,8 @@ pub struct Gateway {
     pub lease: Duration,
     /// How long a registry is asked about an unknown outcome before people have to find out.
     pub give_up_after: Duration,
+    /// Greatest document of a registry that is passed on, in bytes.
+    pub document_bytes_max: usize,
     /// What is counted and timed.
     pub metrics: Metrics,
 }
@@ -228,6 +231,19 @@ impl Hearing<'_> {
                 }
                 Some(Body::TitleQuery(query)) => self.ask_title(query).await.map(Said::Title),
                 Some(Body::CaseQuery(query)) => self.ask_case(query).await.map(Said::Outcome),
+                Some(Body::RecordQuery(query)) => self.ask_record(query).await.map(Said::Record),
+                Some(Body::CertificateQuery(query)) => {
+                    self.ask_certificate(query).await.map(Said::Certificate)
+                }
+                Some(Body::CertificateDownload(wanted)) => {
+                    self.download(wanted).await.map(Said::Document)
+                }
+                Some(Body::DischargeCheck(check)) => {
+                    self.check_discharge(check).await.map(Said::Discharge)
+                }
+                Some(Body::Withdrawal(withdrawal)) => {
+                    self.withdraw(withdrawal).await.map(Said::Outcome)
+                }
                 Some(Body::Ack(_)) | None => {
                     Err(Refusal::unsent(Code::Unsupported, proto::v1::NextAction::CallOffice))
                 }
@@ -267,6 +283,7 @@ impl Hearing<'_> {
         let properties = matter::properties(&application);
         let office = step("route", SpanKind::Internal).in_scope(|| self.office_for(properties))?;
         let registry = self.registry_of(&office.registry)?;
+        self.may_correct(&application, &office).await?;
         let fingerprint = fingerprint(&application, self.contract.retry_may_change());
         let claim = self.claim(&application, fingerprint, &office, registry);
 

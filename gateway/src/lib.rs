@@ -5,6 +5,7 @@ pub mod assembly;
 pub mod bank_port;
 pub mod case;
 pub mod contracts;
+pub mod discharge_check;
 pub mod exchange;
 pub mod fault;
 pub mod fingerprint;

@@ -12,6 +12,9 @@ use crate::settings::{Institution, seconds};
 pub struct Limits {
     /// Greatest message, in bytes, its length prefix left out. Default: 1,048,576 (1 MiB).
     pub body_bytes_max: usize,
+    /// Greatest document of a registry that is passed on to a bank (a certificate, say), in bytes. One that is being passed
+    /// on is held in memory until it is known to be whole. Default: 8,388,608 (8 MiB).
+    pub document_bytes_max: usize,
     /// Greatest head of an HTTP request (request line and header fields), in bytes, at least 8,192. Default: 16,384.
     pub header_bytes_max: u32,
     /// `handshake_seconds_max`: how long a TLS handshake may take, in seconds. Default: 10.
@@ -64,6 +67,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             body_bytes_max: 1024 * 1024,
+            document_bytes_max: 8 * 1024 * 1024,
             header_bytes_max: 16 * 1024,
             handshake_max: Duration::from_secs(10),
             header_max: Duration::from_secs(10),

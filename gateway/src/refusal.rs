@@ -66,6 +66,16 @@ pub enum Code {
     OutcomeUnknown,
     /// The registry refused the call itself; nothing was done there.
     RegistryRejectedCall,
+    /// A question was asked and no answer came: nothing was registered, changed or answered by it.
+    QuestionUnanswered,
+    /// The document that the registry gave is not whole, or not what its digest says; it was not passed on.
+    DocumentUnsound,
+    /// The case has no such certificate, or the registry no document of it.
+    CertificateUnknown,
+    /// The case cannot be withdrawn any more.
+    NotWithdrawn,
+    /// Whether the case is withdrawn is not known.
+    WithdrawalUnknown,
     /// There is no such case.
     CaseUnknown,
     /// The filing never reached the registry; it may be sent again.
@@ -197,6 +207,36 @@ impl Code {
                 v1::Layer::Registry,
                 "登记机构拒绝了网关的调用",
                 "the registry rejected the gateway's call",
+            ),
+            Self::QuestionUnanswered => row(
+                "QUESTION_UNANSWERED",
+                v1::Layer::Registry,
+                "登记机构无应答，查询未得结果，请稍后再查",
+                "the registry gave no answer to a question; nothing was registered by it",
+            ),
+            Self::DocumentUnsound => row(
+                "DOCUMENT_UNSOUND",
+                v1::Layer::Registry,
+                "登记机构的文件不完整或与其摘要不符，未转交",
+                "the registry's document is not whole, or not what its digest says; it was not passed on",
+            ),
+            Self::CertificateUnknown => row(
+                "CERTIFICATE_UNKNOWN",
+                v1::Layer::Business,
+                "该笔业务没有该证书，或登记机构没有其电子文件",
+                "the case has no such certificate, or the registry no document of it",
+            ),
+            Self::NotWithdrawn => row(
+                "NOT_WITHDRAWN",
+                v1::Layer::Business,
+                "该笔业务已不能撤回",
+                "the case cannot be withdrawn any more",
+            ),
+            Self::WithdrawalUnknown => row(
+                "WITHDRAWAL_UNKNOWN",
+                v1::Layer::Registry,
+                "登记机构无应答，是否撤回尚不清楚，请再次申请撤回",
+                "the registry gave no answer; ask for the withdrawal again",
             ),
             Self::CaseUnknown => {
                 row("CASE_UNKNOWN", v1::Layer::Ledger, "没有该笔业务", "there is no such case")

@@ -17,7 +17,7 @@ use hyper_util::rt::TokioIo;
 use opentelemetry::propagation::Injector;
 use prost::Message;
 use proto::v1::{
-    self, GetCaseRequest, Institution, Outcome, QueryTitleRequest, SubmitRequest, SubmitResponse,
+    self, GetCaseRequest, Institution, Outcome, SubmitRequest, SubmitResponse,
     get_case_request::By, registry_client::RegistryClient,
 };
 use rustls::pki_types::ServerName;
@@ -40,13 +40,16 @@ use crate::{
     telemetry::{self, CallEnd, Metrics, RegistryCall},
 };
 
+mod asking;
 mod breaker;
+mod document;
 mod encoded;
 mod gate;
 mod handover;
 mod testimony;
 
 use breaker::End;
+pub use document::Unsound;
 use encoded::Encoded;
 use gate::Gate;
 pub use gate::{Purpose, Shut};
@@ -176,8 +179,8 @@ impl Registry {
         self.gate.check(purpose)
     }
 
-    /// Submits an application, and again within the deadline where that cannot register twice: when nothing was sent,
-    /// or when the registry promises idempotency. It ends before `until`, whatever the deadline.
+    /// Submits an application, or a corrected one, and again within the deadline where that cannot register twice: when
+    /// nothing was sent, or when the registry promises idempotency. It ends before `until`, whatever the deadline.
     ///
     /// If the future is dropped after its first poll, the application may have been registered.
     ///
@@ -200,11 +203,12 @@ impl Registry {
         deadline: Instant,
     ) -> Result<Outcome, CallError> {
         let key = application.idempotency_key.clone();
+        let verb = Verb::of(&application);
         let message = SubmitRequest { application: Some(application) }.encode_to_vec().into();
         let mut delays = Delays::growing(self.settings.retry / 10, self.settings.retry);
         let mut maybe_sent = false;
         loop {
-            let error = match self.submit_once(&key, &message, caller, deadline).await {
+            let error = match self.submit_once(verb, &key, &message, caller, deadline).await {
                 Ok(outcome) => return Ok(outcome),
                 Err(CallError::NotSent(status)) if maybe_sent => CallError::NoAnswer(status),
                 Err(CallError::Rejected(status)) if maybe_sent => CallError::NoAnswer(status),
@@ -229,18 +233,19 @@ impl Registry {
 
     async fn submit_once(
         &self,
+        verb: Verb,
         key: &str,
         message: &Bytes,
         caller: &Caller,
         deadline: Instant,
     ) -> Result<Outcome, CallError> {
-        let mut call = self.call(RegistryCall::Submit, message.clone(), caller, deadline);
+        let mut call = self.call(verb.call(), message.clone(), caller, deadline);
         insert_ascii(call.request.metadata_mut(), "idempotency-key", key);
         let mut client = Grpc::new(self.courier.clone());
         let by = By::IdempotencyKey(key.to_owned());
         self.answer(call, async |request| {
             client.ready().await.map_err(|error| Status::unknown(error.to_string()))?;
-            let path = PathAndQuery::from_static(SUBMIT);
+            let path = PathAndQuery::from_static(verb.path());
             let answer = client.unary(request, path, Encoded::<SubmitResponse>::default()).await?;
             let case = answer.into_inner().case.ok_or_else(silent)?;
             testimony::outcome_of(case, &caller.institution.id, &by)
@@ -287,33 +292,6 @@ impl Registry {
                 .map_err(|flaw| self.not_believed(flaw))
         });
         self.through_gate(caller.purpose(), answer).await
-    }
-
-    /// What the register says of properties.
-    ///
-    /// # Errors
-    /// [`CallError`].
-    pub async fn query_title(
-        &self,
-        query: v1::TitleQuery,
-        office: v1::Office,
-        caller: &Caller,
-    ) -> Result<v1::TitleAnswer, CallError> {
-        let asked = query.properties.clone();
-        let message = QueryTitleRequest {
-            institution: Some(caller.institution.clone()),
-            office: Some(office),
-            query: Some(query),
-        };
-        let deadline = Instant::now() + self.settings.deadline;
-        let call = self.call(RegistryCall::QueryTitle, message, caller, deadline);
-        let mut client = RegistryClient::new(self.courier.clone());
-        let answer = self.answer(call, async |request| {
-            let answer = client.query_title(request).await?.into_inner().answer;
-            testimony::titles_of(answer.ok_or_else(silent)?, &asked)
-                .map_err(|flaw| self.not_believed(flaw))
-        });
-        self.through_gate(Purpose::Question, answer).await
     }
 
     /// Makes a call if the registry may be called now, and remembers whether it answered.
@@ -462,8 +440,33 @@ async fn connect(
     Ok(TokioIo::new(stream))
 }
 
-/// Where a filing is submitted; the generated client, which copies what it sends, has it too.
-const SUBMIT: &str = "/directlink.v1.Registry/Submit";
+/// How an application is handed in. Both messages, and both answers, are laid out alike.
+#[derive(Debug, Clone, Copy)]
+enum Verb {
+    Submit,
+    Correct,
+}
+
+impl Verb {
+    fn of(application: &v1::Application) -> Self {
+        if application.corrects_case_id.is_empty() { Self::Submit } else { Self::Correct }
+    }
+
+    fn call(self) -> RegistryCall {
+        match self {
+            Self::Submit => RegistryCall::Submit,
+            Self::Correct => RegistryCall::Correct,
+        }
+    }
+
+    /// Where it is handed in; the generated client, which copies what it sends, has it too.
+    fn path(self) -> &'static str {
+        match self {
+            Self::Submit => "/directlink.v1.Registry/Submit",
+            Self::Correct => "/directlink.v1.Registry/Correct",
+        }
+    }
+}
 
 /// How long a connection just made is given to be refused, or greeted, before the first call goes out on it. Most servers
 /// greet at once.

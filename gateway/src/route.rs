@@ -95,6 +95,12 @@ impl Route {
         }
     }
 
+    /// The office of that code, whoever says it.
+    pub fn named(&self, code: &str) -> Option<&Arc<Office>> {
+        let presale = self.by_presale_prefix.iter().map(|(_, office)| office);
+        self.by_prefix.values().chain(presale).find(|office| office.code == code)
+    }
+
     fn office_of(&self, property: &Property) -> Option<Arc<Office>> {
         if property.unit_code.is_empty() {
             return self.office_of_presale(&property.presale_contract_number);

@@ -7,11 +7,12 @@
 use std::collections::{BTreeMap, HashMap};
 
 use anyhow::{Context, bail};
-use proto::v1::{Application, Case, CaseStatus, Outcome};
+use proto::v1::{Application, Case, CaseStatus, Correction, Outcome};
 use serde::{Deserialize, Serialize};
 use time::{OffsetDateTime, macros::offset};
 
 use super::{
+    complaint::{Complaints, Reason},
     judgement::{self, Entry},
     register::{Register, Stamp},
 };
@@ -49,6 +50,8 @@ pub enum Step {
     Register,
     /// REGISTERED to COMPLETED.
     Complete,
+    /// ACCEPTED or IN_REVIEW to CORRECTION_REQUESTED.
+    AskForCorrection,
 }
 
 /// How often things happened; the invariant is that no key leads to more than one registration.
@@ -179,6 +182,81 @@ impl Cases {
                 ..Outcome::default()
             },
         };
+        self.keep(application, bank_certificate_sha256, outcome, now)
+    }
+
+    /// Takes an application that corrects a case of the same institution; that one has ended then.
+    pub(super) fn correct(
+        &mut self,
+        application: Application,
+        bank_certificate_sha256: String,
+        now: OffsetDateTime,
+    ) -> Case {
+        let institution = application.institution.as_ref().map_or("", |it| it.id.as_str());
+        let known = self.by_key(institution, &application.idempotency_key).is_some();
+        let corrected = application.corrects_case_id.clone();
+        let waits = self.by_id(institution, &corrected).is_some_and(|case| {
+            let outcome = case.outcome.as_ref();
+            outcome.is_some_and(|it| it.status() == CaseStatus::CorrectionRequested)
+        });
+        if !known && !waits {
+            let mut complaints = Complaints::default();
+            complaints.add(Reason::CaseNotCorrectable, "corrects_case_id", &corrected);
+            self.counts.refused += 1;
+            let outcome = complaints.outcome(&self.new_case_id(now));
+            return self.keep(application, bank_certificate_sha256, outcome, now);
+        }
+        let case = self.submit(application, bank_certificate_sha256, now);
+        let refused = case.outcome.as_ref().is_some_and(|outcome| outcome.refusal.is_some());
+        if let Some(earlier) = self.file_mut(&corrected).filter(|_| !refused && waits) {
+            let outcome = earlier.case.outcome.clone().unwrap_or_default();
+            let outcome =
+                Outcome { status: CaseStatus::Terminated.into(), correction: None, ..outcome };
+            earlier.change(outcome, now);
+        }
+        case
+    }
+
+    /// Withdraws a case of the institution's, unless it is entered or has ended, and gives it as it stands then.
+    pub(super) fn withdraw(
+        &mut self,
+        institution: &str,
+        case_id: &str,
+        now: OffsetDateTime,
+    ) -> Option<Case> {
+        let file = self.file_mut(case_id).filter(|it| it.case.institution_id == institution)?;
+        let outcome = file.case.outcome.clone().unwrap_or_default();
+        if matches!(
+            outcome.status(),
+            CaseStatus::Accepted | CaseStatus::InReview | CaseStatus::CorrectionRequested
+        ) {
+            let status = CaseStatus::Withdrawn.into();
+            file.change(Outcome { status, correction: None, ..outcome }, now);
+        }
+        Some(file.case.clone())
+    }
+
+    /// Whether a case of the institution's has that certificate.
+    pub(super) fn has_certificate(&self, institution: &str, number: &str) -> bool {
+        let own = self.files.iter().filter(|file| file.case.institution_id == institution);
+        own.filter_map(|file| file.case.outcome.as_ref())
+            .any(|outcome| outcome.certificate_numbers.iter().any(|it| it == number))
+    }
+
+    fn file_mut(&mut self, case_id: &str) -> Option<&mut File> {
+        self.files.get_mut(*self.by_id.get(case_id)?)
+    }
+
+    fn keep(
+        &mut self,
+        application: Application,
+        bank_certificate_sha256: String,
+        outcome: Outcome,
+        now: OffsetDateTime,
+    ) -> Case {
+        let institution = application.institution.as_ref().map_or("", |it| it.id.as_str());
+        let key = (institution.to_owned(), application.idempotency_key.clone());
+        let case_id = outcome.case_id.clone();
         let case = Case {
             idempotency_key: key.1.clone(),
             institution_id: key.0.clone(),
@@ -247,14 +325,23 @@ impl Cases {
                     }
                 }
             }
+            (CaseStatus::Accepted | CaseStatus::InReview, Step::AskForCorrection) => {
+                let last = (now.to_offset(offset!(+8)) + DAYS_TO_CORRECT).date();
+                let (year, month, day) = (last.year(), u8::from(last.month()), last.day());
+                let correction = Correction {
+                    deadline: format!("{year:04}-{month:02}-{day:02}"),
+                    items: vec!["抵押合同缺页(示例)".to_owned()],
+                };
+                let status = CaseStatus::CorrectionRequested.into();
+                Outcome { status, correction: Some(correction), ..outcome }
+            }
             (CaseStatus::Registered, Step::Complete) => {
                 Outcome { status: CaseStatus::Completed.into(), ..outcome }
             }
             (status, step) => bail!("case {case_id} is {}: no {step:?}", name(status)),
         };
         let file = self.files.get_mut(position).with_context(|| format!("no case {case_id}"))?;
-        file.case.outcome = Some(changed);
-        file.case.changed_at = Some(timestamp(now));
+        file.change(changed, now);
         Ok(file.case.clone())
     }
 
@@ -264,6 +351,7 @@ impl Cases {
             Step::Review => status == CaseStatus::Accepted,
             Step::Register => matches!(status, CaseStatus::Accepted | CaseStatus::InReview),
             Step::Complete => status == CaseStatus::Registered,
+            Step::AskForCorrection => matches!(status, CaseStatus::Accepted | CaseStatus::InReview),
         };
         self.files
             .iter()
@@ -319,7 +407,15 @@ fn registered(
     }
 }
 
+/// How long a bank has to correct an application.
+const DAYS_TO_CORRECT: time::Duration = time::Duration::days(30);
+
 impl File {
+    fn change(&mut self, outcome: Outcome, now: OffsetDateTime) {
+        self.case.outcome = Some(outcome);
+        self.case.changed_at = Some(timestamp(now));
+    }
+
     fn view(&self) -> CaseView {
         let outcome = self.case.outcome.clone().unwrap_or_default();
         CaseView {

@@ -119,6 +119,7 @@ pub(super) enum Reason {
     NothingToQueueBehind,
     SeizureUnknown,
     OtherCourts,
+    CaseNotCorrectable,
 }
 
 struct Words {
@@ -143,7 +144,8 @@ impl Reason {
             | Self::NothingChanges
             | Self::LossNotDeclared
             | Self::NoCourt
-            | Self::OfficersTooFew => true,
+            | Self::OfficersTooFew
+            | Self::CaseNotCorrectable => true,
             Self::PropertyUnknown
             | Self::StageMismatch
             | Self::PropertySeized
@@ -199,7 +201,8 @@ impl Reason {
             | Self::OfficersTooFew
             | Self::SeizedBefore
             | Self::NothingToQueueBehind
-            | Self::SeizureUnknown => NextAction::CorrectAndResend,
+            | Self::SeizureUnknown
+            | Self::CaseNotCorrectable => NextAction::CorrectAndResend,
         }
     }
 
@@ -364,6 +367,12 @@ impl Reason {
                 "S604",
                 "该查封由其他法院办理",
                 "the seizure is another court's",
+            ),
+            Self::CaseNotCorrectable => (
+                "CASE_NOT_CORRECTABLE",
+                "C209",
+                "没有等待补正的该笔业务",
+                "no such case waits for a correction",
             ),
         };
         Words { code, registry_code, chinese, english }

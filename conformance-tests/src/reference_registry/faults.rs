@@ -13,8 +13,18 @@ pub enum Call {
     Submit,
     /// `GetCase`.
     GetCase,
-    /// `QueryTitle`; "commit" means nothing here.
+    /// `Correct`.
+    Correct,
+    /// `Withdraw`.
+    Withdraw,
+    /// `QueryTitle`; "commit" means nothing here, nor below.
     QueryTitle,
+    /// `CertifyRecord`.
+    CertifyRecord,
+    /// `VerifyCertificate`.
+    VerifyCertificate,
+    /// `FetchCertificate`.
+    FetchCertificate,
 }
 
 /// What goes wrong with one call.
@@ -49,6 +59,10 @@ pub enum Fault {
     Unavailable,
     /// Asked about a case, it tells what it knew when it had just accepted it.
     Behind,
+    /// The document it gives is not the one whose digest it tells.
+    Spoil,
+    /// The document it gives ends too early, as if that were all.
+    CutShort,
 }
 
 /// How a call stays without answer.

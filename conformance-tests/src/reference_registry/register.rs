@@ -21,6 +21,8 @@ use proto::v1::{
 };
 use time::Date;
 
+use super::certificates::Records;
+
 /// A title's place in the register.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct TitleId(usize);
@@ -37,6 +39,8 @@ pub(super) struct Register {
     titles_by_name: HashMap<String, TitleId>,
     charges: Vec<Charge>,
     charges_by_certificate: HashMap<String, ChargeId>,
+    /// Registration record certificates issued.
+    pub(super) records: Records,
     entries: u64,
     next_certificate: u64,
     /// Seizures entered.
@@ -183,6 +187,7 @@ impl Register {
             titles_by_name: HashMap::new(),
             charges: Vec::new(),
             charges_by_certificate: HashMap::new(),
+            records: Records::default(),
             entries: 0,
             next_certificate,
             seizures: 0,
@@ -335,12 +340,25 @@ impl Register {
         entered.into_iter().map(|(_, encumbrance)| encumbrance).collect()
     }
 
+    /// The numbers of all certificates there are.
+    pub(super) fn certificate_numbers(&self) -> impl Iterator<Item = &str> {
+        self.charges_by_certificate.keys().map(String::as_str).chain(self.records.numbers())
+    }
+
     /// Whether that certificate is genuine and in force.
     pub(super) fn verify(
         &self,
         certificate_number: &str,
         as_of: prost_types::Timestamp,
     ) -> VerifyCertificateResponse {
+        if let Some(record) = self.records.get(certificate_number) {
+            return VerifyCertificateResponse {
+                state: CertificateState::InForce.into(),
+                certificate_number: record.certificate_number.clone(),
+                unit_codes: record.unit_codes.clone(),
+                as_of: Some(as_of),
+            };
+        }
         let (state, titles) = match self.charge(certificate_number) {
             None => (CertificateState::NotFound, [].as_slice()),
             Some((_, charge)) if charge.standing.is_empty() => {

@@ -6,12 +6,13 @@ use aws_lc_rs::digest;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use prost::Message;
 use proto::v1::{
-    Case, CaseStatus, CorrectRequest, CorrectResponse, DescribeOfficesRequest,
-    DescribeOfficesResponse, FetchCertificateRequest, FetchCertificateResponse, GetCaseRequest,
-    GetCaseResponse, Outcome, QueryTitleRequest, QueryTitleResponse, SubmitRequest, SubmitResponse,
-    UploadMaterialRequest, UploadMaterialResponse, VerifyCertificateRequest,
-    VerifyCertificateResponse, WatchEventsRequest, WatchEventsResponse, WithdrawRequest,
-    WithdrawResponse, get_case_request, registry_server::Registry, verify_certificate_request,
+    Application, Case, CaseStatus, CertifyRecordRequest, CertifyRecordResponse, CorrectRequest,
+    CorrectResponse, DescribeOfficesRequest, DescribeOfficesResponse, FetchCertificateRequest,
+    FetchCertificateResponse, GetCaseRequest, GetCaseResponse, Outcome, QueryTitleRequest,
+    QueryTitleResponse, SubmitRequest, SubmitResponse, UploadMaterialRequest,
+    UploadMaterialResponse, VerifyCertificateRequest, VerifyCertificateResponse,
+    WatchEventsRequest, WatchEventsResponse, WithdrawRequest, WithdrawResponse, get_case_request,
+    registry_server::Registry,
 };
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::{sync::watch, time::sleep};
@@ -29,7 +30,7 @@ use super::{
 /// The counter that takes the calls.
 #[derive(Debug, Clone)]
 pub(super) struct Desk {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl Desk {
@@ -38,13 +39,19 @@ impl Desk {
     }
 
     /// Writes the call down and draws the fault it is to meet.
-    fn arrived(&self, call: Call, arrival: &Arrival, what: &What<'_>) -> Option<Fault> {
+    pub(super) fn arrived(&self, call: Call, arrival: &Arrival, what: &What<'_>) -> Option<Fault> {
         self.shared.change(|books| {
             let fault = books.orders.take(call);
             match call {
-                Call::Submit => books.cases.count_submit(what.institution, what.key),
+                Call::Submit | Call::Correct => {
+                    books.cases.count_submit(what.institution, what.key);
+                }
                 Call::GetCase => books.cases.count_question(),
-                Call::QueryTitle => {}
+                Call::Withdraw
+                | Call::QueryTitle
+                | Call::CertifyRecord
+                | Call::VerifyCertificate
+                | Call::FetchCertificate => {}
             }
             books.log.note(Received {
                 at: OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default(),
@@ -61,17 +68,15 @@ impl Desk {
             fault
         })
     }
-}
 
-#[tonic::async_trait]
-impl Registry for Desk {
-    async fn submit(
+    /// Takes an application that was submitted, or that corrects another.
+    async fn file(
         &self,
-        request: Request<SubmitRequest>,
-    ) -> Result<Response<SubmitResponse>, Status> {
-        let arrival = Arrival::of(&request)?;
-        let encoded = request.get_ref().encode_to_vec();
-        let application = request.into_inner().application;
+        call: Call,
+        arrival: Arrival,
+        encoded: Vec<u8>,
+        application: Option<Application>,
+    ) -> Result<Case, Status> {
         let application = application.ok_or_else(|| missing("application"))?;
         let institution = application.institution.as_ref().map_or("", |it| it.id.as_str());
         let key = application.idempotency_key.as_str();
@@ -89,7 +94,7 @@ impl Registry for Desk {
         // Before the fault is known to have been met, so that a test may release the call as soon as it sees it.
         let released = self.shared.releases.subscribe();
         let what = What { institution, key, encoded };
-        let fault = self.arrived(Call::Submit, &arrival, &what);
+        let fault = self.arrived(call, &arrival, &what);
         before(fault, &arrival.caller).await?;
         // On its own, because a registry that has the application acts on it, whether or not the caller still listens.
         let shared = Arc::clone(&self.shared);
@@ -97,10 +102,26 @@ impl Registry for Desk {
         let act = self.shared.tasks.spawn(async move {
             delay(fault, released).await;
             let now = OffsetDateTime::now_utc();
-            shared.change(|books| books.cases.submit(application, bank, now))
+            shared.change(|books| match call {
+                Call::Correct => books.cases.correct(application, bank, now),
+                _ => books.cases.submit(application, bank, now),
+            })
         });
         let case = act.await.map_err(|failure| Status::internal(failure.to_string()))?;
         after(fault, &arrival.caller).await;
+        Ok(case)
+    }
+}
+
+#[tonic::async_trait]
+impl Registry for Desk {
+    async fn submit(
+        &self,
+        request: Request<SubmitRequest>,
+    ) -> Result<Response<SubmitResponse>, Status> {
+        let (arrival, encoded) = (Arrival::of(&request)?, request.get_ref().encode_to_vec());
+        let application = request.into_inner().application;
+        let case = self.file(Call::Submit, arrival, encoded, application).await?;
         Ok(Response::new(SubmitResponse { case: Some(case) }))
     }
 
@@ -168,15 +189,15 @@ impl Registry for Desk {
         &self,
         request: Request<VerifyCertificateRequest>,
     ) -> Result<Response<VerifyCertificateResponse>, Status> {
-        let by = request.into_inner().by;
-        let by = by.ok_or_else(|| missing("certificate_number or verification_code"))?;
-        // This registry prints no codes on its certificates, so a code finds none.
-        let number = match by {
-            verify_certificate_request::By::CertificateNumber(number) => number,
-            verify_certificate_request::By::VerificationCode(_) => String::new(),
-        };
-        let as_of = timestamp(OffsetDateTime::now_utc());
-        Ok(Response::new(self.shared.books().cases.register.verify(&number, as_of)))
+        Ok(Response::new(self.verify(request).await?))
+    }
+
+    async fn certify_record(
+        &self,
+        request: Request<CertifyRecordRequest>,
+    ) -> Result<Response<CertifyRecordResponse>, Status> {
+        let answer = self.issue(request).await?;
+        Ok(Response::new(CertifyRecordResponse { answer: Some(answer) }))
     }
 
     async fn describe_offices(
@@ -197,25 +218,30 @@ impl Registry for Desk {
 
     async fn withdraw(
         &self,
-        _request: Request<WithdrawRequest>,
+        request: Request<WithdrawRequest>,
     ) -> Result<Response<WithdrawResponse>, Status> {
-        Err(unimplemented("Withdraw"))
+        Ok(Response::new(WithdrawResponse { case: self.take_back(request).await? }))
     }
 
     async fn correct(
         &self,
-        _request: Request<CorrectRequest>,
+        request: Request<CorrectRequest>,
     ) -> Result<Response<CorrectResponse>, Status> {
-        Err(unimplemented("Correct"))
+        let (arrival, encoded) = (Arrival::of(&request)?, request.get_ref().encode_to_vec());
+        let application = request.into_inner().application;
+        let case = self.file(Call::Correct, arrival, encoded, application).await?;
+        Ok(Response::new(CorrectResponse { case: Some(case) }))
     }
 
-    type FetchCertificateStream = tokio_stream::Empty<Result<FetchCertificateResponse, Status>>;
+    type FetchCertificateStream =
+        tokio_stream::Iter<std::vec::IntoIter<Result<FetchCertificateResponse, Status>>>;
 
     async fn fetch_certificate(
         &self,
-        _request: Request<FetchCertificateRequest>,
+        request: Request<FetchCertificateRequest>,
     ) -> Result<Response<Self::FetchCertificateStream>, Status> {
-        Err(unimplemented("FetchCertificate"))
+        let pieces: Vec<_> = self.fetch(request).await?.into_iter().map(Ok).collect();
+        Ok(Response::new(tokio_stream::iter(pieces)))
     }
 
     async fn upload_material(
@@ -236,15 +262,15 @@ impl Registry for Desk {
 }
 
 /// What a call is about, for the log.
-struct What<'a> {
-    institution: &'a str,
-    key: &'a str,
-    encoded: Vec<u8>,
+pub(super) struct What<'a> {
+    pub(super) institution: &'a str,
+    pub(super) key: &'a str,
+    pub(super) encoded: Vec<u8>,
 }
 
 /// Who called and what the metadata say.
-struct Arrival {
-    caller: Caller,
+pub(super) struct Arrival {
+    pub(super) caller: Caller,
     /// DER, from RFC 9440 `client-cert`.
     bank_certificate: Option<Vec<u8>>,
     idempotency_key: String,
@@ -253,7 +279,7 @@ struct Arrival {
 }
 
 impl Arrival {
-    fn of<T>(request: &Request<T>) -> Result<Self, Status> {
+    pub(super) fn of<T>(request: &Request<T>) -> Result<Self, Status> {
         let caller = request.extensions().get::<Caller>().cloned();
         let metadata = request.metadata();
         Ok(Self {
@@ -289,7 +315,7 @@ fn text(metadata: &MetadataMap, name: &str) -> String {
     metadata.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
 }
 
-async fn before(fault: Option<Fault>, caller: &Caller) -> Result<(), Status> {
+pub(super) async fn before(fault: Option<Fault>, caller: &Caller) -> Result<(), Status> {
     match fault {
         Some(Fault::Unavailable) => Err(Status::unavailable("ordered to be unavailable")),
         Some(Fault::DropBeforeCommit { how }) => match vanish(how, caller).await {},
@@ -298,13 +324,15 @@ async fn before(fault: Option<Fault>, caller: &Caller) -> Result<(), Status> {
             | Fault::DelayAfterCommit { .. }
             | Fault::Hold
             | Fault::DropAfterCommit { .. }
-            | Fault::Behind,
+            | Fault::Behind
+            | Fault::Spoil
+            | Fault::CutShort,
         )
         | None => Ok(()),
     }
 }
 
-async fn delay(fault: Option<Fault>, mut released: watch::Receiver<()>) {
+pub(super) async fn delay(fault: Option<Fault>, mut released: watch::Receiver<()>) {
     match fault {
         Some(Fault::Delay { ms }) => sleep(Duration::from_millis(ms)).await,
         // Fails only when the registry is gone, and then nobody waits.
@@ -314,13 +342,15 @@ async fn delay(fault: Option<Fault>, mut released: watch::Receiver<()>) {
             | Fault::DropBeforeCommit { .. }
             | Fault::DropAfterCommit { .. }
             | Fault::Unavailable
-            | Fault::Behind,
+            | Fault::Behind
+            | Fault::Spoil
+            | Fault::CutShort,
         )
         | None => {}
     }
 }
 
-async fn after(fault: Option<Fault>, caller: &Caller) {
+pub(super) async fn after(fault: Option<Fault>, caller: &Caller) {
     match fault {
         Some(Fault::DelayAfterCommit { ms }) => sleep(Duration::from_millis(ms)).await,
         Some(Fault::DropAfterCommit { how }) => match vanish(how, caller).await {},
@@ -329,7 +359,9 @@ async fn after(fault: Option<Fault>, caller: &Caller) {
             | Fault::Hold
             | Fault::DropBeforeCommit { .. }
             | Fault::Unavailable
-            | Fault::Behind,
+            | Fault::Behind
+            | Fault::Spoil
+            | Fault::CutShort,
         )
         | None => {}
     }
@@ -344,7 +376,7 @@ async fn vanish(how: Silence, caller: &Caller) -> Infallible {
     pending().await
 }
 
-fn missing(what: &str) -> Status {
+pub(super) fn missing(what: &str) -> Status {
     Status::invalid_argument(format!("{what} is missing"))
 }
 

@@ -5,6 +5,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use adapters::{Contract, Mode, Reply, wire::whole::HttpMessage};
 use anyhow::{Context, bail, ensure};
 use futures_util::future::try_join_all;
+use proto::v1::Envelope;
 use tokio::{
     task::JoinHandle,
     time::{Instant, sleep, timeout},
@@ -27,6 +28,10 @@ const HEARD_CASE: &str = "{case}";
 const HEARD_CERTIFICATE: &str = "certificate";
 /// In a step, what another's sample says: `{other:SAMPLE:PATH}`.
 const OTHERS: &str = "other:";
+/// In `sent_with`, the last certificate it heard of.
+const LAST_CERTIFICATE: &str = "{certificate}";
+/// In `sent_with`, the verification code the bank last heard of.
+const HEARD_CODE: &str = "{code}";
 
 /// What scenarios are played with.
 #[derive(Debug)]
@@ -162,7 +167,12 @@ impl Role {
                 }
                 let own = self.own.sent_with.get(name).into_iter().flatten();
                 let own = own.filter_map(|(path, value)| {
-                    let value = if value == HEARD_CASE { told.case.as_deref()? } else { value };
+                    let value = match value.as_str() {
+                        HEARD_CASE => told.case.as_deref()?,
+                        LAST_CERTIFICATE => told.certificates.last()?.as_str(),
+                        HEARD_CODE => told.code.as_deref()?,
+                        value => value,
+                    };
                     Some(Change::Set(path.clone(), value.to_owned()))
                 });
                 let changes = own
@@ -321,6 +331,7 @@ struct Told {
     case: Option<String>,
     /// Certificates, in the order it heard of them.
     certificates: Vec<String>,
+    code: Option<String>,
 }
 
 impl Told {
@@ -427,6 +438,10 @@ impl<'s> Stage<'s> {
             Step::RegisterAll => {
                 let moved = control.advance_all(reference_registry::Step::Register);
                 ensure!(moved > 0, "no case waited to be registered");
+            }
+            Step::AskForCorrections => {
+                let moved = control.advance_all(reference_registry::Step::AskForCorrection);
+                ensure!(moved > 0, "no case waited to be reviewed");
             }
             Step::RegistryDown => control.down().await,
             Step::RegistryUp => control.up().await?,
@@ -587,6 +602,7 @@ impl<'s> Turn<'s> {
             .certificate()
             .filter(|it| self.told.certificates.last().is_none_or(|last| last != it));
         self.told.certificates.extend(heard_of.map(str::to_owned));
+        self.told.code = heard.verification_code().map(str::to_owned).or(self.told.code.take());
         Ok(heard)
     }
 
@@ -611,8 +627,7 @@ impl<'s> Turn<'s> {
         let kind = match heard {
             Heard::Nothing(_) => Kind::Nothing,
             Heard::Answer { reply: Reply::Refusal, .. } => Kind::Refusal,
-            Heard::Answer { envelope, .. } if envelope.title_answer.is_some() => Kind::Titles,
-            Heard::Answer { .. } => Kind::Outcome,
+            Heard::Answer { envelope, .. } => kind_of(envelope),
         };
         ensure!(kind == hears.kind, "heard {kind:?}: {}", heard.text());
         for (what, value) in &hears.says {
@@ -623,6 +638,19 @@ impl<'s> Turn<'s> {
             );
         }
         Ok(())
+    }
+}
+
+/// Which answer it is that refuses nothing.
+fn kind_of(envelope: &Envelope) -> Kind {
+    let Envelope { title_answer, record_answer, certificate_answer, document, .. } = envelope;
+    match envelope.discharge_answer {
+        Some(_) => Kind::Obstacles,
+        None if title_answer.is_some() => Kind::Titles,
+        None if record_answer.is_some() => Kind::Record,
+        None if certificate_answer.is_some() => Kind::Certificate,
+        None if document.is_some() => Kind::Document,
+        None => Kind::Outcome,
     }
 }
 

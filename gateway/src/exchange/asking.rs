@@ -1,58 +1,105 @@
-//! Asking rather than filing: what the register says, where a case stands. A question changes nothing and leaves nothing in
-//! the ledger; of cases an institution hears about its own alone.
+//! Asking rather than filing: what the register says, what a certificate is worth, where a case stands. A question changes
+//! nothing and leaves nothing in the ledger; of cases an institution hears about its own alone.
 
-use std::time::Duration;
+use std::{slice, sync::Arc, time::Duration};
 
+use adapters::FaultCode;
 use proto::v1::{
-    CaseQuery, CaseStatus, NextAction, Outcome, TitleAnswer, TitleQuery, case_query::Subject,
+    CaseQuery, CaseStatus, CertificateAnswer, CertificateDownload, CertificateQuery,
+    DischargeAnswer, DischargeCheck, Document, NextAction, OriginalFiling, Outcome, Property,
+    RecordAnswer, RecordQuery, TitleAnswer, TitleQuery, case_query::Subject,
+    certificate_query::Subject as Certificate, verify_certificate_request::By,
 };
 use tracing::Instrument;
 
 use super::{Hearing, first_told, note, retired};
 use crate::{
     case::{self, Told},
+    discharge_check,
     fault::{self, Point},
     ledger::{Record, State},
     matter,
     refusal::{Code, Refusal},
+    registry::{CallError, Registry, Unsound},
+    settings::Office,
     telemetry::{LedgerVerb, SpanKind, step},
 };
 
 impl Hearing<'_> {
-    /// What the registry says of the properties.
+    /// What the register says of the properties.
     pub(super) async fn ask_title(&self, query: TitleQuery) -> Result<TitleAnswer, Refusal> {
-        let office = self.office_for(&query.properties)?;
-        let registry = self.registry_of(&office.registry)?;
+        let (office, registry) = self.in_charge_of(&query.properties)?;
         let caller = self.caller();
-        let asking = registry
-            .query_title(query, office.canonical(), &caller)
-            .instrument(step("query_title", SpanKind::Client));
-        asking.await.map_err(|error| {
-            tracing::warn!(registry = registry.name(), %error, "a title query was not answered");
-            self.untold(&error)
-        })
+        let asking = registry.query_title(query, office.canonical(), &caller);
+        let asked = asking.instrument(step("query_title", SpanKind::Client)).await;
+        asked.map_err(|error| self.unasked(registry, &error))
+    }
+
+    /// The same as a document that the registry answers for.
+    pub(super) async fn ask_record(&self, query: RecordQuery) -> Result<RecordAnswer, Refusal> {
+        let (office, registry) = self.in_charge_of(&query.properties)?;
+        let (caller, bytes_max) = (self.caller(), self.gateway.document_bytes_max);
+        let asking = registry.certify_record(query, office.canonical(), bytes_max, &caller);
+        let asked = asking.instrument(step("certify_record", SpanKind::Client)).await;
+        let answer = asked.map_err(|error| self.unasked(registry, &error))?;
+        answer.map_err(|unsound| self.not_passed_on(registry, unsound))
+    }
+
+    /// What a certificate is worth, whoever it was issued to.
+    pub(super) async fn ask_certificate(
+        &self,
+        query: CertificateQuery,
+    ) -> Result<CertificateAnswer, Refusal> {
+        let registry = self.registry_of_certificate(&query)?;
+        let by = match query.subject {
+            Some(Certificate::CertificateNumber(number)) => By::CertificateNumber(number),
+            Some(Certificate::VerificationCode(code)) => By::VerificationCode(code),
+            None => return Err(self.no_subject("matter.certificate_number")),
+        };
+        let caller = self.caller();
+        let asking = registry.verify_certificate(by, &caller);
+        let asked = asking.instrument(step("verify_certificate", SpanKind::Client)).await;
+        asked.map_err(|error| self.unasked(registry, &error))
+    }
+
+    /// An electronic certificate that came of a case of this institution.
+    pub(super) async fn download(&self, wanted: CertificateDownload) -> Result<Document, Refusal> {
+        let CertificateDownload { case_id, certificate_number, branch: _ } = wanted;
+        let record = self.own_case(&case_id).await?;
+        let registry = self.registry_of(&record.registry)?;
+        let outcome = self.present(record.clone()).await;
+        if !outcome.certificate_numbers.contains(&certificate_number) {
+            return Err(Refusal::unsent(Code::CertificateUnknown, NextAction::CorrectAndResend));
+        }
+        let (caller, bytes_max) = (self.caller(), self.gateway.document_bytes_max);
+        let asking = registry.fetch_certificate(certificate_number, bytes_max, &caller);
+        let asked = asking.instrument(step("fetch_certificate", SpanKind::Client)).await;
+        let document = asked.map_err(|error| self.unasked(registry, &error))?;
+        document.map_err(|unsound| self.not_passed_on(registry, unsound))
+    }
+
+    /// What stands in the way of a discharge.
+    pub(super) async fn check_discharge(
+        &self,
+        check: DischargeCheck,
+    ) -> Result<DischargeAnswer, Refusal> {
+        let query = TitleQuery {
+            branch: check.branch.clone(),
+            purpose: proto::v1::QueryPurpose::LoanManagement.into(),
+            authorisation_number: check.authorisation_number.clone(),
+            properties: check.properties.clone(),
+        };
+        let titles = self.ask_title(query).await?;
+        Ok(discharge_check::worked_out(&check, titles))
     }
 
     /// Where a case of this institution stands.
     pub(super) async fn ask_case(&self, query: CaseQuery) -> Result<Outcome, Refusal> {
-        let unknown = || Refusal::unsent(Code::CaseUnknown, NextAction::CorrectAndResend);
-        let ledger = &self.gateway.ledger;
-        let found = match query.subject {
-            Some(Subject::Original(original)) => {
-                let key = self
-                    .contract
-                    .key_of(&original)
-                    .map_err(|fault| Refusal::of_faults(vec![fault]))?;
-                self.gateway.timed(LedgerVerb::Find, ledger.find(self.bank.id(), &key)).await
-            }
-            Some(Subject::CaseId(case_id)) => {
-                self.gateway
-                    .timed(LedgerVerb::Find, ledger.find_case(self.bank.id(), &case_id))
-                    .await
-            }
-            None => return Err(unknown()),
+        let record = match query.subject {
+            Some(Subject::Original(original)) => self.own_filing(&original).await?,
+            Some(Subject::CaseId(case_id)) => self.own_case(&case_id).await?,
+            None => return Err(no_such_case()),
         };
-        let record = found.map_err(|error| self.ledger_away(&error))?.ok_or_else(unknown)?;
         let status = match record.state {
             State::Claimed => CaseStatus::Received,
             State::Unknown => CaseStatus::OutcomeUnknown,
@@ -68,37 +115,32 @@ impl Hearing<'_> {
         Ok(first_told(Outcome { status: status.into(), ..Outcome::default() }))
     }
 
+    /// A case of this institution, by the registry's number.
+    pub(super) async fn own_case(&self, case_id: &str) -> Result<Record, Refusal> {
+        let found = self.gateway.ledger.find_case(self.bank.id(), case_id);
+        let found = self.gateway.timed(LedgerVerb::Find, found).await;
+        found.map_err(|error| self.ledger_away(&error))?.ok_or_else(no_such_case)
+    }
+
+    /// A filing of this institution, by its own serial.
+    pub(super) async fn own_filing(&self, original: &OriginalFiling) -> Result<Record, Refusal> {
+        let key = self.contract.key_of(original);
+        let key = key.map_err(|fault| Refusal::of_faults(vec![fault]))?;
+        let found = self.gateway.ledger.find(self.bank.id(), &key);
+        let found = self.gateway.timed(LedgerVerb::Find, found).await;
+        found.map_err(|error| self.ledger_away(&error))?.ok_or_else(no_such_case)
+    }
+
     /// The outcome of a settled filing as it stands now: a case that can still move is asked about; if the registry
     /// does not answer, what was last known is told.
     pub(super) async fn present(&self, record: Record) -> Outcome {
-        let Record { institution, key, registry, outcome, .. } = record;
-        let known = outcome.unwrap_or_default();
-        let Some(registry) = self.gateway.registries.get(&registry) else { return known };
+        let known = record.outcome.clone().unwrap_or_default();
+        let Some(registry) = self.gateway.registries.get(&record.registry) else { return known };
         if matter::is_final(known.status()) || known.case_id.is_empty() {
             return known;
         }
         match registry.case_by_id(&known.case_id, &self.caller()).await {
-            Ok(Some(now)) => match case::judge(&known, &now) {
-                Told::Same => known,
-                Told::News => {
-                    let ledger = &self.gateway.ledger;
-                    fault::point(Point::BeforeUpdate);
-                    let updated = ledger.update(&institution, &key, &now);
-                    let updated = self.gateway.timed(LedgerVerb::Update, updated).await;
-                    note(updated, "a case's present status could not be recorded");
-                    now
-                }
-                Told::Impossible(why) => {
-                    let (registry, why) = (registry.name(), why.label());
-                    tracing::error!(
-                        registry,
-                        why,
-                        "a registry tells of a case what cannot be: not believed"
-                    );
-                    self.gateway.metrics.impossible(registry, why);
-                    known
-                }
-            },
+            Ok(Some(now)) => self.believed(&record, known, now).await,
             Ok(None) => {
                 tracing::error!(registry = registry.name(), "the registry no longer knows a case");
                 known
@@ -109,4 +151,100 @@ impl Hearing<'_> {
             }
         }
     }
+
+    /// What a case has become by what its registry tells of it: what cannot be is not believed, what is news is recorded.
+    pub(super) async fn believed(&self, record: &Record, known: Outcome, now: Outcome) -> Outcome {
+        match case::judge(&known, &now) {
+            Told::Same => known,
+            Told::News => {
+                fault::point(Point::BeforeUpdate);
+                let updated = self.gateway.ledger.update(&record.institution, &record.key, &now);
+                let updated = self.gateway.timed(LedgerVerb::Update, updated).await;
+                note(updated, "a case's present status could not be recorded");
+                now
+            }
+            Told::Impossible(why) => {
+                let why = why.label();
+                let registry = record.registry.as_str();
+                tracing::error!(
+                    registry,
+                    why,
+                    "a registry tells of a case what cannot be: not believed"
+                );
+                self.gateway.metrics.impossible(registry, why);
+                known
+            }
+        }
+    }
+
+    fn in_charge_of(&self, properties: &[Property]) -> Result<(Arc<Office>, &Registry), Refusal> {
+        let office = self.office_for(properties)?;
+        let registry = self.registry_of(&office.registry)?;
+        Ok((office, registry))
+    }
+
+    /// The registry that is asked about a certificate: where its unit lies, or its office belongs; of a single one there is
+    /// no question.
+    fn registry_of_certificate(&self, query: &CertificateQuery) -> Result<&Registry, Refusal> {
+        let CertificateQuery { unit_code, office_code, .. } = query;
+        let unknown = |field: &str| {
+            Refusal::unsent(Code::OfficeUnknown, NextAction::CorrectAndResend)
+                .with_faults(self.faults(FaultCode::RouteUnknown, &[format!("matter.{field}")]))
+        };
+        let route = &self.gateway.route;
+        let office = match (unit_code.is_empty(), office_code.is_empty()) {
+            (false, _) => {
+                let unit = Property { unit_code: unit_code.clone(), ..Property::default() };
+                route.office_for(slice::from_ref(&unit)).map_err(|_none| unknown("unit_code"))?
+            }
+            (true, false) => {
+                Arc::clone(route.named(office_code).ok_or_else(|| unknown("office_code"))?)
+            }
+            (true, true) => {
+                let mut registries = self.gateway.registries.values();
+                return match (registries.next(), registries.next()) {
+                    (Some(only), None) => Ok(only),
+                    _ => Err(unknown("unit_code")),
+                };
+            }
+        };
+        self.registry_of(&office.registry)
+    }
+
+    /// What a message is about is missing.
+    pub(super) fn no_subject(&self, field: &str) -> Refusal {
+        Refusal::of_faults(self.faults(FaultCode::FieldRequired, &[field.to_owned()]))
+    }
+
+    /// How a bank is told that a question was not answered. Whatever became of the call, nothing was registered by it.
+    fn unasked(&self, registry: &Registry, error: &CallError) -> Refusal {
+        tracing::warn!(registry = registry.name(), %error, "a question was not answered");
+        match error {
+            CallError::NoAnswer(_) => {
+                Refusal::retry_same_key(Code::QuestionUnanswered, self.gateway.ask_again_after)
+            }
+            CallError::Shut(_) | CallError::NotSent(_) | CallError::Rejected(_) => {
+                self.untold(error)
+            }
+        }
+    }
+
+    /// How a bank is told that there is no document for it.
+    fn not_passed_on(&self, registry: &Registry, unsound: Unsound) -> Refusal {
+        tracing::error!(registry = registry.name(), %unsound, "a document is not passed on");
+        match unsound {
+            Unsound::Absent => Refusal::unsent(Code::CertificateUnknown, NextAction::CallOffice),
+            Unsound::Digest | Unsound::Length => {
+                Refusal::retry_same_key(Code::DocumentUnsound, self.gateway.ask_again_after)
+            }
+            Unsound::TooLarge { bytes_max } => {
+                Refusal::unsent(Code::DocumentUnsound, NextAction::CallOffice)
+                    .with_detail(format!("{bytes_max}字节"))
+            }
+        }
+    }
+}
+
+fn no_such_case() -> Refusal {
+    Refusal::unsent(Code::CaseUnknown, NextAction::CorrectAndResend)
 }

@@ -4,16 +4,22 @@
 use std::time::SystemTime;
 
 use adapters::{Contract, Reply, Undecoded};
-use proto::v1::{Envelope, Exchange, Outcome, TitleAnswer};
+use proto::v1::{
+    CertificateAnswer, DischargeAnswer, Document, Envelope, Exchange, Outcome, RecordAnswer,
+    TitleAnswer,
+};
 
 use super::{Answer, AnswerKind};
 use crate::refusal::Refusal;
 
 /// What is said in answer, before it is put into the bank's words.
-#[expect(clippy::large_enum_variant, reason = "one lives at a time, and is moved once")]
 pub(super) enum Said {
     Outcome(Outcome),
     Title(TitleAnswer),
+    Record(RecordAnswer),
+    Certificate(CertificateAnswer),
+    Document(Document),
+    Discharge(DischargeAnswer),
 }
 
 /// An answer and what it answers.
@@ -34,6 +40,10 @@ impl Told {
         match &self.what {
             Ok(Said::Outcome(outcome)) => outcome.status().as_str_name(),
             Ok(Said::Title(_)) => "TITLE_ANSWER",
+            Ok(Said::Record(_)) => "RECORD_ANSWER",
+            Ok(Said::Certificate(_)) => "CERTIFICATE_ANSWER",
+            Ok(Said::Document(_)) => "DOCUMENT",
+            Ok(Said::Discharge(_)) => "DISCHARGE_ANSWER",
             Err(refusal) => refusal.code.as_str(),
         }
     }
@@ -45,24 +55,19 @@ impl Told {
             exchange: Some(Exchange { replied_at: Some(SystemTime::now().into()), ..exchange }),
             ..Envelope::default()
         };
-        let reply = match what {
-            Ok(Said::Title(answer)) => {
-                envelope.title_answer = Some(answer);
-                Reply::Outcome
-            }
-            Ok(Said::Outcome(outcome)) => {
-                let reply = match outcome.refusal {
-                    Some(_) => Reply::Refusal,
-                    None => Reply::Outcome,
-                };
-                envelope.outcome = Some(outcome);
-                reply
-            }
-            Err(refusal) => {
-                envelope.outcome = Some(refusal.outcome());
-                Reply::Refusal
-            }
+        let reply = match &what {
+            Ok(Said::Outcome(Outcome { refusal: Some(_), .. })) | Err(_) => Reply::Refusal,
+            Ok(_) => Reply::Outcome,
         };
+        match what {
+            Ok(Said::Outcome(outcome)) => envelope.outcome = Some(outcome),
+            Ok(Said::Title(answer)) => envelope.title_answer = Some(answer),
+            Ok(Said::Record(answer)) => envelope.record_answer = Some(answer),
+            Ok(Said::Certificate(answer)) => envelope.certificate_answer = Some(answer),
+            Ok(Said::Document(document)) => envelope.document = Some(document),
+            Ok(Said::Discharge(answer)) => envelope.discharge_answer = Some(answer),
+            Err(refusal) => envelope.outcome = Some(refusal.outcome()),
+        }
         let kind = match reply {
             Reply::Refusal => AnswerKind::Refusal,
             Reply::Request | Reply::Outcome | Reply::Notice | Reply::Ack => AnswerKind::Outcome,

@@ -4,8 +4,9 @@
 //! Source: registry.proto, "Case" and "TitleAnswer"; docs/domain.md ("Only REGISTERED has legal effect").
 
 use proto::v1::{
-    Case, CaseStatus, Layer, NextAction, Outcome, Property, Sent, TitleAnswer, TitleState,
-    get_case_request::By,
+    Case, CaseStatus, CertificateAnswer, CertificateState, Layer, NextAction, Outcome, Property,
+    RecordAnswer, Sent, TitleAnswer, TitleState, VerifyCertificateResponse, get_case_request::By,
+    verify_certificate_request::By as Certificate,
 };
 
 /// What is wrong with an answer, in words for an operator; never a value out of it.
@@ -61,6 +62,47 @@ pub(super) fn titles_of(answer: TitleAnswer, asked: &[Property]) -> Result<Title
         }
     }
     Ok(answer)
+}
+
+/// A registration record certificate of all the properties asked about; its document is another's to look at.
+///
+/// # Errors
+/// It has no number or moment, or is about other properties.
+pub(super) fn record_of(answer: RecordAnswer, asked: &[Property]) -> Result<RecordAnswer, Flaw> {
+    if answer.certificate_number.is_empty() || answer.as_of.is_none() {
+        return Err("a record certificate without a number or a moment");
+    }
+    let are_asked = asked.iter().all(|property| {
+        property.unit_code.is_empty() || answer.unit_codes.contains(&property.unit_code)
+    });
+    if answer.unit_codes.len() != asked.len() || !are_asked {
+        return Err("a record certificate of other properties than asked about");
+    }
+    Ok(answer)
+}
+
+/// What a certificate is worth.
+///
+/// # Errors
+/// It says nothing, of no moment, or of another certificate.
+pub(super) fn certificate_of(
+    answer: VerifyCertificateResponse,
+    by: &Certificate,
+) -> Result<CertificateAnswer, Flaw> {
+    let is_another = match (by, answer.state()) {
+        (_, CertificateState::Unspecified) => return Err("a certificate with no state"),
+        (_, CertificateState::NotFound) => false,
+        (Certificate::CertificateNumber(number), _) => answer.certificate_number != *number,
+        (Certificate::VerificationCode(_), _) => answer.certificate_number.is_empty(),
+    };
+    if is_another {
+        return Err("another certificate than the one asked about");
+    }
+    if answer.as_of.is_none() {
+        return Err("a certificate as of no moment");
+    }
+    let VerifyCertificateResponse { state, certificate_number, unit_codes, as_of } = answer;
+    Ok(CertificateAnswer { state, certificate_number, unit_codes, as_of })
 }
 
 /// Whether a case in this state is under way or done, so that the bank must be able to name it.
@@ -162,6 +204,46 @@ mod tests {
         let refusal = by_key(refused).unwrap().refusal.unwrap();
         assert_eq!((refusal.sent(), refusal.layer()), (Sent::Yes, Layer::Business));
         assert_eq!(refusal.next_action(), NextAction::CallOffice);
+    }
+
+    #[test]
+    fn a_certificate_is_the_one_asked_about_and_has_a_state_and_a_moment() {
+        let answer = VerifyCertificateResponse {
+            state: CertificateState::InForce.into(),
+            certificate_number: "n".into(),
+            unit_codes: Vec::new(),
+            as_of: Some(prost_types::Timestamp::default()),
+        };
+        let by = |number: &str| Certificate::CertificateNumber(number.into());
+        let code = Certificate::VerificationCode("c".into());
+        assert!(certificate_of(answer.clone(), &by("n")).is_ok());
+        assert!(certificate_of(answer.clone(), &code).is_ok());
+        assert!(certificate_of(answer.clone(), &by("other")).is_err());
+        let with = |change: fn(&mut VerifyCertificateResponse)| {
+            let mut answer = answer.clone();
+            change(&mut answer);
+            answer
+        };
+        assert!(certificate_of(with(|it| it.state = 0), &by("n")).is_err());
+        assert!(certificate_of(with(|it| it.as_of = None), &by("n")).is_err());
+        assert!(certificate_of(with(|it| it.certificate_number.clear()), &code).is_err());
+    }
+
+    #[test]
+    fn a_record_certificate_is_of_what_was_asked() {
+        let asked = [Property { unit_code: "u".into(), ..Property::default() }];
+        let answer = RecordAnswer {
+            certificate_number: "n".into(),
+            as_of: Some(prost_types::Timestamp::default()),
+            unit_codes: vec!["u".into()],
+            ..RecordAnswer::default()
+        };
+        assert!(record_of(answer.clone(), &asked).is_ok());
+        let other = RecordAnswer { unit_codes: vec!["v".into()], ..answer.clone() };
+        assert!(record_of(other, &asked).is_err());
+        let nameless = RecordAnswer { certificate_number: String::new(), ..answer.clone() };
+        assert!(record_of(nameless, &asked).is_err());
+        assert!(record_of(RecordAnswer { as_of: None, ..answer }, &asked).is_err());
     }
 
     #[test]

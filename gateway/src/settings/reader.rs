@@ -520,6 +520,7 @@ impl Tables {
         }
         let counts = [
             ("body_bytes_max", limits.is.body_bytes_max),
+            ("document_bytes_max", limits.is.document_bytes_max),
             ("connections_max", limits.is.connections_max),
             ("handshakes_max", limits.is.handshakes_max),
             ("exchanges_max", limits.is.exchanges_max),

@@ -340,8 +340,13 @@ impl Drop for Connection {
 #[expect(missing_docs, reason = "the names are those of the service's methods")]
 pub enum RegistryCall {
     Submit,
+    Correct,
     GetCase,
+    Withdraw,
     QueryTitle,
+    CertifyRecord,
+    VerifyCertificate,
+    FetchCertificate,
 }
 
 impl RegistryCall {
@@ -350,6 +355,11 @@ impl RegistryCall {
             Self::Submit => "submit",
             Self::GetCase => "get_case",
             Self::QueryTitle => "query_title",
+            Self::Correct => "correct",
+            Self::Withdraw => "withdraw",
+            Self::CertifyRecord => "certify_record",
+            Self::VerifyCertificate => "verify_certificate",
+            Self::FetchCertificate => "fetch_certificate",
         }
     }
 }

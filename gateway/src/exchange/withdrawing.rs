@@ -1,0 +1,112 @@
+//! What changes a filing that was made: its withdrawal (撤回), and whose case a correction (补正) may name.
+//!
+//! Neither needs a memory of its own. A correction is a filing under a key of its own. A case is withdrawn once, so a
+//! withdrawal may be asked for again whatever became of the first time; that it happened is told only once the registry
+//! says so. Source: docs/exactly-once.md.
+
+use proto::v1::{
+    Application, CaseStatus, NextAction, Outcome, Sent, Withdrawal, withdrawal::Subject,
+};
+use tracing::Instrument;
+
+use super::{Hearing, first_told, replayed, retired};
+use crate::{
+    ledger::{Record, State},
+    matter,
+    refusal::{Code, Refusal},
+    registry::{CallError, Registry},
+    settings::Office,
+    telemetry::{SpanKind, step},
+};
+
+impl Hearing<'_> {
+    /// Withdraws a case of this institution.
+    pub(super) async fn withdraw(&self, withdrawal: Withdrawal) -> Result<Outcome, Refusal> {
+        let Withdrawal { subject, reason, branch: _ } = withdrawal;
+        let record = match subject {
+            Some(Subject::CaseId(case_id)) => self.own_case(&case_id).await?,
+            Some(Subject::Original(original)) => self.own_filing(&original).await?,
+            None => return Err(self.no_subject("matter.case_id")),
+        };
+        let again = self.gateway.ask_again_after;
+        let known = match record.state {
+            State::Claimed => return Err(Refusal::still_working(again)),
+            // What has no number yet cannot be named to the registry.
+            State::Unknown => return Err(Refusal::outcome_unknown(again)),
+            State::Released => {
+                return Err(Refusal::unsent(Code::NeverSent, NextAction::CorrectAndResend));
+            }
+            State::Retired => return Err(retired(record)),
+            State::Settled => record.outcome.clone().unwrap_or_default(),
+        };
+        match known.status() {
+            CaseStatus::Withdrawn => return Ok(replayed(known)),
+            // An entry in the register is discharged, not withdrawn.
+            status if matter::is_final(status) || matter::is_entered(status) => {
+                return Err(not_withdrawn(status, Sent::No));
+            }
+            _ => {}
+        }
+        let registry = self.registry_of(&record.registry)?;
+        let now = self.withdrawn(&record, &known.case_id, reason, registry).await?;
+        let now = self.believed(&record, known, now).await;
+        match now.status() {
+            CaseStatus::Withdrawn => Ok(first_told(now)),
+            status => Err(not_withdrawn(status, Sent::Yes)),
+        }
+    }
+
+    /// The case after the registry was asked to withdraw it.
+    async fn withdrawn(
+        &self,
+        record: &Record,
+        case_id: &str,
+        reason: String,
+        registry: &Registry,
+    ) -> Result<Outcome, Refusal> {
+        let caller = self.caller();
+        let asking = registry
+            .withdraw(case_id, &record.key, reason, &caller)
+            .instrument(step("withdraw", SpanKind::Client));
+        let error = match asking.await {
+            Ok(now) => return Ok(now),
+            Err(error) => error,
+        };
+        tracing::warn!(registry = registry.name(), %error, "a withdrawal was not answered");
+        if !matches!(error, CallError::NoAnswer(_)) {
+            return Err(self.untold(&error));
+        }
+        // It may have been withdrawn all the same. That it has not been yet proves nothing.
+        match registry.case_by_id(case_id, &caller).await {
+            Ok(Some(now)) if matter::is_final(now.status()) => Ok(now),
+            Ok(_) | Err(_) => Err(Refusal {
+                sent: Sent::Unknown,
+                ..Refusal::retry_same_key(Code::WithdrawalUnknown, self.gateway.ask_again_after)
+            }),
+        }
+    }
+
+    /// A correction names a case that the institution has, at the registry that the correction goes to.
+    pub(super) async fn may_correct(
+        &self,
+        application: &Application,
+        office: &Office,
+    ) -> Result<(), Refusal> {
+        let corrected = application.corrects_case_id.as_str();
+        if corrected.is_empty() {
+            return Ok(());
+        }
+        let earlier = self.own_case(corrected).await?;
+        if earlier.registry == office.registry {
+            return Ok(());
+        }
+        Err(Refusal::unsent(Code::RouteConflict, NextAction::CorrectAndResend)
+            .with_detail(corrected))
+    }
+}
+
+fn not_withdrawn(status: CaseStatus, sent: Sent) -> Refusal {
+    let status = status.as_str_name().trim_start_matches("CASE_STATUS_");
+    Refusal { sent, ..Refusal::unsent(Code::NotWithdrawn, NextAction::CallOffice) }
+        .with_detail(status)
+}
