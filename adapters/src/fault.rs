@@ -67,6 +67,7 @@ pub enum FaultCode {
     InstitutionMismatch,
     RouteUnknown,
     RouteConflict,
+    DeliveryUnsupported,
 }
 
 impl FaultCode {
@@ -151,6 +152,11 @@ impl FaultCode {
             Self::RouteConflict => {
                 ("ROUTE_CONFLICT", "所指登记机构互相矛盾", "points to another registry office")
             }
+            Self::DeliveryUnsupported => (
+                "DELIVERY_UNSUPPORTED",
+                "登记机构不提供该领证方式",
+                "the office does not deliver so",
+            ),
         }
     }
 

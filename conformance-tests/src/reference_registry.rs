@@ -31,7 +31,7 @@ use tokio_util::{sync::DropGuard, task::TaskTracker};
 
 pub use cases::{CaseView, Counts, KeyCounts, Repeats, Review, Step};
 pub use control::Control;
-pub use data::SAMPLES;
+pub use data::{SAMPLES, with_offices};
 pub use evidence::Received;
 pub use faults::{Call, Fault, Silence};
 pub use remote::RemoteControl;

@@ -48,6 +48,9 @@ pub struct Scenario {
     /// Settings of the gateway that differ from the stage's own, by table.
     #[serde(default)]
     pub settings: toml::Table,
+    /// What every office of the registry does, where it differs from the registry's data.
+    #[serde(default)]
+    pub offices: toml::Table,
     /// What happens, in order.
     #[serde(deserialize_with = "steps")]
     pub steps: Vec<Step>,

@@ -5,6 +5,7 @@ use std::{collections::HashMap, error::Error, path::PathBuf, sync::Arc};
 
 pub use crate::contracts::read_contract;
 use crate::{
+    capability::Capabilities,
     contracts::Contracts,
     exchange::Gateway,
     ledger::{self, Ledger, LedgerError, LedgerSettings, PostgresSettings, SqliteSettings},
@@ -55,6 +56,7 @@ pub async fn assemble(settings: &Settings, parts: Parts) -> Result<Gateway, Ledg
         registries: parts.registries,
         route: Route::new(&settings.offices, &settings.routing),
         matters: settings.matters.clone(),
+        capabilities: Capabilities::default(),
         ledger: ledger(settings).await?,
         ask_again_after: settings.resolver.ask_again,
         lease: settings.ledger.lease,

@@ -19,6 +19,7 @@ use proto::v1::{
 use tracing::Instrument;
 
 use crate::{
+    capability::Capabilities,
     contracts::{Contracts, Live},
     fault::{self, Point},
     fingerprint::{differing, fingerprint, guards},
@@ -35,6 +36,7 @@ use crate::{
 };
 
 mod asking;
+mod hall;
 mod told;
 mod withdrawing;
 
@@ -49,6 +51,8 @@ pub struct Gateway {
     pub route: Route,
     /// Which institutions may ask for what.
     pub matters: Matters,
+    /// What registries say their offices do.
+    pub capabilities: Capabilities,
     /// The only memory.
     pub ledger: Arc<dyn Ledger>,
     /// Registries by name.
@@ -292,10 +296,11 @@ impl Hearing<'_> {
         application.submitted_at = matter::submitted_at(exchange);
 
         // What would not be sent now leaves no trace. A key that was used before goes on: the ledger knows more of it.
-        if let Err(shut) = registry.is_open(Purpose::Filing)
+        let open = registry.is_open(Purpose::Filing).map_err(|shut| self.shut_out(shut));
+        if let Err(refusal) = self.supported(&application, &office).and(open)
             && self.is_unheard_of(&claim).await?
         {
-            return Err(self.shut_out(shut));
+            return Err(refusal);
         }
         let mut leased_until = Instant::now() + self.gateway.lease;
         fault::point(Point::BeforeAdmit);

@@ -3,12 +3,14 @@
 pub mod admin_port;
 pub mod assembly;
 pub mod bank_port;
+pub mod capability;
 pub mod case;
 pub mod contracts;
 pub mod discharge_check;
 pub mod exchange;
 pub mod fault;
 pub mod fingerprint;
+pub mod hours;
 pub mod identity;
 pub mod ledger;
 pub mod limits;

@@ -21,7 +21,7 @@ use gateway::{
     admin_port::{self, Readiness},
     assembly::{self, Parts},
     bank_port::BankPort,
-    contracts,
+    capability, contracts,
     exchange::Gateway,
     identity::Identities,
     resolver, retention,
@@ -267,6 +267,8 @@ async fn serve_until_told(ready: Ready) -> anyhow::Result<()> {
             resolving.clone(),
         );
         workers.spawn(work);
+        let asking = capability::ask(Arc::clone(&gateway), registry.clone(), resolving.clone());
+        workers.spawn(asking);
     }
 
     let retention = settings.ledger.retention;

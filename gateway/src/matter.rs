@@ -29,6 +29,20 @@ pub fn name(application: &Application) -> &'static str {
     }
 }
 
+/// The matter's Chinese term, from its documentation in the model; the name itself where that has none.
+pub fn term(name: &str) -> String {
+    let field = proto::descriptors::message("Application")
+        .and_then(|application| application.get_field_by_name(name));
+    field.and_then(|field| proto::terms::term_of(&field).chinese).unwrap_or_else(|| name.to_owned())
+}
+
+/// The names of all matters, as in `Application.matter`.
+pub fn names() -> Vec<String> {
+    let application = proto::descriptors::message("Application");
+    let matter = application.iter().flat_map(|it| it.oneofs()).filter(|it| it.name() == "matter");
+    matter.flat_map(|it| it.fields().map(|it| it.name().to_owned()).collect::<Vec<_>>()).collect()
+}
+
 /// The properties it is about.
 pub fn properties(application: &Application) -> &[Property] {
     match &application.matter {

@@ -46,6 +46,8 @@ pub enum Code {
     OfficeUnknown,
     /// The properties lie under several offices, or the evidence disagrees.
     RouteConflict,
+    /// The office in charge does not take the matter.
+    UnsupportedByOffice,
     /// The key was used for another application.
     KeyReused,
     /// The key was used so long ago that what was told is deleted.
@@ -147,6 +149,12 @@ impl Code {
                 v1::Layer::Routing,
                 "不动产分属不同登记机构",
                 "properties lie under different offices",
+            ),
+            Self::UnsupportedByOffice => row(
+                "UNSUPPORTED_BY_OFFICE",
+                v1::Layer::Routing,
+                "登记机构不受理该业务，未发送",
+                "the office in charge does not take the matter; nothing was sent",
             ),
             Self::KeyReused => row(
                 "KEY_REUSED",
@@ -310,7 +318,7 @@ fn layer_of(fault: FaultCode) -> v1::Layer {
         | F::ValueTooLong
         | F::KeyInvalid => v1::Layer::Mapping,
         F::KeyReused | F::Duplicate => v1::Layer::Ledger,
-        F::RouteUnknown | F::RouteConflict => v1::Layer::Routing,
+        F::RouteUnknown | F::RouteConflict | F::DeliveryUnsupported => v1::Layer::Routing,
     }
 }
 

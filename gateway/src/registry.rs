@@ -17,7 +17,7 @@ use hyper_util::rt::TokioIo;
 use opentelemetry::propagation::Injector;
 use prost::Message;
 use proto::v1::{
-    self, GetCaseRequest, Institution, Outcome, SubmitRequest, SubmitResponse,
+    self, DescribeOfficesRequest, GetCaseRequest, Institution, Outcome, SubmitRequest, SubmitResponse,
     get_case_request::By, registry_client::RegistryClient,
 };
 use rustls::pki_types::ServerName;
@@ -292,6 +292,29 @@ impl Registry {
                 .map_err(|flaw| self.not_believed(flaw))
         });
         self.through_gate(caller.purpose(), answer).await
+    }
+
+    /// What the registry's offices do, by its own account. Says nothing about whether it answers: a registry may not offer
+    /// this, and it is never a reason to leave it alone.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn describe_offices(&self) -> Result<Vec<v1::OfficeDescription>, CallError> {
+        self.gate.check(Purpose::Resolving)?;
+        let deadline = Instant::now() + self.settings.deadline;
+        let caller = Caller { institution: Institution::default(), client_cert: None };
+        let message = DescribeOfficesRequest::default();
+        let call = self.call(RegistryCall::DescribeOffices, message, &caller, deadline);
+        let mut client = RegistryClient::new(self.courier.clone());
+        self.answer(call, async |request| {
+            Ok(client.describe_offices(request).await?.into_inner().offices)
+        })
+        .await
+    }
+
+    /// How often it is asked what its offices do.
+    pub fn describe_every(&self) -> Duration {
+        self.settings.describe
     }
 
     /// Makes a call if the registry may be called now, and remembers whether it answered.

@@ -50,6 +50,7 @@ pub struct Route {
     by_prefix: HashMap<String, Arc<Office>>,
     by_presale_prefix: Vec<(String, Arc<Office>)>,
     retired: BTreeMap<String, String>,
+    offices: Vec<Arc<Office>>,
 }
 
 impl Route {
@@ -57,6 +58,7 @@ impl Route {
     pub fn new(offices: &[Office], routing: &Routing) -> Self {
         let mut route = Self { retired: routing.retired.clone(), ..Self::default() };
         for office in offices.iter().cloned().map(Arc::new) {
+            route.offices.push(Arc::clone(&office));
             for prefix in &office.prefixes {
                 route.by_prefix.insert(prefix.clone(), Arc::clone(&office));
             }
@@ -67,6 +69,11 @@ impl Route {
         // Longest first, so that the first that fits is the longest.
         route.by_presale_prefix.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
         route
+    }
+
+    /// Every office.
+    pub fn offices(&self) -> Vec<Arc<Office>> {
+        self.offices.clone()
     }
 
     /// The one office in charge of all the properties.
@@ -151,6 +158,7 @@ mod tests {
             registry: "province".into(),
             prefixes: prefixes.iter().map(|prefix| (*prefix).to_owned()).collect(),
             presale_prefixes: presale.iter().map(|prefix| (*prefix).to_owned()).collect(),
+            ..Office::default()
         }
     }
 

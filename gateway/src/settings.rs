@@ -5,7 +5,7 @@
 //! --check` loads the certificates, keys and contracts. The reader's view, with an example: docs/settings.md.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt, fs,
     net::SocketAddr,
     num::NonZeroU32,
@@ -14,7 +14,11 @@ use std::{
     time::Duration,
 };
 
-use crate::{ledger::PostgresTls, limits::Limits};
+use crate::{
+    hours::{Calendar, Hours},
+    ledger::PostgresTls,
+    limits::Limits,
+};
 
 mod reader;
 
@@ -42,6 +46,8 @@ pub struct Settings {
     pub routing: Routing,
     /// `[matters]`: which institutions may ask for what.
     pub matters: Matters,
+    /// `[calendar]`: holidays, and weekend days that are worked.
+    pub calendar: Calendar,
     /// `[resolver]`: how unknown outcomes are found out.
     pub resolver: Resolver,
     /// `[telemetry]`: logs and traces.
@@ -373,9 +379,20 @@ pub struct Registry {
         default = "Registry::pause_default"
     )]
     pub pause: Duration,
+    /// `describe_seconds`: how often it is asked what its offices do, in seconds. Default: 600.
+    #[serde(
+        rename = "describe_seconds",
+        deserialize_with = "reader::seconds",
+        default = "Registry::describe_default"
+    )]
+    pub describe: Duration,
 }
 
 impl Registry {
+    fn describe_default() -> Duration {
+        Duration::from_secs(600)
+    }
+
     fn deadline_default() -> Duration {
         Duration::from_secs(20)
     }
@@ -447,8 +464,8 @@ impl Default for Resolver {
     }
 }
 
-/// `[[office]]`: one registry office and the land it is in charge of.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+/// `[[office]]`: one registry office, the land it is in charge of, and what it does.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Office {
     /// The registry's own code for it. Required.
@@ -466,6 +483,47 @@ pub struct Office {
     /// no unit code yet; the longest that fits decides. Default: none.
     #[serde(default)]
     pub presale_prefixes: Vec<String>,
+    /// Matters it takes, by the names of `Application.matter`. Default: every one that its registry says it takes.
+    pub matters: Option<BTreeSet<String>>,
+    /// How it hands out certificates: `ELECTRONIC`, `COURIER`, `PICKUP`. Default: every way that its registry says.
+    pub delivery: Option<Vec<Delivery>>,
+    /// When it is open, a line for each row of days: `1-5 09:00-12:00 13:30-17:00`. Default: whenever its registry says.
+    #[serde(deserialize_with = "reader::hours", default)]
+    pub hours: Option<Hours>,
+    /// Its address, for banks that have to turn to it. Default: what its registry says.
+    pub address: Option<String>,
+    /// Its telephone, for the same. Default: what its registry says.
+    pub phone: Option<String>,
+}
+
+impl Office {
+    /// How it hands out certificates, if settings say so.
+    pub fn deliveries(&self) -> Option<Vec<proto::v1::DeliveryMethod>> {
+        let methods = self.delivery.as_ref()?.iter().copied();
+        Some(methods.map(proto::v1::DeliveryMethod::from).collect())
+    }
+}
+
+/// How an office hands out certificates (领证方式).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Delivery {
+    /// Electronic certificates only (电子证照).
+    Electronic,
+    /// By courier (邮寄).
+    Courier,
+    /// Fetched at the office (自取).
+    Pickup,
+}
+
+impl From<Delivery> for proto::v1::DeliveryMethod {
+    fn from(delivery: Delivery) -> Self {
+        match delivery {
+            Delivery::Electronic => Self::Electronic,
+            Delivery::Courier => Self::Courier,
+            Delivery::Pickup => Self::Pickup,
+        }
+    }
 }
 
 /// `[routing]`: what else decides the office.
@@ -710,6 +768,6 @@ retired = { "140100" = "140101", "140101" = "140105" }
                 .collect();
             assert_eq!(listed, known, "{table}");
         }
-        assert_eq!(keys.matches("\n### `").count(), 13, "a table without its section");
+        assert_eq!(keys.matches("\n### `").count(), 14, "a table without its section");
     }
 }

@@ -79,6 +79,7 @@ impl House {
             room_wait: DEADLINE,
             failures_max: 8,
             pause: DEADLINE,
+            describe: DEADLINE,
         };
         Registry::new(Arc::new(settings), Arc::new(config), Metrics::new().unwrap()).unwrap()
     }

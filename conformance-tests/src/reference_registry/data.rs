@@ -52,6 +52,22 @@ pub(super) fn register(text: &str) -> anyhow::Result<Register> {
     Ok(register)
 }
 
+/// The text of a data file with `over` put onto every office.
+///
+/// # Errors
+/// Not TOML.
+pub fn with_offices(text: &str, over: &toml::Table) -> anyhow::Result<String> {
+    if over.is_empty() {
+        return Ok(text.to_owned());
+    }
+    let mut data: toml::Table = toml::from_str(text).context("the data file")?;
+    let offices = data.get_mut("office").and_then(toml::Value::as_array_mut);
+    for office in offices.into_iter().flatten().filter_map(toml::Value::as_table_mut) {
+        office.extend(over.clone());
+    }
+    Ok(toml::to_string(&data)?)
+}
+
 enum Entry {
     Charge(ChargeData),
     Limit(LimitData),

@@ -16,7 +16,7 @@ use crate::{
     deployment::{BankPlaces, Deployment, Gateway, Places, Plan},
     fake_bank::{FakeBank, Heard, Line},
     postgres_server::PostgresServer,
-    reference_registry::{self, Counts, Received, Repeats},
+    reference_registry::{self, Counts, Received, Repeats, SAMPLES},
     samples::Samples,
 };
 
@@ -235,7 +235,9 @@ pub async fn play(
         idempotent: scenario.repeats == Repeats::FirstCase,
         settings: scenario.settings.clone(),
     };
+    let data = reference_registry::with_offices(SAMPLES, &scenario.offices)?;
     let mut deployment = Deployment::prepare(&plan, |settings| reference_registry::Settings {
+        data,
         review: scenario.review,
         repeats: scenario.repeats,
         ..settings

@@ -21,7 +21,13 @@ use super::{
     Admin, Contracts, Institution, Ledger, Listen, Matters, Office, Problem, Registry, Resolver,
     Routing, Settings, Store, Telemetry,
 };
-use crate::{identity::DistinguishedName, ledger::PostgresTls, limits::Limits};
+use crate::{
+    hours::{Calendar, Hours},
+    identity::DistinguishedName,
+    ledger::PostgresTls,
+    limits::Limits,
+    matter,
+};
 
 pub(super) fn read(text: &str, file: &Path) -> Result<Settings, Vec<Problem>> {
     let (document, faults) = DeTable::parse_recoverable(text);
@@ -53,6 +59,13 @@ pub(crate) fn some_seconds<'de, D: Deserializer<'de>>(
     from: D,
 ) -> Result<Option<Duration>, D::Error> {
     seconds(from).map(Some)
+}
+
+/// Reads an office's hours.
+pub(super) fn hours<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Hours>, D::Error> {
+    let lines = Vec::<String>::deserialize(from)?;
+    let hours = Hours::parse(lines.iter().map(String::as_str));
+    hours.map(Some).map_err(de::Error::custom)
 }
 
 /// What was found wrong so far.
@@ -152,6 +165,7 @@ struct Tables {
     offices: Vec<Placed<Office>>,
     routing: Placed<Routing>,
     matters: Placed<Matters>,
+    calendar: Placed<Calendar>,
     resolver: Placed<Resolver>,
     telemetry: Placed<Telemetry>,
     limits: Placed<Limits>,
@@ -171,6 +185,7 @@ impl Tables {
                 "admin" => tables.admin = table(value, notes).unwrap_or_default(),
                 "ledger" => tables.ledger = table(value, notes).unwrap_or_default(),
                 "contracts" => tables.contracts = table(value, notes).unwrap_or_default(),
+                "calendar" => tables.calendar = table(value, notes).unwrap_or_default(),
                 "routing" => tables.routing = table(value, notes).unwrap_or_default(),
                 "matters" => tables.matters = table(value, notes).unwrap_or_default(),
                 "resolver" => tables.resolver = table(value, notes).unwrap_or_default(),
@@ -226,6 +241,7 @@ impl Tables {
             offices: self.offices.into_iter().map(|placed| placed.is).collect(),
             routing: self.routing.is,
             matters: self.matters.is,
+            calendar: self.calendar.is,
             resolver: self.resolver.is,
             telemetry: self.telemetry.is,
             limits: self.limits.is,
@@ -343,6 +359,7 @@ impl Tables {
     fn check_offices(&self, notes: &mut Notes<'_>) {
         let mut by_code = HashMap::new();
         let mut by_prefix: HashMap<(&str, &str), &str> = HashMap::new();
+        let matters = matter::names();
         for placed in &self.offices {
             let it = &placed.is;
             if it.code.trim().is_empty() {
@@ -375,6 +392,10 @@ impl Tables {
                         format!("`{prefix}`: expected the first 6, 9, 12 or 19 characters of a unit code"),
                     );
                 }
+            }
+            for matter in it.matters.iter().flatten().filter(|it| !matters.contains(it)) {
+                let known = matters.join(", ");
+                notes.add(placed.of("matters"), format!("`{matter}`: expected some of {known}"));
             }
             for prefix in it.presale_prefixes.iter().filter(|prefix| prefix.trim().is_empty()) {
                 notes.add(
@@ -539,7 +560,7 @@ impl Tables {
     }
 }
 
-const TABLES: &str = "one of listen, admin, ledger, contracts, institution, registry, office, routing, matters, resolver, telemetry, limits";
+const TABLES: &str = "one of listen, admin, ledger, contracts, institution, registry, office, routing, calendar, matters, resolver, telemetry, limits";
 const NAME_FORM: &str = "expected letters, digits, `-` and `_`, at most 64";
 const COUNT_MAX: usize = 1 << 30;
 

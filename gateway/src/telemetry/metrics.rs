@@ -30,6 +30,7 @@ struct Instruments {
     impossible: Counter<u64>,
     unknown: Gauge<u64>,
     unknown_oldest: Gauge<u64>,
+    offices_differing: Gauge<u64>,
     leaves_dropped: Counter<u64>,
     versions_used: Counter<u64>,
     contracts_changed: Counter<u64>,
@@ -105,6 +106,10 @@ impl Metrics {
                 .u64_gauge("directlink.unknown_outcomes.oldest_age")
                 .with_unit("s")
                 .with_description("How long ago the oldest of them was claimed; 0 if there is none")
+                .build(),
+            offices_differing: meter
+                .u64_gauge("directlink.offices.differing")
+                .with_description("Offices of which settings and their registry say different things")
                 .build(),
             leaves_dropped: meter
                 .u64_counter("directlink.leaves.dropped")
@@ -246,6 +251,12 @@ impl Metrics {
         self.0.unknown_oldest.record(unknown.oldest.as_secs(), &labels);
     }
 
+    /// Of how many of a registry's offices settings and the registry say different things.
+    pub fn offices_differing(&self, registry: &str, count: usize) {
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        self.0.offices_differing.record(count, &[KeyValue::new("registry", registry.to_owned())]);
+    }
+
     /// Items of one message were dropped because no contract knows them.
     pub fn leaves_dropped(&self, institution: &str, count: u64) {
         self.0.leaves_dropped.add(count, &[KeyValue::new("institution", institution.to_owned())]);
@@ -347,6 +358,7 @@ pub enum RegistryCall {
     CertifyRecord,
     VerifyCertificate,
     FetchCertificate,
+    DescribeOffices,
 }
 
 impl RegistryCall {
@@ -360,6 +372,7 @@ impl RegistryCall {
             Self::CertifyRecord => "certify_record",
             Self::VerifyCertificate => "verify_certificate",
             Self::FetchCertificate => "fetch_certificate",
+            Self::DescribeOffices => "describe_offices",
         }
     }
 }
@@ -541,6 +554,7 @@ mod tests {
         metrics.watch_room("north", "filing", || 7);
         metrics.watch_room("south", "filing", || 8);
         metrics.unknown("north", Unknown { count: 3, oldest: Duration::from_millis(90_500) });
+        metrics.offices_differing("north", 4);
         metrics.leaves_dropped("one", 2);
         metrics.read_with("one", "2026a");
         metrics.contract("one", ContractEnd::Refused);
@@ -564,6 +578,7 @@ mod tests {
             r#"directlink_registry_calls_in_flight{purpose="filing",registry="south"} 8"#,
             r#"directlink_unknown_outcomes{registry="north"} 3"#,
             r#"directlink_unknown_outcomes_oldest_age_seconds{registry="north"} 90"#,
+            r#"directlink_offices_differing{registry="north"} 4"#,
             r#"directlink_leaves_dropped_total{institution="one"} 2"#,
             r#"directlink_versions_used_total{institution="one",version="2026a"} 1"#,
             r#"directlink_contracts_changed_total{contract="one",end="refused"} 1"#,
