@@ -23,6 +23,7 @@ use tokio::{
 use crate::{
     pki::{self, Names, Pki},
     reference_registry::{ReferenceRegistry, Settings as RegistrySettings},
+    scenario::clock,
 };
 
 /// The name the registry's certificate carries.
@@ -158,13 +159,14 @@ pub struct Gateway {
     pub tcp: SocketAddr,
     /// The admin port.
     pub admin: SocketAddr,
-    /// By how much its clock is off, as faketime writes it (`+300s`); `None`: by nothing.
-    pub clock: Option<String>,
+    /// By how much its clock is off, the next time it starts; `None`: by nothing, and it cannot be turned.
+    pub clock: Option<time::Duration>,
     /// The program to run instead of `directlink`, the next time it starts.
     pub program: Option<PathBuf>,
     /// What is in its environment besides, the next time it starts.
     pub environment: BTreeMap<String, String>,
     settings: PathBuf,
+    clock_file: PathBuf,
     log: PathBuf,
     process: Option<Child>,
 }
@@ -191,6 +193,10 @@ impl Deployment {
         };
         let registry = ReferenceRegistry::start(settings).await?;
         copy_contracts(plan, &folder.path().join(CONTRACTS))?;
+        fs::write(
+            folder.path().join(QUEUE_KEYS),
+            "2026 AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=\n",
+        )?;
         let gateways = (1..=plan.replicas)
             .map(|number| Gateway::planned(folder.path(), number))
             .collect::<anyhow::Result<_>>()?;
@@ -303,6 +309,7 @@ impl Gateway {
             program: None,
             environment: BTreeMap::new(),
             settings: file("toml"),
+            clock_file: file("clock"),
             log: file("log"),
             process: None,
         })
@@ -322,10 +329,12 @@ impl Gateway {
         let log = fs::OpenOptions::new().create(true).append(true).open(&self.log)?;
         let program = self.program.clone().map_or_else(|| program("directlink"), Ok)?;
         let mut command = Command::new(program);
-        if let Some(offset) = &self.clock {
+        if let Some(offset) = self.clock {
+            self.turn_clock(offset)?;
             // How long something takes is no question of what time it is.
-            let environment = [("FAKETIME", offset.as_str()), ("DONT_FAKE_MONOTONIC", "1")];
+            let environment = [("DONT_FAKE_MONOTONIC", "1"), ("FAKETIME_NO_CACHE", "1")];
             command.env("LD_PRELOAD", clock_turner()?).envs(environment);
+            command.env("FAKETIME_TIMESTAMP_FILE", &self.clock_file);
         }
         let child = command
             .args(["serve", "--settings"])
@@ -353,6 +362,19 @@ impl Gateway {
             sleep(Duration::from_millis(15)).await;
         }
         bail!("the gateway was not ready in time:\n{}", self.log_text())
+    }
+
+    /// Turns its clock, whether it runs or not.
+    ///
+    /// # Errors
+    /// The file that says so cannot be written.
+    pub fn turn_clock(&mut self, offset: time::Duration) -> anyhow::Result<()> {
+        // Put in its place in one step: it is read at any moment.
+        let written = self.clock_file.with_extension("next");
+        fs::write(&written, clock::written(offset))?;
+        fs::rename(&written, &self.clock_file)?;
+        self.clock = Some(offset);
+        Ok(())
     }
 
     /// Kills it (SIGKILL).
@@ -438,6 +460,9 @@ fn seal_keys(plan: &Plan) -> anyhow::Result<toml::Table> {
     }
     Ok(keys)
 }
+
+/// Keys that filings which wait are sealed with, in the deployment's folder; settings name it where filings are to wait.
+const QUEUE_KEYS: &str = "queue.keys";
 
 /// Where the contracts are, in the deployment's folder.
 const CONTRACTS: &str = "contracts";

@@ -3,6 +3,7 @@
 //! Here is what the lines mean; `scenario/stage.rs` plays them against real processes. Nothing here knows a bank: messages
 //! are called by the names of its samples, and what differs from place to place comes from `data/banks.toml`.
 
+pub mod clock;
 pub mod stage;
 
 use std::{collections::BTreeMap, fs, path::Path, str::FromStr};
@@ -35,7 +36,7 @@ pub struct Scenario {
     /// How many gateways run, over one ledger; more than one need a store that can be shared.
     #[serde(default = "one")]
     pub replicas: usize,
-    /// By how much the gateways' clocks are off, one after the other; left out, by nothing.
+    /// By how much the gateways' clocks are off, or what they say at the start, one after the other; left out, by nothing.
     #[serde(default)]
     pub clocks: Vec<String>,
     /// What the playing institution is, as settings say it; left out, what `data/stage.toml` says.
@@ -141,6 +142,8 @@ pub enum Step {
     RegisterAll,
     /// Cases under review are to be corrected.
     AskForCorrections,
+    /// All gateways' clocks are turned, while they run.
+    ClocksTurn(String),
     /// Nobody can connect to the registry.
     RegistryDown,
     /// It can be reached again.
@@ -397,6 +400,7 @@ impl FromStr for Step {
                 Self::Order(Call::FetchCertificate, Fault::CutShort)
             }
             ["registry", "spoils", "a", "record"] => Self::Order(Call::CertifyRecord, Fault::Spoil),
+            ["clocks", "turn", "to", moment @ ..] => Self::ClocksTurn(moment.join(" ")),
             ["registry", "goes", "down"] => Self::RegistryDown,
             ["registry", "comes", "up"] => Self::RegistryUp,
             ["registry", "has", counts @ ..] => Self::RegistryHas(counts_of(counts)?),

@@ -20,12 +20,14 @@ use conformance_tests::{
     postgres_server::PostgresServer,
     reference_registry::{Call, Fault, Repeats, Review, Silence, Step},
     samples::{self, Samples},
+    scenario::clock,
 };
 use futures_util::{StreamExt, stream};
 use gateway::{
     fault::Point,
     ledger::{LedgerSettings, PostgresSettings, SqliteSettings, State},
 };
+use proto::v1::CaseStatus;
 use tokio::time::{Instant, sleep};
 
 const BANK: &str = "yunshui";
@@ -51,6 +53,12 @@ enum Way {
     Down,
     /// The case moves on, and the bank asks again.
     MovedOn,
+    /// The office is closed, and opens.
+    Queued,
+    /// The same, at a registry that promises nothing.
+    QueuedAnnounced,
+    /// The same; the registry acts, and its answer does not come.
+    QueuedUnanswered,
 }
 
 fn way_to(point: Point) -> Way {
@@ -74,6 +82,11 @@ fn way_to(point: Point) -> Way {
         Point::BetweenTries => Way::TriedAgain,
         Point::BeforeRelease | Point::Released => Way::Down,
         Point::BeforeUpdate => Way::MovedOn,
+        Point::Queued | Point::QueueTaken | Point::BeforeQueueSettle | Point::QueueSettled => {
+            Way::Queued
+        }
+        Point::QueueAnnounced => Way::QueuedAnnounced,
+        Point::QueueAsked | Point::BeforeRequeue => Way::QueuedUnanswered,
     }
 }
 
@@ -155,8 +168,12 @@ async fn dies_at(
     let contract = Arc::new(samples::contract(&folder).unwrap());
     let way = way_to(point);
     let idempotent = match way {
-        Way::Plain | Way::Lost | Way::TriedAgain | Way::Down | Way::MovedOn => true,
-        Way::Announced | Way::Unanswered | Way::UnansweredAndAgain => false,
+        Way::Plain | Way::Lost | Way::TriedAgain | Way::Down | Way::MovedOn | Way::Queued => true,
+        Way::Announced
+        | Way::Unanswered
+        | Way::UnansweredAndAgain
+        | Way::QueuedAnnounced
+        | Way::QueuedUnanswered => false,
     };
     let again = if idempotent { "" } else { "resend_unknown_after_seconds = 2" };
     let often = if is_resolvers(point) { 1 } else { 60 };
@@ -164,6 +181,12 @@ async fn dies_at(
         "[resolver]\nfirst_seconds = {often}\nlongest_seconds = 60\n\
          [registry]\ndeadline_seconds = 1\nidempotent = {idempotent}\n{again}"
     );
+    let over = match way.is_queued() {
+        true => format!(
+            "{over}\n[queue]\nkey_file = \"queue.keys\"\n[office]\nhours = [\"1-5 09:00-17:00\"]"
+        ),
+        false => over,
+    };
     ledger.insert("lease_seconds".into(), 2.into());
     let plan = Plan { ledger, ..Plan::of_one(BANK, &contracts, &over).unwrap() };
     let mut deployment = Deployment::prepare(&plan, |settings| {
@@ -175,6 +198,9 @@ async fn dies_at(
     .unwrap();
     let mut gateway = deployment.gateways.remove(0);
     gateway.program = Some(program);
+    if way.is_queued() {
+        gateway.clock = Some(clock::offset_to("Sunday 20:00", time::Duration::ZERO).unwrap());
+    }
     let armed = deployment.folder().join("armed");
     let dies_at = format!("{point:?}:1@{}", armed.display());
     gateway.environment.insert("DIRECTLINK_DIES_AT".into(), dies_at);
@@ -184,8 +210,8 @@ async fn dies_at(
     let control = deployment.registry.control().clone();
     let silent = Silence::Never;
     match way {
-        Way::Plain | Way::Announced | Way::MovedOn => {}
-        Way::Unanswered | Way::UnansweredAndAgain => {
+        Way::Plain | Way::Announced | Way::MovedOn | Way::Queued | Way::QueuedAnnounced => {}
+        Way::Unanswered | Way::UnansweredAndAgain | Way::QueuedUnanswered => {
             control.order(Call::Submit, [Fault::DropAfterCommit { how: silent }]);
         }
         Way::Lost => control.order(Call::Submit, [Fault::DropBeforeCommit { how: silent }]),
@@ -197,6 +223,11 @@ async fn dies_at(
     let mut gateway = deployment.gateways.remove(0);
     let first = bank.connect().await.unwrap();
     let filing = tokio::spawn(files(bank.clone(), first, bytes.clone(), way, control.clone()));
+    if way.is_queued() {
+        let sunday = gateway.clock.unwrap();
+        until(|| filing.is_finished()).await;
+        gateway.turn_clock(clock::offset_to("Monday 09:00", sunday).unwrap()).unwrap();
+    }
     let status = gateway.stopped().await.unwrap_or_else(|_| panic!("{point:?} was not passed"));
     assert_eq!(status.signal(), Some(SIGKILL), "{point:?}: {status}\n{}", gateway.log_text());
     filing.await.unwrap();
@@ -220,6 +251,21 @@ async fn dies_at(
     let record = ledger.find(BANK, &held.key).await.unwrap().unwrap();
     assert_eq!(record.state, State::Settled, "{point:?}");
     assert_eq!(record.outcome.unwrap().case_id, case, "{point:?}");
+}
+
+impl Way {
+    fn is_queued(self) -> bool {
+        matches!(self, Self::Queued | Self::QueuedAnnounced | Self::QueuedUnanswered)
+    }
+}
+
+/// A task of this process ends; there is nothing else to wait for than that it has.
+async fn until(mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !done() {
+        assert!(Instant::now() < deadline, "the bank was not answered");
+        sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// What the bank does until its gateway is dead.
@@ -251,7 +297,10 @@ async fn hears_an_outcome(bank: &FakeBank, bytes: &[u8], point: Point) -> String
         let mut line = bank.connect().await.unwrap();
         match line.ask(None, bytes.to_vec()).await.unwrap() {
             Heard::Answer { reply: Reply::Outcome, envelope, .. } => {
-                return envelope.outcome.unwrap().case_id;
+                let outcome = envelope.outcome.unwrap();
+                if outcome.status() != CaseStatus::QueuedOutOfHours {
+                    return outcome.case_id;
+                }
             }
             other => last = other.text().to_owned(),
         }

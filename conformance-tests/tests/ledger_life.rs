@@ -12,8 +12,8 @@ use std::{
 
 use conformance_tests::postgres_server::PostgresServer;
 use gateway::ledger::{
-    Admission, Claim, Entry, Fingerprint, Ledger, LedgerError, LedgerSettings, PostgresSettings,
-    SqliteSettings,
+    Admission, Claim, Entry, Fingerprint, Guard, Ledger, LedgerError, LedgerSettings, Opening,
+    PostgresSettings, Sealed, SqliteSettings, Taken, Waiting,
     life::{Life, Verdict},
 };
 use proptest::{
@@ -30,7 +30,7 @@ type Key = usize;
 /// A call of the ledger. Rights are made up, so that stale ones and ones never given come too.
 #[derive(Debug, Clone)]
 enum Verb {
-    Admit { key: Key, application: u8, announced: bool, lease: Span },
+    Admit { key: Key, application: u8, announced: bool, closed: bool, lease: Span },
     Announce { key: Key, attempt: i64, quiet: Span },
     Settle { key: Key, attempt: i64, answer: u8 },
     MarkUnknown { key: Key, attempt: i64 },
@@ -38,6 +38,9 @@ enum Verb {
     Release { key: Key, attempt: i64 },
     Update { key: Key, answer: u8 },
     ClaimDue { lease: Span },
+    ClaimQueued { key: Key, announced: bool, lease: Span },
+    Requeue { key: Key, attempt: i64, delay: Span },
+    WithdrawQueued { key: Key, answer: u8 },
 }
 
 /// A store's clock can't be turned: a span is over at once, or never in a test.
@@ -105,9 +108,16 @@ fn verb() -> impl Strategy<Value = Verb> {
     let answer = any::<u8>;
     let span = || prop_oneof![Just(Span::Over), Just(Span::Endless)];
     prop_oneof![
-        4 => (key(), 0..2_u8, any::<bool>(), span()).prop_map(|(key, application, announced, lease)| {
-            Verb::Admit { key, application, announced, lease }
-        }),
+        4 => (key(), 0..2_u8, any::<bool>(), any::<bool>(), span()).prop_map(
+            |(key, application, announced, closed, lease)| {
+                Verb::Admit { key, application, announced, closed, lease }
+            },
+        ),
+        4 => (key(), any::<bool>(), span())
+            .prop_map(|(key, announced, lease)| Verb::ClaimQueued { key, announced, lease }),
+        2 => (key(), attempt(), span())
+            .prop_map(|(key, attempt, delay)| Verb::Requeue { key, attempt, delay }),
+        1 => (key(), answer()).prop_map(|(key, answer)| Verb::WithdrawQueued { key, answer }),
         3 => (key(), attempt(), span())
             .prop_map(|(key, attempt, quiet)| Verb::Announce { key, attempt, quiet }),
         1 => (key(), attempt(), answer())
@@ -148,8 +158,9 @@ impl Bench {
     async fn said(&self, verb: &Verb) -> Said {
         let ledger = &self.ledger;
         let done = match *verb {
-            Verb::Admit { key, application, announced, lease } => {
-                let claim = Claim { announced, ..self.claim(key, application, lease) };
+            Verb::Admit { key, application, announced, closed, lease } => {
+                let waiting = Some(self.waiting(key, closed));
+                let claim = Claim { announced, waiting, ..self.claim(key, application, lease) };
                 return match ledger.admit(&claim).await.unwrap() {
                     Admission::New(entry) => Said::Verdict(Verdict::New, entry.attempt),
                     Admission::AskFirst(entry) => Said::Verdict(Verdict::AskFirst, entry.attempt),
@@ -157,6 +168,7 @@ impl Bench {
                     Admission::Settled(_) => Said::Verdict(Verdict::Settled, 0),
                     Admission::Conflict { .. } => Said::Verdict(Verdict::Conflict, 0),
                     Admission::Retired(_) => Said::Verdict(Verdict::Retired, 0),
+                    Admission::Queued { .. } => Said::Verdict(Verdict::Queued, 0),
                     // Two keys are two lives; what one loan may not do twice is tests/ledger.rs's to say.
                     Admission::Duplicate(other) => panic!("{other:?}"),
                 };
@@ -173,6 +185,36 @@ impl Bench {
                     .collect();
                 taken.sort_unstable();
                 return Said::Taken(taken);
+            }
+            Verb::ClaimQueued { key, announced, lease } => {
+                let opening = Opening {
+                    office: self.name(key),
+                    registry: self.registry.clone(),
+                    announced,
+                    lease: lease.length(),
+                    interval: Duration::ZERO,
+                };
+                // At the first time the office's pace is only noted.
+                let mut taken = ledger.claim_queued(&opening).await.unwrap();
+                if taken.is_none() {
+                    taken = ledger.claim_queued(&opening).await.unwrap();
+                }
+                return match taken {
+                    None => Said::Done,
+                    Some(Taken { entry, ask_first, sealed }) => {
+                        assert_eq!(sealed, self.waiting(key, true).sealed);
+                        let verdict = if ask_first { Verdict::AskFirst } else { Verdict::New };
+                        Said::Verdict(verdict, entry.attempt)
+                    }
+                };
+            }
+            Verb::Requeue { key, attempt, delay } => {
+                ledger.requeue(&self.entry(key, attempt), delay.length()).await
+            }
+            Verb::WithdrawQueued { key, answer } => {
+                let (name, answer) = (self.name(key), outcome(answer));
+                let withdrawn = ledger.withdraw_queued("bank", &name, &answer).await.unwrap();
+                return Said::Announced(withdrawn);
             }
             Verb::Settle { key, attempt, answer } => {
                 ledger.settle(&self.entry(key, attempt), &outcome(answer)).await
@@ -225,11 +267,22 @@ impl Bench {
             fingerprint: Fingerprint { digest: [application; 32], leaves: vec![application] },
             matter: "mortgage_registration".into(),
             registry: self.registry.clone(),
-            office: "1401".into(),
+            office: self.name(key),
             lease: lease.length(),
             announced: false,
             guards: Vec::new(),
             corrects: None,
+            waiting: None,
+        }
+    }
+
+    /// Each key is about a property of its own, at an office of its own.
+    fn waiting(&self, key: Key, closed: bool) -> Waiting {
+        let name = self.name(key);
+        Waiting {
+            closed,
+            properties: vec![Guard::of(name.as_bytes())],
+            sealed: Sealed { key: "2026".into(), bytes: name.into_bytes() },
         }
     }
 }
@@ -239,7 +292,7 @@ impl Bench {
 enum Said {
     /// To a claim, with the attempt where it was taken.
     Verdict(Verdict, i64),
-    /// Whether it may be sent.
+    /// Whether it may be sent, or was withdrawn.
     Announced(bool),
     /// What was due, by key.
     Taken(Vec<(Key, i64)>),
@@ -254,8 +307,10 @@ fn expected(lives: &mut [Option<Life<u8, u8>>; 2], verb: &Verb) -> Said {
         Said::Done
     };
     match *verb {
-        Verb::Admit { key, application, announced, lease } => {
-            let verdict = Life::admit(&mut lives[key], application, announced, 0, lease.units());
+        Verb::Admit { key, application, announced, closed, lease } => {
+            // Behind itself in the queue it cannot be: what is there is answered before it is asked where it would stand.
+            let lease = lease.units();
+            let verdict = Life::admit(&mut lives[key], application, announced, closed, 0, lease);
             let attempt = lives[key].as_ref().map_or(0, |life| life.attempt);
             let taken = matches!(verdict, Verdict::New | Verdict::AskFirst);
             Said::Verdict(verdict, if taken { attempt } else { 0 })
@@ -263,6 +318,20 @@ fn expected(lives: &mut [Option<Life<u8, u8>>; 2], verb: &Verb) -> Said {
         Verb::Announce { key, attempt, quiet } => {
             let announced = |life: &mut Life<u8, u8>| life.announce(attempt, 0, quiet.units());
             Said::Announced(lives[key].as_mut().is_some_and(announced))
+        }
+        Verb::ClaimQueued { key, announced, lease } => {
+            let Some(life) = &mut lives[key] else { return Said::Done };
+            match life.take_queued(announced, 0, lease.units()) {
+                None => Said::Done,
+                Some(verdict) => Said::Verdict(verdict, life.attempt),
+            }
+        }
+        Verb::Requeue { key, attempt, delay } => {
+            with(key, &|life| life.requeue(attempt, 0, delay.units()))
+        }
+        Verb::WithdrawQueued { key, answer } => {
+            let withdrawn = |life: &mut Life<u8, u8>| life.withdraw_queued(answer, 0);
+            Said::Announced(lives[key].as_mut().is_some_and(withdrawn))
         }
         Verb::Settle { key, answer, .. } => match &mut lives[key] {
             Some(life) => {

@@ -20,6 +20,8 @@ use stateright::{Checker, Model, Property};
 struct Rules {
     /// Whether the registry promises that a key used before returns the first case.
     idempotent: bool,
+    /// Whether the office is closed when filings come: they wait, and the opener sends them.
+    closed: bool,
     /// How often the bank sends its message, the same each time.
     filings: u8,
     /// How often it sends another under the same key, by mistake.
@@ -79,6 +81,8 @@ struct Task {
     step: Step,
     /// The bank has stopped waiting for it, or its connection is gone; the exchange goes on.
     hung_up: bool,
+    /// It is the opener's: nobody ever waited for it.
+    opener: bool,
 }
 
 /// What a task is about to do.
@@ -86,6 +90,7 @@ struct Task {
 enum Step {
     Admit,
     TakeDue,
+    TakeQueued,
     AskByKey {
         attempt: i64,
     },
@@ -133,6 +138,7 @@ enum Way {
 enum Event {
     Files(Content),
     ResolverWakes,
+    OpenerWakes,
     Goes(usize, Way),
     /// The bank stops waiting.
     HangsUp(usize),
@@ -179,6 +185,9 @@ impl Model for Rules {
         }
         if left.rounds > 0 && world.key.is_some() {
             events.push(Event::ResolverWakes);
+            if self.closed {
+                events.push(Event::OpenerWakes);
+            }
         }
         for (number, task) in world.tasks.iter().enumerate() {
             let Some(task) = task else { continue };
@@ -244,12 +253,9 @@ impl Model for Rules {
                 "once faults stop, all is settled or an operator's",
                 |rules, world: &World| world.clone().comes_to_rest(rules),
             ),
-            Property::sometimes("a filing is registered", |_, world: &World| {
-                !world.bank.outcomes.is_empty()
-            }),
+            Property::sometimes("a filing is registered", |_, world: &World| world.is_answered()),
             Property::sometimes("a lost filing is sent again", |_, world: &World| {
-                world.key.as_ref().is_some_and(|key| key.attempt > 1)
-                    && !world.bank.outcomes.is_empty()
+                world.key.as_ref().is_some_and(|key| key.attempt > 1) && world.is_answered()
             }),
         ]
     }
@@ -262,11 +268,19 @@ impl World {
                 let left =
                     if content == 0 { &mut self.left.filings } else { &mut self.left.changed };
                 *left = left.saturating_sub(1);
-                self.begins(Task { content: Some(content), step: Step::Admit, hung_up: false });
+                let (hung_up, opener) = (false, false);
+                self.begins(Task { content: Some(content), step: Step::Admit, hung_up, opener });
             }
             Event::ResolverWakes => {
                 self.left.rounds = self.left.rounds.saturating_sub(1);
-                self.begins(Task { content: None, step: Step::TakeDue, hung_up: false });
+                let (hung_up, opener) = (false, false);
+                self.begins(Task { content: None, step: Step::TakeDue, hung_up, opener });
+            }
+            Event::OpenerWakes => {
+                self.left.rounds = self.left.rounds.saturating_sub(1);
+                let content = self.key.as_ref().map(|key| key.application);
+                let (hung_up, opener) = (true, true);
+                self.begins(Task { content, step: Step::TakeQueued, hung_up, opener });
             }
             Event::Goes(number, way) => {
                 if way != Way::Well {
@@ -274,7 +288,7 @@ impl World {
                 }
                 let Some(task) = self.tasks[number].take() else { return };
                 match way {
-                    Way::Dies => self.bank.in_doubt |= task.content.is_some(),
+                    Way::Dies => self.bank.in_doubt |= task.content.is_some() && !task.opener,
                     Way::Well | Way::NotDone | Way::DoneUnheard => {
                         let bank = self.bank.clone();
                         self.tasks[number] = self.goes(rules, number, &task, way);
@@ -362,8 +376,9 @@ impl World {
         match task.step {
             Step::Admit => {
                 let content = task.content.unwrap();
-                let verdict =
-                    done.then(|| Life::admit(&mut self.key, content, !rules.idempotent, 0, LEASE));
+                let (announced, closed) = (!rules.idempotent, rules.closed);
+                let admit = || Life::admit(&mut self.key, content, announced, closed, 0, LEASE);
+                let verdict = done.then(admit);
                 let attempt = self.key.as_ref().map_or(0, |key| key.attempt);
                 match verdict.filter(|_| heard) {
                     // LEDGER_UNAVAILABLE, sent NO: this message, not those before it.
@@ -379,6 +394,8 @@ impl World {
                         self.tells_outcome(content, case)
                     }
                     Some(Verdict::Retired) => unreachable!("nothing grows so old here"),
+                    // QUEUED_OUT_OF_HOURS, or OUTCOME_UNKNOWN: in either case not that nothing will be sent.
+                    Some(Verdict::Queued) => self.tells_doubt(),
                     Some(Verdict::Conflict) => {
                         self.bank.refused.insert(content);
                         None
@@ -389,6 +406,19 @@ impl World {
                 let taken = done && self.key.as_mut().unwrap().take_due(0, LEASE);
                 let attempt = self.key.as_ref().unwrap().attempt;
                 if taken && heard { then(Step::AskByKey { attempt }) } else { None }
+            }
+            Step::TakeQueued => {
+                let key = self.key.as_mut().unwrap();
+                let taken = done.then(|| key.take_queued(!rules.idempotent, 0, LEASE)).flatten();
+                let attempt = key.attempt;
+                match taken.filter(|_| heard) {
+                    None => None,
+                    Some(Verdict::New) if rules.idempotent => {
+                        then(Step::Submit { attempt, sent_before: false, sent: false })
+                    }
+                    Some(Verdict::New) => then(Step::Announce { attempt }),
+                    Some(_) => then(Step::AskByKey { attempt }),
+                }
             }
             Step::AskByKey { attempt } => {
                 let unknown = match task.content {
@@ -451,6 +481,10 @@ impl World {
                 self.tells_doubt()
             }
             Step::Release { attempt } => {
+                if done && task.opener {
+                    self.key.as_mut().unwrap().requeue(attempt, 0, 1);
+                    return None;
+                }
                 if done {
                     self.key.as_mut().unwrap().release(attempt, 0);
                 }
@@ -483,6 +517,25 @@ impl World {
         None
     }
 
+    /// The bank heard what came of it, or can hear it: of what waited, it hears when it asks.
+    fn is_answered(&self) -> bool {
+        let answered = self.key.as_ref().is_some_and(|key| key.answer.is_some());
+        answered || !self.bank.outcomes.is_empty()
+    }
+
+    /// One task goes on without faults.
+    fn goes_on(&mut self, rules: &Rules) {
+        let Some(number) = self.tasks.iter().position(Option::is_some) else { return };
+        let waits = matches!(self.tasks[number].as_ref().unwrap().step, Step::Wait { .. });
+        let waits_in_vain = waits && self.under_way.is_empty();
+        // Nothing will come: the deadline ends it.
+        let way = if waits_in_vain { Way::NotDone } else { Way::Well };
+        match waits && !waits_in_vain {
+            true => self.happens(rules, Event::Arrives(0, true)),
+            false => self.happens(rules, Event::Goes(number, way)),
+        }
+    }
+
     /// Goes on without faults: what is under way arrives, tasks end, leases run out, the resolver looks, and the bank asks
     /// again unless it gave up. Whether all is well then.
     fn comes_to_rest(mut self, rules: &Rules) -> bool {
@@ -490,18 +543,18 @@ impl World {
             while !self.under_way.is_empty() {
                 self.happens(rules, Event::Arrives(0, true));
             }
-            while let Some(number) = self.tasks.iter().position(Option::is_some) {
-                let waits = matches!(self.tasks[number].as_ref().unwrap().step, Step::Wait { .. });
-                let waits_in_vain = waits && self.under_way.is_empty();
-                // Nothing will come: the deadline ends it.
-                let way = if waits_in_vain { Way::NotDone } else { Way::Well };
-                match waits && !waits_in_vain {
-                    true => self.happens(rules, Event::Arrives(0, true)),
-                    false => self.happens(rules, Event::Goes(number, way)),
-                }
+            while self.tasks.iter().any(Option::is_some) {
+                self.goes_on(rules);
             }
             self.time_passes();
             if self.key.is_some() {
+                if rules.closed {
+                    self.happens(rules, Event::OpenerWakes);
+                    while self.tasks.iter().any(Option::is_some) {
+                        self.goes_on(rules);
+                    }
+                    self.time_passes();
+                }
                 self.happens(rules, Event::ResolverWakes);
                 while self.tasks.iter().any(Option::is_some) {
                     self.happens(rules, Event::Goes(0, Way::Well));
@@ -519,7 +572,7 @@ impl World {
             // The registry does not know it, and nobody may send it again, or the bank will not: the resolver asks until it
             // is old enough to be an operator's.
             State::Unknown => self.cases.is_empty() && (!rules.idempotent || self.bank.gave_up),
-            State::Claimed | State::Retired => false,
+            State::Claimed | State::Retired | State::Queued => false,
         }
     }
 }
@@ -530,12 +583,24 @@ fn holds(rules: Rules) {
 
 #[test]
 fn a_registry_that_promises_idempotency() {
-    holds(Rules { idempotent: true, filings: 2, changed: 1, rounds: 1, faults: 2 });
-    holds(Rules { idempotent: true, filings: 3, changed: 0, rounds: 1, faults: 1 });
+    holds(Rules { idempotent: true, closed: false, filings: 2, changed: 1, rounds: 1, faults: 2 });
+    holds(Rules { idempotent: true, closed: false, filings: 3, changed: 0, rounds: 1, faults: 1 });
 }
 
 #[test]
 fn a_registry_that_promises_nothing() {
-    holds(Rules { idempotent: false, filings: 2, changed: 1, rounds: 1, faults: 2 });
-    holds(Rules { idempotent: false, filings: 2, changed: 0, rounds: 2, faults: 2 });
+    holds(Rules { idempotent: false, closed: false, filings: 2, changed: 1, rounds: 1, faults: 2 });
+    holds(Rules { idempotent: false, closed: false, filings: 2, changed: 0, rounds: 2, faults: 2 });
+}
+
+#[test]
+fn a_filing_that_waits_for_its_office() {
+    let one =
+        Rules { idempotent: true, closed: true, filings: 2, changed: 1, rounds: 2, faults: 1 };
+    holds(one.clone());
+    holds(Rules { idempotent: false, ..one });
+    let worse =
+        Rules { idempotent: true, closed: true, filings: 1, changed: 0, rounds: 3, faults: 2 };
+    holds(worse.clone());
+    holds(Rules { idempotent: false, ..worse });
 }

@@ -11,6 +11,7 @@ use crate::{
     ledger::{self, Ledger, LedgerError, LedgerSettings, PostgresSettings, SqliteSettings},
     registry::Registry,
     route::Route,
+    seal::Seals,
     settings::{Problem, Settings, Store},
     telemetry::Metrics,
     tls,
@@ -21,6 +22,7 @@ use crate::{
 pub struct Parts {
     contracts: Contracts,
     registries: HashMap<String, Registry>,
+    seals: Option<Arc<Seals>>,
     metrics: Metrics,
 }
 
@@ -40,8 +42,18 @@ pub fn parts(settings: &Settings, metrics: Metrics) -> Result<Parts, Vec<Problem
             Err(problem) => problems.push(problem),
         }
     }
+    let seals = settings.queue.key_file.as_ref().and_then(|file| match Seals::read(file) {
+        Ok(seals) => Some(Arc::new(seals)),
+        Err(error) => {
+            let message = format!("the keys of the queue: {error}");
+            problems.push(Problem { file: file.clone(), line: None, message });
+            None
+        }
+    });
     match contracts {
-        Some(contracts) if problems.is_empty() => Ok(Parts { contracts, registries, metrics }),
+        Some(contracts) if problems.is_empty() => {
+            Ok(Parts { contracts, registries, seals, metrics })
+        }
         _ => Err(problems),
     }
 }
@@ -57,6 +69,8 @@ pub async fn assemble(settings: &Settings, parts: Parts) -> Result<Gateway, Ledg
         route: Route::new(&settings.offices, &settings.routing),
         matters: settings.matters.clone(),
         capabilities: Capabilities::default(),
+        calendar: settings.calendar.clone(),
+        seals: parts.seals,
         ledger: ledger(settings).await?,
         ask_again_after: settings.resolver.ask_again,
         lease: settings.ledger.lease,

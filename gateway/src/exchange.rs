@@ -23,6 +23,7 @@ use crate::{
     contracts::{Contracts, Live},
     fault::{self, Point},
     fingerprint::{differing, fingerprint, guards},
+    hours::Calendar,
     identity::VerifiedBank,
     ledger::{Admission, Claim, Entry, Fingerprint, Guard, Ledger, LedgerError, Record, State},
     matter,
@@ -30,6 +31,7 @@ use crate::{
     registry::{CallError, Caller, Purpose, Registry, Shut},
     resolver,
     route::{NoOffice, Route},
+    seal::Seals,
     settings::{Matters, Office},
     telemetry::{LedgerVerb, Metrics, SpanKind, step, traced},
     turnstile::Busy,
@@ -37,6 +39,7 @@ use crate::{
 
 mod asking;
 mod hall;
+mod queue;
 mod told;
 mod withdrawing;
 
@@ -53,6 +56,10 @@ pub struct Gateway {
     pub matters: Matters,
     /// What registries say their offices do.
     pub capabilities: Capabilities,
+    /// Holidays and weekend days that are worked.
+    pub calendar: Calendar,
+    /// What filings that wait for their office are sealed with; `None`: none waits.
+    pub seals: Option<Arc<Seals>>,
     /// The only memory.
     pub ledger: Arc<dyn Ledger>,
     /// Registries by name.
@@ -289,15 +296,19 @@ impl Hearing<'_> {
         let registry = self.registry_of(&office.registry)?;
         self.may_correct(&application, &office).await?;
         let fingerprint = fingerprint(&application, self.contract.retry_may_change());
-        let claim = self.claim(&application, fingerprint, &office, registry);
+        let mut claim = self.claim(&application, fingerprint, &office, registry);
 
         application.institution = Some(self.bank.institution());
         application.office = Some(office.canonical());
         application.submitted_at = matter::submitted_at(exchange);
+        claim.waiting = self.waiting(&application, &office)?;
 
         // What would not be sent now leaves no trace. A key that was used before goes on: the ledger knows more of it.
-        let open = registry.is_open(Purpose::Filing).map_err(|shut| self.shut_out(shut));
-        if let Err(refusal) = self.supported(&application, &office).and(open)
+        let callable = match claim.waiting.as_ref().is_some_and(|waiting| waiting.closed) {
+            true => Ok(()),
+            false => registry.is_open(Purpose::Filing).map_err(|shut| self.shut_out(shut)),
+        };
+        if let Err(refusal) = self.supported(&application, &office).and(callable)
             && self.is_unheard_of(&claim).await?
         {
             return Err(refusal);
@@ -323,6 +334,9 @@ impl Hearing<'_> {
             Admission::Conflict { earlier } => return Err(self.key_reused(&application, &earlier)),
             Admission::Retired(record) => return Err(retired(record)),
             Admission::Duplicate(earlier) => return Err(self.duplicate(earlier)),
+            Admission::Queued { state, office, again } => {
+                return self.queued(state, &office, again);
+            }
             // It is asked, and sent again, where it went first, wherever it would be routed now.
             Admission::AskFirst(entry) => {
                 let Some(registry) = self.gateway.registries.get(&entry.registry) else {
@@ -373,7 +387,7 @@ impl Hearing<'_> {
     ) -> bool {
         match earlier.state {
             State::Released => true,
-            State::Claimed | State::Unknown => false,
+            State::Claimed | State::Unknown | State::Queued => false,
             // Of a retired one without a case it was told long ago that it came to nothing.
             State::Retired if earlier.outcome.is_none() => true,
             State::Settled | State::Retired => {
@@ -598,6 +612,7 @@ impl Hearing<'_> {
             announced: !registry.is_idempotent(),
             guards: guards(application),
             corrects: Some(application.corrects_case_id.clone()).filter(|case| !case.is_empty()),
+            waiting: None,
         }
     }
 

@@ -43,6 +43,20 @@ pub enum Point {
     Resolved,
     /// Resolver: the registry does not know the key, and that is recorded.
     Deferred,
+    /// Exchange: the filing is in the queue, the bank not yet told.
+    Queued,
+    /// Opener: a filing is taken out of the queue, nothing sent.
+    QueueTaken,
+    /// Opener: the registry said by key what it knows of a filing that may have been sent before.
+    QueueAsked,
+    /// Opener, where the registry does not promise idempotency: it is recorded that the filing is about to be sent.
+    QueueAnnounced,
+    /// Opener: the registry's answer is there, not yet recorded.
+    BeforeQueueSettle,
+    /// Opener: the outcome is recorded.
+    QueueSettled,
+    /// Opener: a filing could not be sent or was not answered, which is not yet recorded.
+    BeforeRequeue,
     /// SQLite: a group of verbs is carried out, not yet committed.
     BeforeCommit,
     /// SQLite: a group of verbs is committed, nobody told.
@@ -51,7 +65,7 @@ pub enum Point {
 
 impl Point {
     /// Every one.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 27] = [
         Self::BeforeAdmit,
         Self::Admitted,
         Self::Announced,
@@ -70,6 +84,13 @@ impl Point {
         Self::Asked,
         Self::Resolved,
         Self::Deferred,
+        Self::Queued,
+        Self::QueueTaken,
+        Self::QueueAsked,
+        Self::QueueAnnounced,
+        Self::BeforeQueueSettle,
+        Self::QueueSettled,
+        Self::BeforeRequeue,
         Self::BeforeCommit,
         Self::Committed,
     ];

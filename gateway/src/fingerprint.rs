@@ -82,6 +82,19 @@ pub fn guards(application: &Application) -> Vec<Guard> {
     guards.into_iter().collect()
 }
 
+/// Where properties lie in the order of filings: a digest for each name that one of them bears, since another filing may
+/// name the same home by another.
+pub fn places(properties: &[Property]) -> Vec<Guard> {
+    let names = properties.iter().flat_map(|property| {
+        let named = [&property.unit_code, &property.presale_contract_number];
+        named.into_iter().chain(&property.title_numbers)
+    });
+    let names = names.map(|name| name.trim()).filter(|name| !name.is_empty());
+    let places: BTreeSet<_> =
+        names.map(|name| Guard::of(digest::digest(&SHA256, name.as_bytes()).as_ref())).collect();
+    places.into_iter().collect()
+}
+
 /// What a property is recognised by.
 fn recognised_by(property: &Property) -> Option<&str> {
     let titles = property.title_numbers.iter().map(String::as_str);

@@ -61,10 +61,14 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// | is settled | the same | `Settled` |
     /// | is claimed, its send was to be announced and never was, and its lease ran out | the same | `New`, attempt + 1 |
     /// | is released | the same | `New`, attempt + 1 |
+    /// | is queued, or the queue's and its lease ran out | the same | `Queued` |
     ///
     /// What would be `New` is a `Duplicate` instead, and claims nothing, if a filing of another key
     /// holds one of the claim's guards; unless that is the one it corrects, whose guards pass over.
     /// Of two keys with one guard at the same moment, one is `New` and the other a `Duplicate`.
+    ///
+    /// What would be `New` is queued instead, and `Queued`, if the claim can wait and its office is closed, or a filing
+    /// for one of its properties is in the queue: in one step, so that none overtakes another.
     ///
     /// Who asks first need not wait until the resolver's turn has come ([`Ledger::defer`]).
     async fn admit(&self, claim: &Claim) -> Result<Admission, LedgerError>;
@@ -144,6 +148,29 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// good, and the case's number. Tells how many. Of several that retire at once each takes others.
     async fn retire(&self, age: Duration, limit: u32) -> Result<u32, LedgerError>;
 
+    /// Takes the filing that came first of those in the queue of one office whose turn it is, for `lease`: it waits, or
+    /// whoever took it before was not heard of again; no earlier one for one of its properties is in the queue; and the
+    /// office has had its `interval` since the one before, whichever replica sent it. None is given to two takers.
+    ///
+    /// What was never sent is sent where the office is now, whatever registry was in charge of it when it came.
+    async fn claim_queued(&self, opening: &Opening) -> Result<Option<Taken>, LedgerError>;
+
+    /// Gives a filing of the queue back to it, of which provably nothing was sent; it keeps its place, and is not taken
+    /// again before `delay` is over. For who was not told to ask first. Changes nothing if the entry is stale or settled.
+    async fn requeue(&self, entry: &Entry, delay: Duration) -> Result<(), LedgerError>;
+
+    /// Takes a filing that waits out of the queue for good: it is settled with `outcome`. Whether it was waiting; one that
+    /// may have been sent is not withdrawn so.
+    async fn withdraw_queued(
+        &self,
+        institution: &str,
+        key: &str,
+        outcome: &Outcome,
+    ) -> Result<bool, LedgerError>;
+
+    /// How many filings are in the queue, by office; offices with none are left out.
+    async fn queued(&self) -> Result<Vec<(String, u64)>, LedgerError>;
+
     /// Whether the ledger can write now: it writes.
     async fn ping(&self) -> Result<(), LedgerError>;
 }
@@ -172,6 +199,54 @@ pub struct Claim {
     pub guards: Vec<Guard>,
     /// The registry's number of the case that it corrects.
     pub corrects: Option<String>,
+    /// What is kept of it should it have to wait for its office; `None`: it never waits.
+    pub waiting: Option<Waiting>,
+}
+
+/// What is kept of a filing that waits for its office.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// Whether the office is closed, so that it waits in any case. Otherwise it waits only behind others.
+    pub closed: bool,
+    /// What it is about, as digests: none is sent before an earlier one that has one in common. Sorted, each once.
+    pub properties: Vec<Guard>,
+    /// What is needed to send it.
+    pub sealed: Sealed,
+}
+
+/// An application at rest: nobody can read it without the key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sealed {
+    /// The key, by its name.
+    pub key: String,
+    /// Nonce, ciphertext, tag.
+    pub bytes: Vec<u8>,
+}
+
+/// For which office the queue is opened.
+#[derive(Debug, Clone)]
+pub struct Opening {
+    /// The office, by the registry's own code.
+    pub office: String,
+    /// The registry it is reached through now.
+    pub registry: String,
+    /// Whether nothing is sent there before [`Ledger::announce`] allows it.
+    pub announced: bool,
+    /// How long this process may work on a filing before another may take it over.
+    pub lease: Duration,
+    /// How long after one filing the next may be sent.
+    pub interval: Duration,
+}
+
+/// A filing out of the queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// The right to act on it.
+    pub entry: Entry,
+    /// Whether it may have been sent before: the registry is to be asked by key first.
+    pub ask_first: bool,
+    /// What is needed to send it.
+    pub sealed: Sealed,
 }
 
 /// A loan at a property, as a digest: two filings that have one in common are one loan filed twice.
@@ -253,6 +328,15 @@ pub enum Admission {
     Retired(Record),
     /// The same loan was filed under another key: the filing that holds the guard.
     Duplicate(Record),
+    /// It waits for its office; or the queue is finding out what became of it.
+    Queued {
+        /// How far it got: queued, or claimed or unknown if it may have been sent by now.
+        state: State,
+        /// The office in charge, by the registry's own code.
+        office: String,
+        /// Whether the key was used before.
+        again: bool,
+    },
 }
 
 /// A filing as the ledger keeps it.
@@ -291,6 +375,8 @@ pub enum State {
     /// Provably nothing was sent, nor is anybody about to; the key may be used again for the same
     /// application.
     Released,
+    /// It waits for its office to open; nothing was sent.
+    Queued,
 }
 
 /// Why the ledger could not do it. Nothing was sent anywhere because of it.
@@ -320,6 +406,8 @@ struct Standing {
     leaves: Vec<u8>,
     /// What is left of the lease, in milliseconds; negative once it ran out.
     lease_left_ms: i64,
+    /// Whether it is the queue's.
+    queued: bool,
     record: Record,
 }
 
@@ -329,7 +417,7 @@ impl Standing {
     fn admission(self, claim: &Claim) -> Result<Option<Admission>, LedgerError> {
         let lease_runs = self.lease_left_ms > 0;
         let same_application = self.digest == claim.fingerprint.digest;
-        Ok(match life::verdict(same_application, self.record.state, lease_runs) {
+        Ok(match life::verdict(same_application, self.record.state, self.queued, lease_runs) {
             Verdict::Conflict => {
                 let digest = <[u8; 32]>::try_from(self.digest).map_err(|odd| {
                     LedgerError::corrupt(format!("a digest of {} bytes", odd.len()))
@@ -343,6 +431,10 @@ impl Standing {
                 let left = u64::try_from(self.lease_left_ms).unwrap_or_default();
                 let retry_after = Duration::from_millis(left).max(RETRY_AFTER_MIN);
                 Some(Admission::InFlight { retry_after })
+            }
+            Verdict::Queued => {
+                let (state, office) = (self.record.state, self.record.office);
+                Some(Admission::Queued { state, office, again: true })
             }
             Verdict::New | Verdict::AskFirst => None,
         })
@@ -365,12 +457,20 @@ impl State {
             State::Settled => 3,
             State::Released => 4,
             State::Retired => 5,
+            State::Queued => 6,
         }
     }
 
     fn from_number(number: i16) -> Result<State, LedgerError> {
-        [State::Claimed, State::Unknown, State::Settled, State::Released, State::Retired]
-            .into_iter()
+        const ALL: [State; 6] = [
+            State::Claimed,
+            State::Unknown,
+            State::Settled,
+            State::Released,
+            State::Retired,
+            State::Queued,
+        ];
+        ALL.into_iter()
             .find(|state| state.number() == number)
             .ok_or_else(|| LedgerError::corrupt(format!("a state numbered {number}")))
     }
@@ -382,6 +482,7 @@ fn taken(state: State, entry: Entry) -> Result<Admission, LedgerError> {
     match state {
         State::Claimed => Ok(Admission::New(entry)),
         State::Unknown => Ok(Admission::AskFirst(entry)),
+        State::Queued => Ok(Admission::Queued { state, office: entry.office, again: false }),
         State::Settled | State::Released | State::Retired => {
             Err(LedgerError::corrupt("a filing that was taken and is closed"))
         }
@@ -448,6 +549,7 @@ mod tests {
             announced: false,
             guards: Vec::new(),
             corrects: None,
+            waiting: None,
         };
         let record = Record {
             institution: "bank".into(),
@@ -459,7 +561,8 @@ mod tests {
             outcome: None,
             age: Duration::ZERO,
         };
-        let standing = Standing { digest: vec![1; 32], leaves: Vec::new(), lease_left_ms, record };
+        let (digest, leaves) = (vec![1; 32], Vec::new());
+        let standing = Standing { digest, leaves, lease_left_ms, queued: false, record };
         match standing.admission(&claim).unwrap() {
             Some(Admission::InFlight { retry_after }) => Some(retry_after),
             None => None,

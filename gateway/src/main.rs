@@ -24,7 +24,7 @@ use gateway::{
     capability, contracts,
     exchange::Gateway,
     identity::Identities,
-    resolver, retention,
+    opener, resolver, retention,
     settings::{Problem, Settings, Store},
     telemetry::{Metrics, Telemetry},
     tls::{self, Protocol},
@@ -269,6 +269,11 @@ async fn serve_until_told(ready: Ready) -> anyhow::Result<()> {
         workers.spawn(work);
         let asking = capability::ask(Arc::clone(&gateway), registry.clone(), resolving.clone());
         workers.spawn(asking);
+    }
+
+    if let Some(seals) = &gateway.seals {
+        let (gateway, seals) = (Arc::clone(&gateway), Arc::clone(seals));
+        workers.spawn(opener::open(gateway, seals, settings.resolver.clone(), resolving.clone()));
     }
 
     let retention = settings.ledger.retention;

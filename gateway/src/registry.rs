@@ -17,8 +17,8 @@ use hyper_util::rt::TokioIo;
 use opentelemetry::propagation::Injector;
 use prost::Message;
 use proto::v1::{
-    self, DescribeOfficesRequest, GetCaseRequest, Institution, Outcome, SubmitRequest, SubmitResponse,
-    get_case_request::By, registry_client::RegistryClient,
+    self, DescribeOfficesRequest, GetCaseRequest, Institution, Outcome, SubmitRequest,
+    SubmitResponse, get_case_request::By, registry_client::RegistryClient,
 };
 use rustls::pki_types::ServerName;
 use tokio::{

@@ -48,6 +48,8 @@ pub struct Settings {
     pub matters: Matters,
     /// `[calendar]`: holidays, and weekend days that are worked.
     pub calendar: Calendar,
+    /// `[queue]`: filings that wait for their office.
+    pub queue: Queue,
     /// `[resolver]`: how unknown outcomes are found out.
     pub resolver: Resolver,
     /// `[telemetry]`: logs and traces.
@@ -490,6 +492,8 @@ pub struct Office {
     /// When it is open, a line for each row of days: `1-5 09:00-12:00 13:30-17:00`. Default: whenever its registry says.
     #[serde(deserialize_with = "reader::hours", default)]
     pub hours: Option<Hours>,
+    /// How many filings that waited for it are sent to it a minute, by all replicas together. Default: 300.
+    pub queued_per_minute_max: Option<NonZeroU32>,
     /// Its address, for banks that have to turn to it. Default: what its registry says.
     pub address: Option<String>,
     /// Its telephone, for the same. Default: what its registry says.
@@ -497,6 +501,11 @@ pub struct Office {
 }
 
 impl Office {
+    /// How long after a filing that waited for it the next may be sent.
+    pub fn queue_interval(&self) -> Duration {
+        Duration::from_secs(60) / self.queued_per_minute_max.map_or(300, NonZeroU32::get)
+    }
+
     /// How it hands out certificates, if settings say so.
     pub fn deliveries(&self) -> Option<Vec<proto::v1::DeliveryMethod>> {
         let methods = self.delivery.as_ref()?.iter().copied();
@@ -532,6 +541,15 @@ impl From<Delivery> for proto::v1::DeliveryMethod {
 pub struct Routing {
     /// Administrative divisions that exist no more, and the one each has become: 6 digits = 6 digits. Default: none.
     pub retired: BTreeMap<String, String>,
+}
+
+/// `[queue]`: filings that come while their office is closed.
+#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Queue {
+    /// File of the keys that filings which wait are sealed with, a line each: `NAME BASE64`, 32 bytes; the first seals, all of
+    /// them open. Default: nothing waits, filings are sent at any hour.
+    pub key_file: Option<PathBuf>,
 }
 
 /// `[telemetry]`: logs and traces.
@@ -768,6 +786,6 @@ retired = { "140100" = "140101", "140101" = "140105" }
                 .collect();
             assert_eq!(listed, known, "{table}");
         }
-        assert_eq!(keys.matches("\n### `").count(), 14, "a table without its section");
+        assert_eq!(keys.matches("\n### `").count(), 15, "a table without its section");
     }
 }

@@ -11,7 +11,9 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::{Caller, Change, Counted, Hears, Kind, Message, Scenario, Step, StoreKind, WireKind};
+use super::{
+    Caller, Change, Counted, Hears, Kind, Message, Scenario, Step, StoreKind, WireKind, clock,
+};
 use crate::{
     deployment::{BankPlaces, Deployment, Gateway, Places, Plan},
     fake_bank::{FakeBank, Heard, Line},
@@ -244,7 +246,7 @@ pub async fn play(
     })
     .await?;
     for (gateway, clock) in deployment.gateways.iter_mut().zip(&scenario.clocks) {
-        gateway.clock = Some(clock.clone());
+        gateway.clock = Some(clock::offset_to(clock, time::Duration::ZERO)?);
     }
     deployment.start().await?;
     let mut stage = Stage::new(deployment, own_server.as_mut());
@@ -444,6 +446,12 @@ impl<'s> Stage<'s> {
             Step::AskForCorrections => {
                 let moved = control.advance_all(reference_registry::Step::AskForCorrection);
                 ensure!(moved > 0, "no case waited to be reviewed");
+            }
+            Step::ClocksTurn(moment) => {
+                for gateway in &mut deployment.gateways {
+                    let before = gateway.clock.context("its clock is not turned from the start")?;
+                    gateway.turn_clock(clock::offset_to(moment, before)?)?;
+                }
             }
             Step::RegistryDown => control.down().await,
             Step::RegistryUp => control.up().await?,

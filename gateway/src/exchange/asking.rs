@@ -103,6 +103,7 @@ impl Hearing<'_> {
         let status = match record.state {
             State::Claimed => CaseStatus::Received,
             State::Unknown => CaseStatus::OutcomeUnknown,
+            State::Queued => return Ok(first_told(self.gateway.queued_outcome(&record.office))),
             State::Released => {
                 return Err(Refusal::retry_same_key(Code::NeverSent, Duration::ZERO));
             }

@@ -31,6 +31,12 @@ impl Hearing<'_> {
         let again = self.gateway.ask_again_after;
         let known = match record.state {
             State::Claimed => return Err(Refusal::still_working(again)),
+            State::Queued => {
+                let withdrawn = self.gateway.withdraw_queued(&record.institution, &record.key);
+                let withdrawn = withdrawn.await.map_err(|error| self.ledger_away(&error))?;
+                // Its office has opened meanwhile, and it is being sent.
+                return withdrawn.ok_or_else(|| Refusal::still_working(again));
+            }
             // What has no number yet cannot be named to the registry.
             State::Unknown => return Err(Refusal::outcome_unknown(again)),
             State::Released => {

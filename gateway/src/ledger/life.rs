@@ -26,6 +26,8 @@ pub struct Life<Application, Answer> {
     pub sent_at: Option<i64>,
     /// What the registry said; `None` until it did.
     pub answer: Option<Answer>,
+    /// Whether it is the queue's: it alone has it sent, and asks about it.
+    pub queued: bool,
 }
 
 /// What a claim comes to.
@@ -43,58 +45,106 @@ pub enum Verdict {
     Conflict,
     /// It was used so long ago that nothing else is known of it.
     Retired,
+    /// It waits for its office, or the queue is finding out about it.
+    Queued,
 }
 
 /// What a claim of a key that was used before comes to.
-pub fn verdict(same_application: bool, state: State, lease_runs: bool) -> Verdict {
+pub fn verdict(same_application: bool, state: State, queued: bool, lease_runs: bool) -> Verdict {
     match state {
         State::Retired => Verdict::Retired,
         _ if !same_application => Verdict::Conflict,
         State::Settled => Verdict::Settled,
         State::Claimed | State::Unknown if lease_runs => Verdict::InFlight,
+        State::Claimed | State::Unknown if queued => Verdict::Queued,
         State::Claimed | State::Unknown => Verdict::AskFirst,
         State::Released => Verdict::New,
+        State::Queued => Verdict::Queued,
     }
 }
 
 impl<Application: PartialEq, Answer> Life<Application, Answer> {
-    /// [`Ledger::admit`](super::Ledger::admit). `key` is `None` until its first use.
+    /// [`Ledger::admit`](super::Ledger::admit). `key` is `None` until its first use; `waits`: what would be new is queued.
     pub fn admit(
         key: &mut Option<Self>,
         application: Application,
         announced: bool,
+        waits: bool,
         now: i64,
         lease: i64,
     ) -> Verdict {
-        let Some(life) = key else {
-            *key = Some(Self {
-                application,
-                state: State::Claimed,
-                attempt: 1,
-                lease_until: now.saturating_add(lease),
-                due_at: now.saturating_add(lease),
-                unsent_attempt: announced.then_some(1),
-                sent_at: None,
-                answer: None,
-            });
-            return Verdict::New;
-        };
-        let same_application = life.application == application;
-        let verdict = verdict(same_application, life.state_at(now), life.lease_until > now);
+        let same_application = key.as_ref().is_none_or(|life| life.application == application);
+        // A key that was never used is as good as one that was released.
+        let life = key.get_or_insert(Self {
+            application,
+            state: State::Released,
+            attempt: 0,
+            lease_until: now,
+            due_at: now,
+            unsent_attempt: None,
+            sent_at: None,
+            answer: None,
+            queued: false,
+        });
+        let lease_runs = life.lease_until > now;
+        let verdict = verdict(same_application, life.state_at(now), life.queued, lease_runs);
         match verdict {
+            Verdict::New if waits => {
+                life.take(State::Queued, now, 0);
+                life.queued = true;
+                return Verdict::Queued;
+            }
             Verdict::New => {
                 life.take(State::Claimed, now, lease);
                 life.unsent_attempt = announced.then_some(life.attempt);
             }
             Verdict::AskFirst => life.take(State::Unknown, now, lease),
-            Verdict::InFlight | Verdict::Settled | Verdict::Conflict | Verdict::Retired => {}
+            Verdict::InFlight
+            | Verdict::Settled
+            | Verdict::Conflict
+            | Verdict::Retired
+            | Verdict::Queued => {}
         }
         verdict
     }
 
+    /// [`Ledger::claim_queued`](super::Ledger::claim_queued), of this key alone: what it was taken as.
+    pub fn take_queued(&mut self, announced: bool, now: i64, lease: i64) -> Option<Verdict> {
+        if !self.queued || !self.is_open() && self.state != State::Queued || self.due_at > now {
+            return None;
+        }
+        if self.state == State::Queued || self.is_unsent() {
+            self.take(State::Claimed, now, lease);
+            self.unsent_attempt = announced.then_some(self.attempt);
+            return Some(Verdict::New);
+        }
+        self.take(State::Unknown, now, lease);
+        Some(Verdict::AskFirst)
+    }
+
+    /// [`Ledger::requeue`](super::Ledger::requeue).
+    pub fn requeue(&mut self, attempt: i64, now: i64, delay: i64) {
+        if self.queued && self.is_held_by(attempt) {
+            self.state = State::Queued;
+            self.lease_until = now;
+            self.due_at = now.saturating_add(delay);
+            self.unsent_attempt = None;
+            self.sent_at = None;
+        }
+    }
+
+    /// [`Ledger::withdraw_queued`](super::Ledger::withdraw_queued): whether it was.
+    pub fn withdraw_queued(&mut self, answer: Answer, now: i64) -> bool {
+        let waits = self.state_at(now) == State::Queued;
+        if waits {
+            self.settle(answer);
+        }
+        waits
+    }
+
     /// [`Ledger::claim_due`](super::Ledger::claim_due), of this key alone: whether it was taken.
     pub fn take_due(&mut self, now: i64, lease: i64) -> bool {
-        let due = self.is_open() && self.due_at <= now && !self.is_unsent();
+        let due = self.is_open() && !self.queued && self.due_at <= now && !self.is_unsent();
         if due {
             self.take(State::Unknown, now, lease);
         }
@@ -103,7 +153,11 @@ impl<Application: PartialEq, Answer> Life<Application, Answer> {
 
     /// [`Ledger::find`](super::Ledger::find): its state, for who looks from outside.
     pub fn state_at(&self, now: i64) -> State {
-        if self.is_unsent() && self.lease_until <= now { State::Released } else { self.state }
+        match self.is_unsent() && self.lease_until <= now {
+            true if self.queued => State::Queued,
+            true => State::Released,
+            false => self.state,
+        }
     }
 
     /// [`Ledger::announce`](super::Ledger::announce).
@@ -140,6 +194,7 @@ impl<Application: PartialEq, Answer> Life<Application, Answer> {
     pub fn release(&mut self, attempt: i64, now: i64) {
         if self.is_held_by(attempt) {
             self.state = State::Released;
+            self.queued = false;
             self.lease_until = now;
             self.due_at = now;
             self.sent_at = None;

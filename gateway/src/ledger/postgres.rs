@@ -22,8 +22,9 @@ use tokio_postgres::{
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{
-    Admission, CLAIM_TRIES, Claim, Entry, Guard, Ledger, LedgerError, RETRY_AFTER_MIN, Record,
-    Standing, State, TEN_YEARS_MS, Unknown, case_id, length, milliseconds, read_outcome, taken,
+    Admission, CLAIM_TRIES, Claim, Entry, Guard, Ledger, LedgerError, Opening, RETRY_AFTER_MIN,
+    Record, Sealed, Standing, State, TEN_YEARS_MS, Taken, Unknown, case_id, length, milliseconds,
+    read_outcome, taken,
 };
 use crate::tls;
 
@@ -143,6 +144,11 @@ impl fmt::Debug for PostgresLedger {
 impl Ledger for PostgresLedger {
     async fn admit(&self, claim: &Claim) -> Result<Admission, LedgerError> {
         let guards = bytes(&claim.guards);
+        let waiting = claim.waiting.as_ref();
+        let closed = waiting.is_some_and(|waiting| waiting.closed);
+        let properties = waiting.map(|waiting| bytes(&waiting.properties)).unwrap_or_default();
+        let seal_key = waiting.map(|waiting| waiting.sealed.key.as_str());
+        let sealed = waiting.map(|waiting| waiting.sealed.bytes.as_slice());
         for _ in 0..CLAIM_TRIES {
             let claimed = self
                 .query(
@@ -159,6 +165,10 @@ impl Ledger for PostgresLedger {
                         &claim.announced,
                         &guards,
                         &claim.corrects,
+                        &closed,
+                        &properties,
+                        &seal_key,
+                        &sealed,
                     ],
                 )
                 .await;
@@ -275,6 +285,45 @@ impl Ledger for PostgresLedger {
         Ok(u32::try_from(retired.len()).unwrap_or(u32::MAX))
     }
 
+    async fn claim_queued(&self, opening: &Opening) -> Result<Option<Taken>, LedgerError> {
+        let Opening { office, registry, announced, lease, interval } = opening;
+        let (lease, interval) = (milliseconds(*lease), milliseconds(*interval));
+        let parameters: [&(dyn ToSql + Sync); 5] = [office, registry, announced, &lease, &interval];
+        let rows = self.query(CLAIM_QUEUED, &parameters).await?;
+        let taken = rows.first().map(|row| {
+            let sealed = Sealed { key: column(row, "seal_key")?, bytes: column(row, "sealed")? };
+            Ok(Taken { entry: entry(row)?, ask_first: column(row, "ask_first")?, sealed })
+        });
+        taken.transpose()
+    }
+
+    async fn requeue(&self, entry: &Entry, delay: Duration) -> Result<(), LedgerError> {
+        let delay = milliseconds(delay);
+        let parameters: [&(dyn ToSql + Sync); 4] =
+            [&entry.institution, &entry.key, &entry.attempt, &delay];
+        self.query(REQUEUE, &parameters).await.map(drop)
+    }
+
+    async fn withdraw_queued(
+        &self,
+        institution: &str,
+        key: &str,
+        outcome: &Outcome,
+    ) -> Result<bool, LedgerError> {
+        let bytes = outcome.encode_to_vec();
+        let withdrawn = self.query(WITHDRAW_QUEUED, &[&institution, &key, &bytes]).await?;
+        Ok(!withdrawn.is_empty())
+    }
+
+    async fn queued(&self) -> Result<Vec<(String, u64)>, LedgerError> {
+        let rows = self.query(QUEUED, &[]).await?;
+        let counted = |row: &Row| {
+            let count: i64 = column(row, "count")?;
+            Ok((column(row, "office")?, u64::try_from(count).unwrap_or(0)))
+        };
+        rows.iter().map(counted).collect()
+    }
+
     async fn ping(&self) -> Result<(), LedgerError> {
         self.query(BEAT, &[]).await.map(drop)
     }
@@ -307,6 +356,7 @@ fn standing(row: &Row) -> Result<Standing, LedgerError> {
         digest: column(row, "digest")?,
         leaves: column(row, "leaves")?,
         lease_left_ms: column(row, "lease_left")?,
+        queued: column(row, "queued")?,
         record: Record {
             institution: column(row, "institution")?,
             key: column(row, "key")?,
@@ -341,42 +391,104 @@ fn column<'a, T: FromSql<'a>>(row: &'a Row, name: &str) -> Result<T, LedgerError
 const ADMIT: &str = "
     WITH claimed AS (
     INSERT INTO filing (institution, key, digest, leaves, matter, registry, office, state, attempt,
-        lease_until, due_at, admitted_at, changed_at, unsent_attempt)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, 1, 1,
-        now() + $8::bigint * interval '1 millisecond',
-        now() + $8::bigint * interval '1 millisecond', now(), now(), CASE WHEN $9 THEN 1 END)
+        lease_until, due_at, admitted_at, changed_at, unsent_attempt, queued)
+    SELECT $1, $2, $3::bytea, $4::bytea, $5, $6, $7,
+        (CASE WHEN waits THEN 6 ELSE 1 END)::smallint, 1,
+        CASE WHEN waits THEN now() ELSE now() + $8::bigint * interval '1 millisecond' END,
+        CASE WHEN waits THEN now() ELSE now() + $8::bigint * interval '1 millisecond' END,
+        now(), now(), CASE WHEN $9::boolean AND NOT waits THEN 1 END, waits
+    FROM (SELECT $12::boolean OR EXISTS (SELECT FROM queue_property
+        WHERE digest = ANY ($13::bytea[])) AS waits) AS waiting
     ON CONFLICT (institution, key) DO UPDATE SET
-        (registry, office, state, unsent_attempt, admitted_at) = (
+        (registry, office, state, unsent_attempt, admitted_at, queued, lease_until, due_at) = (
             SELECT CASE WHEN unsent THEN excluded.registry ELSE filing.registry END,
                 CASE WHEN unsent THEN excluded.office ELSE filing.office END,
-                CASE WHEN unsent THEN 1 ELSE 2 END,
-                CASE WHEN unsent AND $9 THEN filing.attempt + 1 END,
-                CASE WHEN unsent THEN excluded.admitted_at ELSE filing.admitted_at END
-            FROM (SELECT filing.state = 4
-                OR filing.state = 1 AND filing.unsent_attempt = filing.attempt AS unsent) AS taken),
+                CASE WHEN unsent THEN excluded.state ELSE 2 END,
+                CASE WHEN unsent AND excluded.unsent_attempt = 1 THEN filing.attempt + 1 END,
+                CASE WHEN unsent THEN excluded.admitted_at ELSE filing.admitted_at END,
+                unsent AND excluded.queued,
+                CASE WHEN unsent THEN excluded.lease_until ELSE leased END,
+                CASE WHEN unsent THEN excluded.due_at ELSE leased END
+            FROM (SELECT coalesce(filing.state = 4
+                    OR filing.state = 1 AND filing.unsent_attempt = filing.attempt, false) AS unsent,
+                now() + $8::bigint * interval '1 millisecond' AS leased) AS taken),
         attempt = filing.attempt + 1,
-        lease_until = excluded.lease_until,
-        due_at = excluded.due_at,
         changed_at = excluded.changed_at
     WHERE filing.digest = excluded.digest AND (filing.state = 4
-        OR filing.state IN (1, 2) AND filing.lease_until <= excluded.changed_at)
+        OR filing.state IN (1, 2) AND NOT filing.queued
+            AND filing.lease_until <= excluded.changed_at)
     RETURNING institution, key, registry, office, attempt, state),
     guarded AS (
     INSERT INTO guard (institution, digest, key)
     SELECT claimed.institution, digest, claimed.key
-    FROM claimed, unnest($10::bytea[]) AS digest WHERE claimed.state = 1
+    FROM claimed, unnest($10::bytea[]) AS digest WHERE claimed.state IN (1, 6)
     ON CONFLICT (institution, digest) DO UPDATE SET key = CASE
         WHEN guard.key = excluded.key THEN guard.key
         WHEN EXISTS (SELECT FROM filing AS corrected
             WHERE corrected.institution = guard.institution AND corrected.key = guard.key
-                AND corrected.case_id = $11) THEN excluded.key END)
+                AND corrected.case_id = $11) THEN excluded.key END),
+    placed AS (
+    INSERT INTO queue (institution, key, office, seal_key, sealed)
+    SELECT institution, key, office, $14::text, $15::bytea FROM claimed WHERE state = 6
+    RETURNING position),
+    located AS (
+    INSERT INTO queue_property (digest, position)
+    SELECT digest, position FROM placed, unnest($13::bytea[]) AS digest)
     SELECT institution, key, registry, office, attempt, state FROM claimed";
+
+/// What can be taken out of the queue now, in the order it came; of several takers each passes over what another is just
+/// taking, and none sends before the office has had its interval.
+const CLAIM_QUEUED: &str = "
+    WITH known AS (
+        INSERT INTO queue_pace (office, next_at) VALUES ($1, now()) ON CONFLICT DO NOTHING),
+    pace AS MATERIALIZED (
+        SELECT office FROM queue_pace WHERE office = $1 AND next_at <= now()
+        FOR UPDATE SKIP LOCKED),
+    next AS MATERIALIZED (
+        SELECT filing.institution, filing.key, queue.seal_key, queue.sealed,
+            coalesce(filing.state = 6
+                OR filing.state = 1 AND filing.unsent_attempt = filing.attempt, false) AS unsent
+        FROM pace JOIN queue ON queue.office = pace.office
+            JOIN filing ON filing.institution = queue.institution AND filing.key = queue.key
+        WHERE filing.queued AND filing.state IN (1, 2, 6) AND filing.due_at <= now()
+            AND NOT EXISTS (SELECT FROM queue_property AS mine JOIN queue_property AS earlier
+                ON earlier.digest = mine.digest AND earlier.position < mine.position
+                WHERE mine.position = queue.position)
+        ORDER BY queue.position LIMIT 1
+        FOR UPDATE OF filing SKIP LOCKED),
+    paced AS (
+        UPDATE queue_pace SET
+            next_at = greatest(next_at + $5::bigint * interval '1 millisecond', now())
+        FROM next WHERE queue_pace.office = $1)
+    UPDATE filing SET state = CASE WHEN unsent THEN 1 ELSE 2 END, attempt = filing.attempt + 1,
+        registry = CASE WHEN unsent THEN $2 ELSE filing.registry END,
+        unsent_attempt = CASE WHEN unsent AND $3::boolean THEN filing.attempt + 1 END,
+        admitted_at = CASE WHEN unsent THEN now() ELSE filing.admitted_at END,
+        lease_until = now() + $4::bigint * interval '1 millisecond',
+        due_at = now() + $4::bigint * interval '1 millisecond', changed_at = now()
+    FROM next WHERE filing.institution = next.institution AND filing.key = next.key
+    RETURNING filing.institution, filing.key, filing.registry, filing.office, filing.attempt,
+        NOT unsent AS ask_first, next.seal_key, next.sealed";
+
+const REQUEUE: &str = "
+    UPDATE filing SET state = 6, lease_until = now(),
+        due_at = now() + $4::bigint * interval '1 millisecond', changed_at = now(),
+        unsent_attempt = NULL, sent_at = NULL, given_up_at = NULL
+    WHERE institution = $1 AND key = $2 AND attempt = $3 AND queued AND state IN (1, 2)";
+
+const WITHDRAW_QUEUED: &str = "
+    UPDATE filing SET state = 3, outcome = $3, changed_at = now()
+    WHERE institution = $1 AND key = $2 AND queued AND (state = 6
+        OR state = 1 AND unsent_attempt = attempt AND lease_until <= now())
+    RETURNING key";
+
+const QUEUED: &str = "SELECT office, count(*) AS count FROM queue GROUP BY office";
 
 /// A filing of another key that holds one of the guards.
 const HOLDER: &str = "
     SELECT institution, key, digest, leaves, matter, registry, office, outcome, case_id,
-        CASE WHEN state = 1 AND unsent_attempt = attempt AND lease_until <= now() THEN 4::smallint
-            ELSE state END AS state,
+        CASE WHEN state = 1 AND unsent_attempt = attempt AND lease_until <= now()
+            THEN (CASE WHEN queued THEN 6 ELSE 4 END)::smallint ELSE state END AS state, queued,
         0::bigint AS lease_left,
         (extract(epoch FROM now() - admitted_at) * 1000)::bigint AS age
     FROM filing WHERE institution = $1 AND key <> $3 AND key IN (
@@ -389,7 +501,8 @@ const LIFT: &str = "
     WITH holder AS (
         UPDATE filing SET state = $4
         WHERE institution = $1 AND key = $2 AND (state = $4 AND state > 2
-            OR $4 = 4 AND state = 1 AND unsent_attempt = attempt AND lease_until <= now())
+            OR $4 = 4 AND state = 1 AND NOT queued AND unsent_attempt = attempt
+                AND lease_until <= now())
         RETURNING key)
     DELETE FROM guard USING holder
     WHERE guard.institution = $1 AND guard.digest = ANY ($3::bytea[]) AND guard.key = holder.key";
@@ -408,7 +521,7 @@ const SETTLE: &str = "
 
 const RELEASE: &str = "
     UPDATE filing SET state = 4, lease_until = now(), due_at = now(), changed_at = now(),
-        sent_at = NULL, given_up_at = NULL
+        sent_at = NULL, given_up_at = NULL, queued = false
     WHERE institution = $1 AND key = $2 AND attempt = $3 AND state IN (1, 2)";
 
 const DEFER: &str = "
@@ -419,7 +532,7 @@ const DEFER: &str = "
 const GIVE_UP: &str = "
     UPDATE filing SET state = 2, lease_until = now(),
         due_at = now() + $4::bigint * interval '1 millisecond',
-        given_up_at = coalesce(given_up_at, now()), changed_at = now()
+        given_up_at = coalesce(given_up_at, now()), changed_at = now(), queued = false
     WHERE institution = $1 AND key = $2 AND attempt = $3 AND state IN (1, 2)
     RETURNING given_up_at = changed_at AS first";
 
@@ -429,14 +542,14 @@ const UPDATE: &str = "
 
 const FIND: &str = "
     SELECT institution, key, digest, leaves, matter, registry, office, outcome, case_id,
-        CASE WHEN state = 1 AND unsent_attempt = attempt AND lease_until <= now() THEN 4::smallint
-            ELSE state END AS state,
+        CASE WHEN state = 1 AND unsent_attempt = attempt AND lease_until <= now()
+            THEN (CASE WHEN queued THEN 6 ELSE 4 END)::smallint ELSE state END AS state, queued,
         (extract(epoch FROM lease_until - now()) * 1000)::bigint AS lease_left,
         (extract(epoch FROM now() - admitted_at) * 1000)::bigint AS age
     FROM filing WHERE institution = $1 AND key = $2";
 
 const FIND_CASE: &str = "
-    SELECT institution, key, digest, leaves, matter, registry, office, state, outcome,
+    SELECT institution, key, digest, leaves, matter, registry, office, state, queued, outcome,
         case_id,
         0::bigint AS lease_left,
         (extract(epoch FROM now() - admitted_at) * 1000)::bigint AS age
@@ -448,7 +561,7 @@ const CLAIM_DUE: &str = "
     WITH due AS MATERIALIZED (
         SELECT institution, key FROM filing
         WHERE registry = $1 AND state IN (1, 2) AND due_at <= now()
-            AND (state = 2 OR unsent_attempt IS DISTINCT FROM attempt)
+            AND NOT queued AND (state = 2 OR unsent_attempt IS DISTINCT FROM attempt)
         ORDER BY due_at LIMIT $2
         FOR UPDATE SKIP LOCKED)
     UPDATE filing SET state = 2, attempt = filing.attempt + 1,

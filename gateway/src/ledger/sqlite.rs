@@ -27,8 +27,9 @@ use rusqlite::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Admission, CLAIM_TRIES, Claim, Entry, Guard, Ledger, LedgerError, RETRY_AFTER_MIN, Record,
-    Standing, State, TEN_YEARS_MS, Unknown, case_id, length, milliseconds, read_outcome, taken,
+    Admission, CLAIM_TRIES, Claim, Entry, Guard, Ledger, LedgerError, Opening, RETRY_AFTER_MIN,
+    Record, Sealed, Standing, State, TEN_YEARS_MS, Taken, Unknown, Waiting, case_id, length,
+    milliseconds, read_outcome, taken,
 };
 use crate::fault::{self, Point};
 
@@ -223,15 +224,71 @@ impl Ledger for SqliteLedger {
             .await
     }
 
+    async fn claim_queued(&self, opening: &Opening) -> Result<Option<Taken>, LedgerError> {
+        let opening = opening.clone();
+        self.writer
+            .run(move |database| {
+                whole(database, || claim_queued(database, &opening).map(Done::Keep))
+            })
+            .await
+    }
+
+    async fn requeue(&self, entry: &Entry, delay: Duration) -> Result<(), LedgerError> {
+        let entry = entry.clone();
+        self.writer
+            .run(move |database| {
+                let parameters = named_params! {
+                    ":institution": entry.institution, ":key": entry.key, ":attempt": entry.attempt,
+                    ":delay": milliseconds(delay),
+                };
+                write(database, REQUEUE, parameters).map(drop)
+            })
+            .await
+    }
+
+    async fn withdraw_queued(
+        &self,
+        institution: &str,
+        key: &str,
+        outcome: &Outcome,
+    ) -> Result<bool, LedgerError> {
+        let (institution, key) = (institution.to_owned(), key.to_owned());
+        let outcome = outcome.encode_to_vec();
+        self.writer
+            .run(move |database| {
+                let parameters =
+                    named_params! { ":institution": institution, ":key": key, ":outcome": outcome };
+                Ok(write(database, WITHDRAW_QUEUED, parameters)? > 0)
+            })
+            .await
+    }
+
+    async fn queued(&self) -> Result<Vec<(String, u64)>, LedgerError> {
+        self.reader
+            .run(move |database| {
+                let mut statement = database.prepare_cached(QUEUED).map_err(fault)?;
+                let counted = statement.query_map([], |row| {
+                    let count: i64 = row.get("count")?;
+                    Ok((row.get("office")?, u64::try_from(count).unwrap_or(0)))
+                });
+                counted.map_err(fault)?.collect::<Result<_, _>>().map_err(fault)
+            })
+            .await
+    }
+
     async fn ping(&self) -> Result<(), LedgerError> {
         self.writer.run(|database| write(database, BEAT, []).map(drop)).await
     }
 }
 
 fn admit(database: &Connection, claim: &Claim) -> Result<Admission, LedgerError> {
+    let waits = match &claim.waiting {
+        Some(waiting) => waiting.closed || is_behind(database, &waiting.properties)?,
+        None => false,
+    };
     // A savepoint costs as much as the claim itself; most claims find no guard in another's hands, and need none.
-    if !meets_guards(database, claim)? {
-        let admission = claim_key(database, claim)?;
+    if !waits && !meets_guards(database, claim)? {
+        let admission = claim_key(database, claim, false)?;
         if let Admission::New(_) = admission
             && !matches!(take_guards(database, claim), Ok(None))
         {
@@ -240,12 +297,18 @@ fn admit(database: &Connection, claim: &Claim) -> Result<Admission, LedgerError>
         }
         return Ok(admission);
     }
-    whole(database, || match claim_key(database, claim)? {
-        Admission::New(entry) => Ok(match take_guards(database, claim)? {
-            None => Done::Keep(Admission::New(entry)),
-            Some(holder) => Done::Undo(Admission::Duplicate(holder)),
-        }),
-        said => Ok(Done::Keep(said)),
+    whole(database, || {
+        let said = claim_key(database, claim, waits)?;
+        if !matches!(said, Admission::New(_) | Admission::Queued { again: false, .. }) {
+            return Ok(Done::Keep(said));
+        }
+        if let Some(holder) = take_guards(database, claim)? {
+            return Ok(Done::Undo(Admission::Duplicate(holder)));
+        }
+        if let (Admission::Queued { .. }, Some(waiting)) = (&said, &claim.waiting) {
+            enqueue(database, claim, waiting)?;
+        }
+        Ok(Done::Keep(said))
     })
 }
 
@@ -261,6 +324,53 @@ fn meets_guards(database: &Connection, claim: &Claim) -> Result<bool, LedgerErro
         }
     }
     Ok(false)
+}
+
+/// Whether a filing for one of the properties is in the queue.
+fn is_behind(database: &Connection, properties: &[Guard]) -> Result<bool, LedgerError> {
+    let mut statement = database.prepare_cached(IS_BEHIND).map_err(fault)?;
+    for property in properties {
+        if statement.exists(named_params! { ":digest": property.0 }).map_err(fault)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn enqueue(database: &Connection, claim: &Claim, waiting: &Waiting) -> Result<(), LedgerError> {
+    let parameters = named_params! {
+        ":institution": claim.institution, ":key": claim.key, ":office": claim.office,
+        ":seal_key": waiting.sealed.key, ":sealed": waiting.sealed.bytes,
+    };
+    write(database, ENQUEUE, parameters)?;
+    let position = database.last_insert_rowid();
+    for property in &waiting.properties {
+        let located = named_params! { ":digest": property.0, ":position": position };
+        write(database, LOCATE, located)?;
+    }
+    Ok(())
+}
+
+fn claim_queued(database: &Connection, opening: &Opening) -> Result<Option<Taken>, LedgerError> {
+    let mut statement = database.prepare_cached(CLAIM_QUEUED).map_err(fault)?;
+    let parameters = named_params! {
+        ":office": opening.office, ":registry": opening.registry,
+        ":announced": opening.announced, ":lease": milliseconds(opening.lease),
+    };
+    let entry = statement.query_row(parameters, entry).optional().map_err(fault)?;
+    let Some(entry) = entry else { return Ok(None) };
+    let paced = named_params! {
+        ":office": opening.office, ":interval": milliseconds(opening.interval),
+    };
+    write(database, PACE, paced)?;
+    let mut statement = database.prepare_cached(SEALED).map_err(fault)?;
+    let kept = named_params! { ":institution": entry.institution, ":key": entry.key };
+    let taken = statement.query_row(kept, |row| {
+        let sealed = Sealed { key: row.get("seal_key")?, bytes: row.get("sealed")? };
+        Ok((row.get("ask_first")?, sealed))
+    });
+    let (ask_first, sealed) = taken.map_err(fault)?;
+    Ok(Some(Taken { entry, ask_first, sealed }))
 }
 
 /// Takes the guards of a claim, or says which filing holds one of them.
@@ -325,7 +435,7 @@ fn whole<T>(
     result
 }
 
-fn claim_key(database: &Connection, claim: &Claim) -> Result<Admission, LedgerError> {
+fn claim_key(database: &Connection, claim: &Claim, waits: bool) -> Result<Admission, LedgerError> {
     for _ in 0..CLAIM_TRIES {
         let mut statement = database.prepare_cached(ADMIT).map_err(fault)?;
         let parameters = named_params! {
@@ -333,6 +443,7 @@ fn claim_key(database: &Connection, claim: &Claim) -> Result<Admission, LedgerEr
             ":digest": claim.fingerprint.digest, ":leaves": claim.fingerprint.leaves,
             ":matter": claim.matter, ":registry": claim.registry, ":office": claim.office,
             ":lease": milliseconds(claim.lease), ":announced": claim.announced,
+            ":waits": waits,
         };
         let row = statement
             .query_row(parameters, |row| Ok((row.get("state")?, entry(row)?)))
@@ -423,6 +534,7 @@ fn standing(
         digest: row.get("digest").map_err(fault)?,
         leaves: row.get("leaves").map_err(fault)?,
         lease_left_ms: row.get("lease_left").map_err(fault)?,
+        queued: row.get("queued").map_err(fault)?,
         record,
     }))
 }
@@ -435,27 +547,89 @@ fn standing(
 /// one taken over otherwise goes on where it was begun.
 const ADMIT: &str = "
     INSERT INTO filing (institution, key, digest, leaves, matter, registry, office, state, attempt,
-        lease_until, due_at, admitted_at, changed_at, unsent_attempt)
-    SELECT :institution, :key, :digest, :leaves, :matter, :registry, :office, 1, 1,
-        now + :lease, now + :lease, now, now, iif(:announced, 1, NULL)
+        lease_until, due_at, admitted_at, changed_at, unsent_attempt, queued)
+    SELECT :institution, :key, :digest, :leaves, :matter, :registry, :office,
+        iif(:waits, 6, 1), 1, now + iif(:waits, 0, :lease), now + iif(:waits, 0, :lease), now, now,
+        iif(:announced AND NOT :waits, 1, NULL), :waits
     FROM (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now)
     WHERE true
     ON CONFLICT (institution, key) DO UPDATE SET
-        (registry, office, state, unsent_attempt, admitted_at) = (
+        (registry, office, state, unsent_attempt, admitted_at, queued, lease_until, due_at) = (
             SELECT iif(unsent, excluded.registry, filing.registry),
                 iif(unsent, excluded.office, filing.office),
-                iif(unsent, 1, 2),
-                iif(unsent AND :announced, filing.attempt + 1, NULL),
-                iif(unsent, excluded.admitted_at, filing.admitted_at)
+                iif(unsent, excluded.state, 2),
+                iif(unsent AND excluded.unsent_attempt = 1, filing.attempt + 1, NULL),
+                iif(unsent, excluded.admitted_at, filing.admitted_at),
+                unsent AND excluded.queued,
+                iif(unsent, excluded.lease_until, excluded.changed_at + :lease),
+                iif(unsent, excluded.due_at, excluded.changed_at + :lease)
             FROM (SELECT filing.state = 4
                 OR filing.state = 1 AND filing.unsent_attempt IS filing.attempt AS unsent)),
         attempt = filing.attempt + 1,
-        lease_until = excluded.lease_until,
-        due_at = excluded.due_at,
         changed_at = excluded.changed_at
     WHERE filing.digest = excluded.digest AND (filing.state = 4
-        OR filing.state IN (1, 2) AND filing.lease_until <= excluded.changed_at)
+        OR filing.state IN (1, 2) AND NOT filing.queued
+            AND filing.lease_until <= excluded.changed_at)
     RETURNING institution, key, registry, office, attempt, state";
+
+const IS_BEHIND: &str = "SELECT 1 FROM queue_property WHERE digest = :digest LIMIT 1";
+
+const ENQUEUE: &str = "
+    INSERT INTO queue (institution, key, office, seal_key, sealed)
+    VALUES (:institution, :key, :office, :seal_key, :sealed)";
+
+const LOCATE: &str = "INSERT INTO queue_property (digest, position) VALUES (:digest, :position)";
+
+/// What can be taken out of the queue now, in the order it came, once the office has had its interval. A key that is taken
+/// anew leaves its state behind: 1 where nothing was sent, 2 where something may have been.
+const CLAIM_QUEUED: &str = "
+    UPDATE filing SET (state, attempt, registry, unsent_attempt, admitted_at) = (
+            SELECT iif(unsent, 1, 2), filing.attempt + 1, iif(unsent, :registry, filing.registry),
+                iif(unsent AND :announced, filing.attempt + 1, NULL),
+                iif(unsent, now, filing.admitted_at)
+            FROM (SELECT filing.state = 6
+                OR filing.state = 1 AND filing.unsent_attempt IS filing.attempt AS unsent)),
+        lease_until = now + :lease, due_at = now + :lease, changed_at = now
+    FROM (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now)
+    WHERE filing.rowid = (SELECT filing.rowid
+        FROM queue JOIN filing ON filing.institution = queue.institution
+            AND filing.key = queue.key
+        WHERE queue.office = :office AND filing.queued AND filing.state IN (1, 2, 6)
+            AND filing.due_at <= CAST(unixepoch('subsec') * 1000 AS INTEGER)
+            AND NOT EXISTS (SELECT 1 FROM queue_property AS mine JOIN queue_property AS earlier
+                ON earlier.digest = mine.digest AND earlier.position < mine.position
+                WHERE mine.position = queue.position)
+            AND NOT EXISTS (SELECT 1 FROM queue_pace WHERE office = :office
+                AND next_at > CAST(unixepoch('subsec') * 1000 AS INTEGER))
+        ORDER BY queue.position LIMIT 1)
+    RETURNING institution, key, registry, office, attempt";
+
+const PACE: &str = "
+    INSERT INTO queue_pace (office, next_at)
+    SELECT :office, now + :interval
+    FROM (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now) WHERE true
+    ON CONFLICT (office) DO UPDATE SET
+        next_at = max(next_at + :interval, excluded.next_at - :interval)";
+
+const SEALED: &str = "
+    SELECT seal_key, sealed, state = 2 AS ask_first
+    FROM queue JOIN filing ON filing.institution = queue.institution AND filing.key = queue.key
+    WHERE queue.institution = :institution AND queue.key = :key";
+
+const REQUEUE: &str = "
+    UPDATE filing SET state = 6, lease_until = now, due_at = now + :delay, changed_at = now,
+        unsent_attempt = NULL, sent_at = NULL, given_up_at = NULL
+    FROM (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now)
+    WHERE institution = :institution AND key = :key AND attempt = :attempt AND queued
+        AND state IN (1, 2)";
+
+const WITHDRAW_QUEUED: &str = "
+    UPDATE filing SET state = 3, outcome = :outcome, changed_at = now
+    FROM (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now)
+    WHERE institution = :institution AND key = :key AND queued AND (state = 6
+        OR state = 1 AND unsent_attempt = attempt AND lease_until <= now)";
+
+const QUEUED: &str = "SELECT office, count(*) AS count FROM queue GROUP BY office";
 
 /// Changes nothing if another filing holds it, unless that is the one that the claim corrects.
 const TAKE_GUARD: &str = "
@@ -470,7 +644,8 @@ const MET: &str = "
 const HOLDER: &str = "
     SELECT filing.institution, filing.key, filing.digest, leaves, matter, registry, office, outcome,
         case_id,
-        iif(state = 1 AND unsent_attempt = attempt AND lease_until <= now, 4, state) AS state,
+        iif(state = 1 AND unsent_attempt = attempt AND lease_until <= now, iif(queued, 6, 4), state)
+            AS state, queued,
         0 AS lease_left, now - admitted_at AS age
     FROM guard, (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now) JOIN filing
         ON filing.institution = guard.institution AND filing.key = guard.key
@@ -480,7 +655,7 @@ const HOLDER: &str = "
 const CLOSE: &str = "
     UPDATE filing SET state = :state
     WHERE institution = :institution AND key = :key AND (state = :state AND state > 2
-        OR :state = 4 AND state = 1 AND unsent_attempt = attempt
+        OR :state = 4 AND state = 1 AND NOT queued AND unsent_attempt = attempt
             AND lease_until <= CAST(unixepoch('subsec') * 1000 AS INTEGER))";
 
 const DROP_GUARD: &str = "
@@ -499,7 +674,7 @@ const SETTLE: &str = "
 
 const RELEASE: &str = "
     UPDATE filing SET state = 4, lease_until = now, due_at = now, changed_at = now, sent_at = NULL,
-        given_up_at = NULL
+        given_up_at = NULL, queued = 0
     FROM (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now)
     WHERE institution = :institution AND key = :key AND attempt = :attempt AND state IN (1, 2)";
 
@@ -510,7 +685,7 @@ const DEFER: &str = "
 
 const GIVE_UP: &str = "
     UPDATE filing SET state = 2, lease_until = now, due_at = now + :delay,
-        given_up_at = coalesce(given_up_at, now), changed_at = now
+        given_up_at = coalesce(given_up_at, now), changed_at = now, queued = 0
     FROM (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now)
     WHERE institution = :institution AND key = :key AND attempt = :attempt AND state IN (1, 2)
     RETURNING given_up_at = changed_at AS first";
@@ -523,7 +698,8 @@ const UPDATE: &str = "
 const FIND: &str = "
     SELECT institution, key, digest, leaves, matter, registry, office, outcome,
         case_id,
-        iif(state = 1 AND unsent_attempt = attempt AND lease_until <= now, 4, state) AS state,
+        iif(state = 1 AND unsent_attempt = attempt AND lease_until <= now, iif(queued, 6, 4), state)
+            AS state, queued,
         lease_until - now AS lease_left, now - admitted_at AS age
     FROM filing, (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now)
     WHERE institution = :institution AND key = :key";
@@ -540,7 +716,7 @@ const CLAIM_DUE: &str = "
     WHERE rowid IN (SELECT rowid FROM filing
         WHERE registry = :registry AND state IN (1, 2)
             AND due_at <= CAST(unixepoch('subsec') * 1000 AS INTEGER)
-            AND (state = 2 OR unsent_attempt IS NOT attempt)
+            AND NOT queued AND (state = 2 OR unsent_attempt IS NOT attempt)
         ORDER BY due_at LIMIT :limit)
     RETURNING institution, key, registry, office, attempt";
 
@@ -953,6 +1129,7 @@ mod tests {
             announced: false,
             guards: Vec::new(),
             corrects: None,
+            waiting: None,
         }
     }
 }

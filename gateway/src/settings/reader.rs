@@ -18,8 +18,8 @@ use toml::{
 };
 
 use super::{
-    Admin, Contracts, Institution, Ledger, Listen, Matters, Office, Problem, Registry, Resolver,
-    Routing, Settings, Store, Telemetry,
+    Admin, Contracts, Institution, Ledger, Listen, Matters, Office, Problem, Queue, Registry,
+    Resolver, Routing, Settings, Store, Telemetry,
 };
 use crate::{
     hours::{Calendar, Hours},
@@ -166,6 +166,7 @@ struct Tables {
     routing: Placed<Routing>,
     matters: Placed<Matters>,
     calendar: Placed<Calendar>,
+    queue: Placed<Queue>,
     resolver: Placed<Resolver>,
     telemetry: Placed<Telemetry>,
     limits: Placed<Limits>,
@@ -186,6 +187,7 @@ impl Tables {
                 "ledger" => tables.ledger = table(value, notes).unwrap_or_default(),
                 "contracts" => tables.contracts = table(value, notes).unwrap_or_default(),
                 "calendar" => tables.calendar = table(value, notes).unwrap_or_default(),
+                "queue" => tables.queue = table(value, notes).unwrap_or_default(),
                 "routing" => tables.routing = table(value, notes).unwrap_or_default(),
                 "matters" => tables.matters = table(value, notes).unwrap_or_default(),
                 "resolver" => tables.resolver = table(value, notes).unwrap_or_default(),
@@ -242,6 +244,7 @@ impl Tables {
             routing: self.routing.is,
             matters: self.matters.is,
             calendar: self.calendar.is,
+            queue: Queue { key_file: self.queue.is.key_file.map(|file| folder.join(file)) },
             resolver: self.resolver.is,
             telemetry: self.telemetry.is,
             limits: self.limits.is,
@@ -365,7 +368,9 @@ impl Tables {
             if it.code.trim().is_empty() {
                 notes.add(placed.of("code"), "expected the registry's code for the office");
             }
-            if by_code.insert((&it.registry, &it.code), ()).is_some() {
+            // A filing that waits goes to its office's registry of then, so that the code alone has to say which office.
+            let scope = self.queue.is.key_file.is_none().then_some(&it.registry);
+            if by_code.insert((scope, &it.code), ()).is_some() {
                 notes.add(
                     placed.of("code"),
                     format!("another office of `{}` has the code `{}`", it.registry, it.code),
@@ -560,7 +565,7 @@ impl Tables {
     }
 }
 
-const TABLES: &str = "one of listen, admin, ledger, contracts, institution, registry, office, routing, calendar, matters, resolver, telemetry, limits";
+const TABLES: &str = "one of listen, admin, ledger, contracts, institution, registry, office, routing, calendar, queue, matters, resolver, telemetry, limits";
 const NAME_FORM: &str = "expected letters, digits, `-` and `_`, at most 64";
 const COUNT_MAX: usize = 1 << 30;
 

@@ -31,6 +31,7 @@ struct Instruments {
     unknown: Gauge<u64>,
     unknown_oldest: Gauge<u64>,
     offices_differing: Gauge<u64>,
+    queued: Gauge<u64>,
     leaves_dropped: Counter<u64>,
     versions_used: Counter<u64>,
     contracts_changed: Counter<u64>,
@@ -110,6 +111,12 @@ impl Metrics {
             offices_differing: meter
                 .u64_gauge("directlink.offices.differing")
                 .with_description("Offices of which settings and their registry say different things")
+                .build(),
+            queued: meter
+                .u64_gauge("directlink.queued_filings")
+                .with_description(
+                    "Filings that wait for their office, in the whole ledger: every replica tells the same",
+                )
                 .build(),
             leaves_dropped: meter
                 .u64_counter("directlink.leaves.dropped")
@@ -255,6 +262,11 @@ impl Metrics {
     pub fn offices_differing(&self, registry: &str, count: usize) {
         let count = u64::try_from(count).unwrap_or(u64::MAX);
         self.0.offices_differing.record(count, &[KeyValue::new("registry", registry.to_owned())]);
+    }
+
+    /// How many filings wait just now, by office.
+    pub fn queued(&self, by_office: &[(String, u64)]) {
+        self.0.queued.record(by_office.iter().map(|(_, count)| count).sum(), &[]);
     }
 
     /// Items of one message were dropped because no contract knows them.
@@ -433,6 +445,10 @@ pub enum LedgerVerb {
     Update,
     Find,
     ClaimDue,
+    ClaimQueued,
+    Requeue,
+    WithdrawQueued,
+    Queued,
     Defer,
     GiveUp,
     Unknown,
@@ -452,6 +468,10 @@ impl LedgerVerb {
             Self::Update => "update",
             Self::Find => "find",
             Self::ClaimDue => "claim_due",
+            Self::ClaimQueued => "claim_queued",
+            Self::Requeue => "requeue",
+            Self::WithdrawQueued => "withdraw_queued",
+            Self::Queued => "queued",
             Self::Defer => "defer",
             Self::GiveUp => "give_up",
             Self::Unknown => "unknown",
@@ -555,6 +575,7 @@ mod tests {
         metrics.watch_room("south", "filing", || 8);
         metrics.unknown("north", Unknown { count: 3, oldest: Duration::from_millis(90_500) });
         metrics.offices_differing("north", 4);
+        metrics.queued(&[("1".to_owned(), 2), ("2".to_owned(), 3)]);
         metrics.leaves_dropped("one", 2);
         metrics.read_with("one", "2026a");
         metrics.contract("one", ContractEnd::Refused);
@@ -579,6 +600,7 @@ mod tests {
             r#"directlink_unknown_outcomes{registry="north"} 3"#,
             r#"directlink_unknown_outcomes_oldest_age_seconds{registry="north"} 90"#,
             r#"directlink_offices_differing{registry="north"} 4"#,
+            "directlink_queued_filings 5",
             r#"directlink_leaves_dropped_total{institution="one"} 2"#,
             r#"directlink_versions_used_total{institution="one",version="2026a"} 1"#,
             r#"directlink_contracts_changed_total{contract="one",end="refused"} 1"#,
