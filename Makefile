@@ -36,6 +36,7 @@ bench: ## what mapping costs bank by bank, and what an exchange costs beside a f
 	cargo build --release -p gateway --bin directlink -p conformance-tests --bin bench --bin mapping
 	target/release/mapping steps contracts/banks
 	target/release/mapping load contracts/banks
+	target/release/mapping route
 	target/release/bench exchange contracts/banks/yunshui first_general
 
 # How many calls of banks `make soak` makes with each store, and with which seed.

@@ -14,6 +14,7 @@ pub mod machine;
 pub mod mapping;
 pub mod process;
 pub mod report;
+pub mod routing;
 pub mod upstream;
 
 use std::{

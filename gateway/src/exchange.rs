@@ -573,17 +573,33 @@ impl Hearing<'_> {
                 Refusal::unsent(Code::OfficeUnknown, NextAction::CorrectAndResend)
                     .with_faults(self.faults(FaultCode::RouteUnknown, &fields))
             }
-            NoOffice::Several { fields, first } => {
-                let (fields, offices): (Vec<_>, Vec<_>) = fields.into_iter().unzip();
-                let mut faults = self.faults(FaultCode::RouteConflict, &fields);
-                for (fault, office) in faults.iter_mut().zip(offices) {
-                    fault.found = Some(office);
-                    fault.expected = Some(first.clone());
-                }
+            NoOffice::Several { fields, first, split } => {
+                let parts = split.into_iter().map(|(office, properties)| {
+                    let numbers: Vec<_> = properties.iter().map(usize::to_string).collect();
+                    format!("第{}项归{office}", numbers.join("、"))
+                });
+                let parts: Vec<_> = parts.collect();
                 Refusal::unsent(Code::RouteConflict, NextAction::CorrectAndResend)
-                    .with_faults(faults)
+                    .with_faults(self.disagreeing(fields, &first))
+                    .with_detail(format!("请分别申请，{}", parts.join("；")))
+            }
+            NoOffice::Contradicted { fields, other } => {
+                Refusal::unsent(Code::RouteConflict, NextAction::CorrectAndResend)
+                    .with_faults(self.disagreeing(fields, &other))
             }
         })
+    }
+
+    /// A fault for each field that leads to another office than `expected`, with both offices.
+    fn disagreeing(&self, fields: Vec<(String, String)>, expected: &str) -> Vec<Fault> {
+        let names: Vec<_> = fields.iter().map(|(field, _)| field.clone()).collect();
+        let mut faults = self.faults(FaultCode::RouteConflict, &names);
+        for fault in &mut faults {
+            let found = fields.iter().find(|(field, _)| Some(field) == fault.field.as_ref());
+            fault.found = found.map(|(_, office)| office.clone());
+            fault.expected = Some(expected.to_owned());
+        }
+        faults
     }
 
     fn registry_of(&self, name: &str) -> Result<&Registry, Refusal> {

@@ -2,7 +2,8 @@
 //!
 //! The longest known prefix of the unit code (不动产单元代码) decides, of 19, 12, 9 or 6 characters, after a retired
 //! division code has been replaced by its successor. A presale home that has no unit code yet goes by the beginning of
-//! its presale contract's filing number. Evidence that disagrees is told, never guessed away. Source: docs/domain.md.
+//! its presale contract's filing number. The number of its title certificate says where it lies too
+//! (`晋(2026)太原市不动产权第0012345号`): evidence that disagrees is told, never guessed away. Source: docs/domain.md.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -41,6 +42,15 @@ pub enum NoOffice {
         fields: Vec<(String, String)>,
         /// Name of the first property's office.
         first: String,
+        /// How they would have to be filed: each office's name, and its properties, from 1.
+        split: Vec<(String, Vec<usize>)>,
+    },
+    /// What is said of a property leads to different offices.
+    Contradicted {
+        /// `matter.properties[i].title_numbers[j]`, and the offices that number is from.
+        fields: Vec<(String, String)>,
+        /// Name of the office that the unit code, or the presale contract, leads to.
+        other: String,
     },
 }
 
@@ -49,6 +59,7 @@ pub enum NoOffice {
 pub struct Route {
     by_prefix: HashMap<String, Arc<Office>>,
     by_presale_prefix: Vec<(String, Arc<Office>)>,
+    by_title_place: HashMap<String, Vec<Arc<Office>>>,
     retired: BTreeMap<String, String>,
     offices: Vec<Arc<Office>>,
 }
@@ -61,6 +72,9 @@ impl Route {
             route.offices.push(Arc::clone(&office));
             for prefix in &office.prefixes {
                 route.by_prefix.insert(prefix.clone(), Arc::clone(&office));
+            }
+            for place in &office.title_places {
+                route.by_title_place.entry(place.clone()).or_default().push(Arc::clone(&office));
             }
             for prefix in &office.presale_prefixes {
                 route.by_presale_prefix.push((prefix.clone(), Arc::clone(&office)));
@@ -95,11 +109,34 @@ impl Route {
             .filter(|(_, (_, office))| office.code != first.code)
             .map(|(at, (property, office))| (field_of(property, at), office.name.clone()))
             .collect();
-        if elsewhere.is_empty() {
-            Ok(Arc::clone(first))
-        } else {
-            Err(NoOffice::Several { fields: elsewhere, first: first.name.clone() })
+        if !elsewhere.is_empty() {
+            let split = split(offices.iter().flatten());
+            return Err(NoOffice::Several { fields: elsewhere, first: first.name.clone(), split });
         }
+        let contradicting = self.contradicting(properties, first);
+        if !contradicting.is_empty() {
+            return Err(NoOffice::Contradicted {
+                fields: contradicting,
+                other: first.name.clone(),
+            });
+        }
+        Ok(Arc::clone(first))
+    }
+
+    /// Title numbers that are from elsewhere than the office. One whose place is not in the table says nothing.
+    fn contradicting(&self, properties: &[Property], office: &Office) -> Vec<(String, String)> {
+        let numbers = (0..).zip(properties).flat_map(|(at, property)| {
+            let field = move |number| format!("matter.properties[{at}].title_numbers[{number}]");
+            let numbers = (0..).zip(&property.title_numbers);
+            numbers.map(move |(number, text): (usize, _)| (field(number), text))
+        });
+        let elsewhere = numbers.filter_map(|(field, text)| {
+            let offices = self.by_title_place.get(&place_of(text)?)?;
+            let names: Vec<_> = offices.iter().map(|office| office.name.as_str()).collect();
+            let here = offices.iter().any(|it| it.code == office.code);
+            (!here).then(|| (field, names.join("、")))
+        });
+        elsewhere.collect()
     }
 
     /// The office of that code, whoever says it.
@@ -135,6 +172,26 @@ impl Route {
             _ => unit_code.to_owned(),
         }
     }
+}
+
+/// Which properties, from 1, are under which office; offices in order of their first property.
+fn split<'o>(offices: impl Iterator<Item = &'o Arc<Office>>) -> Vec<(String, Vec<usize>)> {
+    let mut split: Vec<(String, Vec<usize>)> = Vec::new();
+    for (number, office) in (1..).zip(offices) {
+        match split.iter_mut().find(|(name, _)| *name == office.name) {
+            Some((_, numbers)) => numbers.push(number),
+            None => split.push((office.name.clone(), vec![number])),
+        }
+    }
+    split
+}
+
+/// Province and place of a certificate's number: `晋太原市` of `晋(2026)太原市不动产权第0012345号`; `None` for older forms.
+fn place_of(number: &str) -> Option<String> {
+    let (province, rest) = number.trim().split_once(['(', '（'])?;
+    let (_year, rest) = rest.split_once([')', '）'])?;
+    let (place, _number) = rest.split_once("不动产")?;
+    Some(format!("{province}{place}"))
 }
 
 fn field_of(property: &Property, at: usize) -> String {
@@ -214,9 +271,40 @@ mod tests {
         let both = [unit("110101001003GB00001F00010001"), unit("110101001002GB00001F00010001")];
         let fields =
             vec![("matter.properties[1].unit_code".to_owned(), "office 110103".to_owned())];
+        let split =
+            vec![("office 110101".to_owned(), vec![1]), ("office 110103".to_owned(), vec![2])];
         assert_eq!(
             code_for(&both),
-            Err(NoOffice::Several { fields, first: "office 110101".into() })
+            Err(NoOffice::Several { fields, first: "office 110101".into(), split })
+        );
+    }
+
+    #[test]
+    fn a_title_number_from_elsewhere_contradicts_the_unit_code() {
+        let offices = [("110101", "京东城区"), ("110102", "京西城区"), ("110103", "京东城区")];
+        let offices = offices.map(|(code, place)| Office {
+            title_places: vec![place.into()],
+            ..office(code, &[code], &[])
+        });
+        let route = Route::new(&offices, &Routing::default());
+        let titled = |numbers: &[&str]| {
+            let title_numbers = numbers.iter().map(|number| (*number).to_owned()).collect();
+            [Property { title_numbers, ..unit("110101001002GB00001F00010001") }]
+        };
+        let fine = [
+            "京(2026)东城区不动产权第0000001号",
+            "津（2026）和平区不动产权第0000001号",
+            "东城区房产证第1号",
+        ];
+        assert_eq!(route.office_for(&titled(&fine)).unwrap().code, "110101");
+        let numbers = ["京(2026)东城区不动产权第1号", "京（2026）西城区不动产权第2号"];
+        let field = "matter.properties[0].title_numbers[1]".to_owned();
+        assert_eq!(
+            route.office_for(&titled(&numbers)),
+            Err(NoOffice::Contradicted {
+                fields: vec![(field, "office 110102".into())],
+                other: "office 110101".into(),
+            })
         );
     }
 }

@@ -485,6 +485,10 @@ pub struct Office {
     /// no unit code yet; the longest that fits decides. Default: none.
     #[serde(default)]
     pub presale_prefixes: Vec<String>,
+    /// Province and place that the numbers of its certificates begin with, as `晋太原市` of `晋(2026)太原市不动产权第1号`; several
+    /// offices may have the same. A title number of another office's place contradicts the unit code. Default: none.
+    #[serde(default)]
+    pub title_places: Vec<String>,
     /// Matters it takes, by the names of `Application.matter`. Default: every one that its registry says it takes.
     pub matters: Option<BTreeSet<String>>,
     /// How it hands out certificates: `ELECTRONIC`, `COURIER`, `PICKUP`. Default: every way that its registry says.

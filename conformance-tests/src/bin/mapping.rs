@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use conformance_tests::bench::{contracts_in, loading, machine, mapping};
+use conformance_tests::bench::{contracts_in, loading, machine, mapping, routing};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -31,6 +31,8 @@ enum Command {
         #[arg(long)]
         bank: Option<String>,
     },
+    /// Measures how long it takes to find the office in charge, with as many as a country has.
+    Route,
     /// Measures how long many contracts take to load and check, and the memory they stay in.
     Load {
         /// Folder of the banks' contracts.
@@ -52,6 +54,10 @@ fn main() -> anyhow::Result<()> {
                     say(&mapping::row(&folder, allocations)?.to_string());
                 }
             }
+        }
+        Command::Route => {
+            let (of, ns) = (routing::description(), routing::median_ns()?);
+            say(&format!("the office in charge is found in {ns} ns (median), among {of}"));
         }
         Command::Load { banks, copies } => {
             let load = loading::load(&banks, copies)?;
