@@ -6,10 +6,9 @@
 use std::{
     collections::BTreeMap,
     fs,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
@@ -23,6 +22,7 @@ use tokio::{
 use crate::{
     pki::{self, Names, Pki},
     reference_registry::{ReferenceRegistry, Settings as RegistrySettings},
+    reserved_port::ReservedPort,
     scenario::clock,
 };
 
@@ -33,7 +33,7 @@ const FIRST: &str = "province";
 /// The other one's, where a bank's offices are apart.
 const ANOTHER: &str = "city";
 /// How long a process may take to become ready, or to end once told to.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The offices and the banks' own values, `data/stage.toml`.
 #[derive(Debug, Clone, Deserialize)]
@@ -159,6 +159,8 @@ pub struct Gateway {
     pub tcp: SocketAddr,
     /// The admin port.
     pub admin: SocketAddr,
+    /// So that it finds them free when it starts again.
+    _reserved: [ReservedPort; 3],
     /// By how much its clock is off, the next time it starts; `None`: by nothing, and it cannot be turned.
     pub clock: Option<time::Duration>,
     /// The program to run instead of `directlink`, the next time it starts.
@@ -299,12 +301,14 @@ impl Deployment {
 
 impl Gateway {
     fn planned(folder: &Path, number: usize) -> anyhow::Result<Self> {
-        let [https, tcp, admin] = free_addresses()?;
+        let (https, tcp, admin) =
+            (ReservedPort::reserve()?, ReservedPort::reserve()?, ReservedPort::reserve()?);
         let file = |ending| folder.join(format!("directlink-{number}.{ending}"));
         Ok(Self {
-            https,
-            tcp,
-            admin,
+            https: https.address,
+            tcp: tcp.address,
+            admin: admin.address,
+            _reserved: [https, tcp, admin],
             clock: None,
             program: None,
             environment: BTreeMap::new(),
@@ -513,25 +517,4 @@ pub fn program(name: &str) -> anyhow::Result<PathBuf> {
         .map(|folder| folder.join(name))
         .find(|file| file.is_file())
         .with_context(|| format!("`{name}` is not built: cargo build -p gateway"))
-}
-
-/// Addresses on loopback that nobody listened on a moment ago, and that nobody is given by chance: they lie below those
-/// that systems choose from, and each is handed out once.
-fn free_addresses<const N: usize>() -> anyhow::Result<[SocketAddr; N]> {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    const FIRST: u32 = 16_384;
-    const PORTS: u32 = 16_000;
-    // Several processes at a time begin in different places.
-    let own = std::process::id().wrapping_mul(97);
-    let mut free = (0..PORTS).filter_map(|_| {
-        let next = NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = u16::try_from(FIRST + own.wrapping_add(next) % PORTS).ok()?;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        TcpListener::bind(address).ok().map(|_| address)
-    });
-    let mut addresses = [SocketAddr::from((Ipv4Addr::LOCALHOST, 0)); N];
-    for address in &mut addresses {
-        *address = free.next().context("no port is free")?;
-    }
-    Ok(addresses)
 }

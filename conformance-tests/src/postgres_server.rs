@@ -7,7 +7,7 @@
 use std::{
     env, fs,
     io::{BufRead, BufReader, Read},
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::SocketAddr,
     os::unix::{
         fs::{MetadataExt, PermissionsExt},
         process::CommandExt,
@@ -21,7 +21,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use tempfile::TempDir;
 use tokio_postgres::NoTls;
 
-use crate::pki::Credentials;
+use crate::{pki::Credentials, reserved_port::ReservedPort};
 
 /// A server with no data but what is put there.
 #[derive(Debug)]
@@ -32,6 +32,8 @@ pub struct PostgresServer {
     databases: AtomicU32,
     options: Vec<String>,
     port: u16,
+    /// Where it is called over TCP: so that it finds its port free when it starts again.
+    reserved: Option<ReservedPort>,
 }
 
 impl PostgresServer {
@@ -52,8 +54,9 @@ impl PostgresServer {
     /// # Errors
     /// Those of [`PostgresServer::start`]; certificates that cannot be read.
     pub fn start_encrypted(own: &Credentials, client_ca: &Path) -> Result<PostgresServer> {
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
-        Self::start_with(port, |folder, user| {
+        let reserved = ReservedPort::reserve()?;
+        let port = reserved.address.port();
+        let mut started = Self::start_with(port, |folder, user| {
             let files = [("cert", &own.certificate), ("key", &own.key)];
             let mut options = vec!["listen_addresses=127.0.0.1".to_owned(), "ssl=on".to_owned()];
             for (name, from) in files.into_iter().chain([("ca", &client_ca.to_owned())]) {
@@ -69,7 +72,9 @@ impl PostgresServer {
                 "local all all trust\nhostssl all all 127.0.0.1/32 trust clientcert=verify-ca\n";
             fs::write(folder.join("data/pg_hba.conf"), who)?;
             Ok(options)
-        })
+        })?;
+        started.reserved = Some(reserved);
+        Ok(started)
     }
 
     fn start_with(
@@ -85,7 +90,8 @@ impl PostgresServer {
         make_data(&programs, &user, folder.path())?;
         let options = prepare(folder.path(), &user)?;
         let supervisor = serve(&programs, &user, folder.path(), port, &options)?;
-        Ok(PostgresServer { folder, user, supervisor, databases: AtomicU32::new(0), options, port })
+        let (databases, reserved) = (AtomicU32::new(0), None);
+        Ok(PostgresServer { folder, user, supervisor, databases, options, port, reserved })
     }
 
     /// Makes a new, empty database and returns how to connect to it, as `[ledger] postgres` takes it.

@@ -32,7 +32,12 @@ use tokio::time::{Instant, sleep};
 
 const BANK: &str = "yunshui";
 const SIGKILL: i32 = 9;
-const PATIENCE: Duration = Duration::from_secs(40);
+/// How long anything may take that comes sooner or later.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a registry may take, in seconds: where the deadline is what is waited for, and elsewhere. The lease is a second
+/// longer.
+const DEADLINE_OF_SILENCE: u64 = 3;
+const DEADLINE: u64 = 10;
 
 /// What has to happen so that an exchange or the resolver comes by a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,11 +180,24 @@ async fn dies_at(
         | Way::QueuedAnnounced
         | Way::QueuedUnanswered => false,
     };
-    let again = if idempotent { "" } else { "resend_unknown_after_seconds = 2" };
+    let deadline = match way {
+        Way::Unanswered
+        | Way::UnansweredAndAgain
+        | Way::Lost
+        | Way::Announced
+        | Way::QueuedAnnounced
+        | Way::QueuedUnanswered => DEADLINE_OF_SILENCE,
+        Way::Plain | Way::TriedAgain | Way::Down | Way::MovedOn | Way::Queued => DEADLINE,
+    };
+    let again = if idempotent {
+        String::new()
+    } else {
+        format!("resend_unknown_after_seconds = {}", 2 * deadline)
+    };
     let often = if is_resolvers(point) { 1 } else { 60 };
     let over = format!(
         "[resolver]\nfirst_seconds = {often}\nlongest_seconds = 60\n\
-         [registry]\ndeadline_seconds = 1\nidempotent = {idempotent}\n{again}"
+         [registry]\ndeadline_seconds = {deadline}\nidempotent = {idempotent}\n{again}"
     );
     let over = match way.is_queued() {
         true => format!(
@@ -187,7 +205,7 @@ async fn dies_at(
         ),
         false => over,
     };
-    ledger.insert("lease_seconds".into(), 2.into());
+    ledger.insert("lease_seconds".into(), i64::try_from(deadline + 1).unwrap().into());
     let plan = Plan { ledger, ..Plan::of_one(BANK, &contracts, &over).unwrap() };
     let mut deployment = Deployment::prepare(&plan, |settings| {
         let review = if way == Way::MovedOn { Review::OnCommand } else { Review::AtOnce };
