@@ -48,6 +48,37 @@ impl PostgresServer {
         Self::start_with(PORT, |_, _| Ok(Vec::new()))
     }
 
+    /// [`PostgresServer::start`], but in a folder inside `place`, which must be on a disk, and what it commits is synced to
+    /// that disk; `options` as `name=value`.
+    ///
+    /// # Errors
+    /// Those of [`PostgresServer::start`].
+    pub fn start_on_disk(place: &Path, options: &[&str]) -> Result<PostgresServer> {
+        let durable = ["fsync=on", "shared_buffers=128MB"];
+        let options = durable.iter().chain(options).map(|option| (*option).to_owned()).collect();
+        Self::start_in(TempDir::with_prefix_in("postgres-", place)?, PORT, |_, _| Ok(options))
+    }
+
+    /// A server that follows this one, and can only be read until it is promoted. It has what is committed here once this
+    /// one is told to wait for it (`synchronous_standby_names`). This one is stopped meanwhile, to be copied. Blocks.
+    ///
+    /// # Errors
+    /// Those of [`PostgresServer::start`].
+    pub fn start_standby(&mut self) -> Result<PostgresServer> {
+        let (folder, user) = owned(TempDir::with_prefix("postgres-")?)?;
+        self.stop()?;
+        let (from, to) = (self.folder.path().join("data"), folder.path().join("data"));
+        let copied = Command::new("cp").arg("-a").args([&from, &to]).status()?;
+        ensure!(copied.success(), "the data could not be copied");
+        fs::write(to.join("standby.signal"), "")?;
+        self.start_again()?;
+        let (here, port) = (self.folder.path().display(), self.port);
+        let options = vec![format!("primary_conninfo=host={here} port={port} user=postgres")];
+        let supervisor = serve(&programs()?, &user, folder.path(), port, &options)?;
+        let (databases, reserved) = (AtomicU32::new(0), None);
+        Ok(PostgresServer { folder, user, supervisor, databases, options, port, reserved })
+    }
+
     /// [`PostgresServer::start`], but it is also called at `127.0.0.1`, over TLS alone, by whoever shows a certificate of
     /// `client_ca`.
     ///
@@ -81,12 +112,16 @@ impl PostgresServer {
         port: u16,
         prepare: impl FnOnce(&Path, &User) -> Result<Vec<String>>,
     ) -> Result<PostgresServer> {
+        Self::start_in(TempDir::with_prefix("postgres-")?, port, prepare)
+    }
+
+    fn start_in(
+        folder: TempDir,
+        port: u16,
+        prepare: impl FnOnce(&Path, &User) -> Result<Vec<String>>,
+    ) -> Result<PostgresServer> {
         let programs = programs()?;
-        let folder = TempDir::with_prefix("postgres-")?;
-        let user = User::for_owner_of(folder.path())?;
-        if let User::Other { uid, gid } = user {
-            std::os::unix::fs::chown(folder.path(), Some(uid), Some(gid))?;
-        }
+        let (folder, user) = owned(folder)?;
         make_data(&programs, &user, folder.path())?;
         let options = prepare(folder.path(), &user)?;
         let supervisor = serve(&programs, &user, folder.path(), port, &options)?;
@@ -114,6 +149,17 @@ impl PostgresServer {
         Ok(())
     }
 
+    /// Ends it as a machine that fails does: at once, and nothing is put in order.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn crash(&mut self) -> Result<()> {
+        let process = self.process_id()?.to_string();
+        let told = Command::new("kill").args(["-QUIT", &process]).status()?;
+        ensure!(told.success(), "kill -QUIT failed");
+        self.stop()
+    }
+
     /// Starts a stopped server again on what it held. Blocks until it takes connections.
     ///
     /// # Errors
@@ -122,6 +168,15 @@ impl PostgresServer {
         self.supervisor =
             serve(&programs()?, &self.user, self.folder.path(), self.port, &self.options)?;
         Ok(())
+    }
+
+    /// The id of its first process, the parent of all others.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn process_id(&self) -> Result<u32> {
+        let file = fs::read_to_string(self.folder.path().join("data/postmaster.pid"))?;
+        Ok(file.lines().next().context("an empty process id file")?.trim().parse()?)
     }
 
     /// The folder of its data and socket, which belongs to whom the server works as.
@@ -134,13 +189,17 @@ impl PostgresServer {
     /// # Errors
     /// The server refused.
     pub async fn administrate(&self, statement: &str) -> Result<()> {
-        let (client, connection) = tokio_postgres::connect(&self.address("postgres"), NoTls)
-            .await
-            .context("connecting")?;
+        let (client, connection) =
+            tokio_postgres::connect(&self.administration(), NoTls).await.context("connecting")?;
         let connection = tokio::spawn(connection);
         client.batch_execute(statement).await?;
         drop(client);
         connection.await?.context("closing")
+    }
+
+    /// How to connect to it as its administrator.
+    pub fn administration(&self) -> String {
+        self.address("postgres")
     }
 
     fn address(&self, database: &str) -> String {
@@ -159,6 +218,12 @@ impl PostgresServer {
         address.replace(&host, &format!("host={} port={}", network.ip(), network.port()))
     }
 
+    /// How to connect to one of its databases here or at `other`.
+    pub fn or(&self, address: &str, other: &PostgresServer) -> String {
+        let (here, there) = (self.folder.path().display(), other.folder.path().display());
+        address.replace(&format!("host={here}"), &format!("host={here},{there}"))
+    }
+
     /// How to connect to one of its databases over TCP, where it may be called so.
     pub fn over_network(&self, address: &str, host: &str) -> String {
         address.replace(&format!("host={}", self.folder.path().display()), &format!("host={host}"))
@@ -174,6 +239,15 @@ impl Drop for PostgresServer {
 
 /// The usual one: without a network it only names the socket's file.
 const PORT: u16 = 5432;
+
+/// Gives a folder to whom a server in it is to work as.
+fn owned(folder: TempDir) -> Result<(TempDir, User)> {
+    let user = User::for_owner_of(folder.path())?;
+    if let User::Other { uid, gid } = user {
+        std::os::unix::fs::chown(folder.path(), Some(uid), Some(gid))?;
+    }
+    Ok((folder, user))
+}
 
 /// Makes the data folder `data` in `folder`, with one administrator, `postgres`, without a password.
 fn make_data(programs: &Path, user: &User, folder: &Path) -> Result<()> {
@@ -210,8 +284,8 @@ fn serve(
         .arg(format!("unix_socket_directories={socket}"))
         .arg("-c")
         .arg(format!("port={port}"))
-        .args(options.iter().flat_map(|option| ["-c", option]))
         .args(["-c", "fsync=off", "-c", "shared_buffers=32MB", "-c", "max_connections=200"])
+        .args(options.iter().flat_map(|option| ["-c", option]))
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -238,7 +312,7 @@ fn wait_until_ready(log: &mut impl BufRead) -> Result<()> {
     // A log of more than this before it is ready is no good sign either.
     for line in log.take(64 * 1024).lines() {
         let line = line?;
-        if line.contains("database system is ready to accept connections") {
+        if line.contains("database system is ready to accept") {
             return Ok(());
         }
         // Whoever connects too early is refused, which is no failure of the server's.

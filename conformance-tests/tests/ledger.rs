@@ -15,6 +15,7 @@ use conformance_tests::{
     pki::{Names, Pki},
     postgres_server::PostgresServer,
 };
+use futures_util::future::join_all;
 use gateway::ledger::{
     Admission, Claim, Entry, Fingerprint, Guard, Ledger, LedgerError, LedgerSettings, Opening,
     PostgresSettings, PostgresTls, Record, Sealed, SqliteSettings, State, Taken, Unknown, Waiting,
@@ -111,6 +112,119 @@ async fn a_postgres_that_turns_read_only_is_unavailable_until_it_takes_writes_ag
     new(ledger.admit(&claim("k")).await);
 }
 
+/// A fail-over as it is: the primary dies, its standby takes over, and the ledger was told both addresses.
+#[tokio::test]
+async fn a_standby_that_takes_over_is_found_and_has_all_that_was_acknowledged() {
+    let start = || {
+        let mut primary = PostgresServer::start()?;
+        let standby = primary.start_standby()?;
+        anyhow::Ok((primary, standby))
+    };
+    let (mut primary, standby) = tokio::task::spawn_blocking(start).await.unwrap().unwrap();
+    let address = primary.make_database().await.unwrap();
+    for statement in ["ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()"]
+    {
+        primary.administrate(statement).await.unwrap();
+    }
+    let (someone, connection) = tokio_postgres::connect(&address, NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    until(async || {
+        let follows = "SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'";
+        someone.query_opt(follows, &[]).await.unwrap()
+    })
+    .await;
+    drop(someone);
+    connection.await.unwrap().unwrap();
+
+    let ledger = open_postgres(primary.or(&address, &standby), PATIENT).await;
+    new(ledger.admit(&of_loan("claimed", &[1])).await);
+    let entry = new(ledger.admit(&claim("settled")).await);
+    ledger.settle(&entry, &accepted("YWH-1")).await.unwrap();
+
+    let primary = tokio::task::spawn_blocking(move || primary.crash().map(|()| primary));
+    let _dead = primary.await.unwrap().unwrap();
+    until(async || ledger.ping().await.err()).await;
+    // The standby can be read, but does not take a key.
+    unavailable(ledger.admit(&claim("k")).await);
+
+    standby.administrate("SELECT pg_promote()").await.unwrap();
+    until(async || ledger.ping().await.ok()).await;
+    in_flight(ledger.admit(&claim("claimed")).await);
+    assert_eq!(duplicate(ledger.admit(&of_loan("other", &[1])).await).key, "claimed");
+    settled(ledger.admit(&claim("settled")).await, &accepted("YWH-1"));
+    new(ledger.admit(&claim("k")).await);
+}
+
+/// What the server refuses of one filing is undone wholly, and the filings that came with it know nothing of it.
+#[tokio::test]
+async fn a_serialization_failure_is_told_and_spoils_no_other_filing() {
+    let server = tokio::task::spawn_blocking(shared_server).await.unwrap();
+    let address = server.make_database().await.unwrap();
+    let ledger = open_postgres(address.clone(), PATIENT).await;
+    let (someone, connection) = tokio_postgres::connect(&address, NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    // After the key, before the guard; and of an outcome.
+    let clash = "CREATE FUNCTION clash() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+            IF NEW.key = 'clash' THEN RAISE EXCEPTION 'could not serialize access' \
+                USING ERRCODE = 'serialization_failure'; END IF; \
+            RETURN NEW; END $$; \
+        CREATE TRIGGER clash BEFORE INSERT ON guard FOR EACH ROW EXECUTE FUNCTION clash()";
+    someone.batch_execute(clash).await.unwrap();
+    let claims: Vec<_> = (0..30)
+        .map(|number| match number {
+            7 => of_loan("clash", &[100]),
+            _ => of_loan(&format!("k{number}"), &[number]),
+        })
+        .collect();
+    for (claim, said) in claims.iter().zip(join_all(claims.iter().map(|it| ledger.admit(it))).await)
+    {
+        match claim.key.as_str() {
+            "clash" => assert!(unavailable(said).contains("could not serialize")),
+            _ => assert_eq!(new(said).key, claim.key),
+        }
+    }
+    assert!(ledger.find("bank", "clash").await.unwrap().is_none());
+
+    let drop_it = "DROP TRIGGER clash ON guard; \
+        CREATE TRIGGER clash BEFORE UPDATE ON filing FOR EACH ROW EXECUTE FUNCTION clash()";
+    someone.batch_execute(drop_it).await.unwrap();
+    new(ledger.admit(&of_loan("clash", &[100])).await);
+    let entries: Vec<_> = claims.iter().map(|claim| entry_of(&claim.key, 1)).collect();
+    let outcome = accepted("YWH-1");
+    let settling = entries.iter().map(|entry| ledger.settle(entry, &outcome));
+    for (entry, said) in entries.iter().zip(join_all(settling).await) {
+        let expected = if entry.key == "clash" { State::Claimed } else { State::Settled };
+        assert_eq!(said.is_ok(), expected == State::Settled, "{}", entry.key);
+        let found = ledger.find("bank", &entry.key).await.unwrap().unwrap();
+        assert_eq!(found.state, expected, "{}", entry.key);
+    }
+    someone.batch_execute("DROP TRIGGER clash ON filing").await.unwrap();
+    ledger.settle(&entry_of("clash", 1), &outcome).await.unwrap();
+    drop(someone);
+    connection.await.unwrap().unwrap();
+}
+
+/// Whatever an administrator has set for the database: with transactions that are serializable, many at once would fail.
+#[tokio::test]
+async fn filings_at_once_do_not_fail_where_transactions_are_serializable_by_default() {
+    let server = tokio::task::spawn_blocking(shared_server).await.unwrap();
+    let address = server.make_database().await.unwrap();
+    let (_, name) = address.split_once("dbname=").unwrap();
+    let serializable = "SET default_transaction_isolation = serializable";
+    server.administrate(&format!("ALTER DATABASE {name} {serializable}")).await.unwrap();
+    let (one, other) =
+        tokio::join!(open_postgres(address.clone(), PATIENT), open_postgres(address, PATIENT));
+    let mut filings = JoinSet::new();
+    for number in 0..100_u8 {
+        let ledger = Arc::clone(if number % 2 == 0 { &one } else { &other });
+        filings.spawn(async move {
+            let entry = new(ledger.admit(&of_loan(&format!("k{number}"), &[number])).await);
+            ledger.settle(&entry, &accepted("YWH-1")).await.unwrap();
+        });
+    }
+    filings.join_all().await;
+}
+
 #[tokio::test]
 async fn a_postgres_that_cuts_connections_is_connected_to_again() {
     let server = tokio::task::spawn_blocking(shared_server).await.unwrap();
@@ -176,8 +290,15 @@ async fn a_row_that_someone_locks_holds_up_nobody_for_longer_than_told() {
         .batch_execute("BEGIN; SELECT FROM filing WHERE key = 'locked' FOR UPDATE")
         .await
         .unwrap();
-    unavailable(ledger.admit(&claim("locked")).await);
-    new(ledger.admit(&claim("free")).await);
+    // All at one moment, so that they are written together.
+    let keys = ["locked", "free", "free, too", "and free"];
+    let claims = keys.map(claim);
+    for (key, said) in keys.iter().zip(join_all(claims.iter().map(|it| ledger.admit(it))).await) {
+        match *key {
+            "locked" => drop(unavailable(said)),
+            _ => drop(new(said)),
+        }
+    }
     assert!(due(&*ledger, "province").await.is_empty(), "others' rows are passed over");
 
     drop(someone);
@@ -473,8 +594,9 @@ async fn a_claim_whose_lease_ran_out_is_asked_about_first(store: &Store) {
 async fn a_claim_that_was_never_announced_is_as_good_as_new(store: &Store) {
     let ledger = store.open().await;
     let announced = Claim { announced: true, ..claim("k") };
+    new(ledger.admit(&Claim { key: "held".into(), ..announced.clone() }).await);
+    in_flight(ledger.admit(&Claim { key: "held".into(), ..announced.clone() }).await);
     let late = new(ledger.admit(&Claim { lease: SHORT, ..announced.clone() }).await);
-    in_flight(ledger.admit(&announced).await);
     let found = until(async || {
         let state = ledger.find("bank", "k").await.unwrap().unwrap().state;
         (state != State::Claimed).then_some(state)

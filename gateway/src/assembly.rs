@@ -58,12 +58,12 @@ pub fn parts(settings: &Settings, metrics: Metrics) -> Result<Parts, Vec<Problem
     }
 }
 
-/// A gateway, its ledger open.
-///
-/// # Errors
-/// The ledger cannot be opened.
-pub async fn assemble(settings: &Settings, parts: Parts) -> Result<Gateway, LedgerError> {
-    Ok(Gateway {
+/// A gateway over an open ledger.
+pub fn assemble(settings: &Settings, parts: Parts, ledger: Arc<dyn Ledger>) -> Gateway {
+    // Metrics outlive the ledger, which is closed when the last of its users lets go of it.
+    let counted = Arc::downgrade(&ledger);
+    parts.metrics.watch_commits(move || counted.upgrade().map_or(0, |ledger| ledger.commits()));
+    Gateway {
         contracts: parts.contracts,
         registries: parts.registries,
         route: Route::new(&settings.offices, &settings.routing),
@@ -71,13 +71,13 @@ pub async fn assemble(settings: &Settings, parts: Parts) -> Result<Gateway, Ledg
         capabilities: Capabilities::default(),
         calendar: settings.calendar.clone(),
         seals: parts.seals,
-        ledger: ledger(settings).await?,
+        ledger,
         ask_again_after: settings.resolver.ask_again,
         lease: settings.ledger.lease,
         give_up_after: settings.resolver.give_up,
         document_bytes_max: settings.limits.document_bytes_max,
         metrics: parts.metrics,
-    })
+    }
 }
 
 /// The ledger alone, its tables brought up to date.

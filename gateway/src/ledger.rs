@@ -173,6 +173,10 @@ pub trait Ledger: fmt::Debug + Send + Sync {
 
     /// Whether the ledger can write now: it writes.
     async fn ping(&self) -> Result<(), LedgerError>;
+
+    /// How many transactions this process has committed, each of them one sync or a share in one. Verbs that wait at one
+    /// moment share a transaction, so that with many there are far fewer of these than of verbs.
+    fn commits(&self) -> u64;
 }
 
 /// What to claim: one filing of one institution under its key.

@@ -24,6 +24,7 @@ use gateway::{
     capability, contracts,
     exchange::Gateway,
     identity::Identities,
+    ledger::{Ledger, LedgerError},
     opener, resolver, retention,
     settings::{Problem, Settings, Store},
     telemetry::{Metrics, Telemetry},
@@ -97,6 +98,11 @@ enum Command {
 }
 
 pub(crate) fn main() -> ExitCode {
+    run(assembly::ledger)
+}
+
+/// The program; `open` opens its ledger.
+pub(crate) fn run(open: impl OpensLedger) -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Contract(command) => return contract_commands::run(command),
         Command::Ledger(command) => ledger_commands::run(command),
@@ -104,7 +110,7 @@ pub(crate) fn main() -> ExitCode {
             .with_context(|| folder.display().to_string())
             .map_err(Failure::Broken),
         Command::Serve { settings, check: true } => check(&settings),
-        Command::Serve { settings, check: false } => serve(&settings),
+        Command::Serve { settings, check: false } => serve(&settings, open),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -115,6 +121,14 @@ pub(crate) fn main() -> ExitCode {
         }
     }
 }
+
+/// How a ledger is opened as settings say.
+pub(crate) trait OpensLedger:
+    AsyncFn(&Settings) -> Result<Arc<dyn Ledger>, LedgerError>
+{
+}
+
+impl<O: AsyncFn(&Settings) -> Result<Arc<dyn Ledger>, LedgerError>> OpensLedger for O {}
 
 /// Why the program ends with 1.
 enum Failure {
@@ -221,12 +235,12 @@ fn runtime() -> Result<Runtime, Failure> {
     built.map_err(|error| Failure::Broken(error.into()))
 }
 
-fn serve(settings: &Path) -> Result<(), Failure> {
+fn serve(settings: &Path, open: impl OpensLedger) -> Result<(), Failure> {
     runtime()?.block_on(async {
         let ready = prepare(settings)?;
         let telemetry = Telemetry::start(&ready.settings.telemetry)
             .map_err(|error| Failure::Broken(error.into()))?;
-        let served = serve_until_told(ready).await.map_err(|error| {
+        let served = serve_until_told(ready, open).await.map_err(|error| {
             let error: &(dyn std::error::Error + 'static) = error.as_ref();
             tracing::error!(error, "not serving");
             Failure::Logged
@@ -243,7 +257,7 @@ fn serve(settings: &Path) -> Result<(), Failure> {
 
 /// Up: operators first, so that they see why it takes long; then the ledger, the banks' ports, and whatever works on
 /// its own. Down: the other way round.
-async fn serve_until_told(ready: Ready) -> anyhow::Result<()> {
+async fn serve_until_told(ready: Ready, open: impl OpensLedger) -> anyhow::Result<()> {
     let Ready { settings, metrics, parts, doors } = ready;
     let mut told = Told::listen()?;
     let reload = signal(SignalKind::hangup())?;
@@ -255,9 +269,8 @@ async fn serve_until_told(ready: Ready) -> anyhow::Result<()> {
     let pages = admin_port::serve(admin, readiness.clone(), metrics.clone(), admin_stop.clone());
     let pages = tokio::spawn(pages);
 
-    let gateway = Arc::new(
-        assembly::assemble(&settings, parts).await.context("the ledger cannot be opened")?,
-    );
+    let ledger = open(&settings).await.context("the ledger cannot be opened")?;
+    let gateway = Arc::new(assembly::assemble(&settings, parts, ledger));
     let resolving = CancellationToken::new();
     for registry in gateway.registries.values() {
         let work = resolver::resolve(

@@ -1,10 +1,23 @@
 //! The ledger in Postgres: for several replicas that share the work, with no leader among them.
 //!
 //! Each verb is one statement that stands by itself; none holds a transaction open while anything
-//! else happens. Every time is the server's. Source: postgresql.org, "INSERT", "SELECT" (locking
+//! else happens. Claims that come at one moment share a statement, and so do answers: with them its
+//! price and its sync (`postgres/writer.rs`). Every time is the server's. Source: postgresql.org, "INSERT", "SELECT" (locking
 //! clause) and "Transaction Isolation".
 
-use std::{fmt, fs, io, net::IpAddr, path::PathBuf, time::Duration};
+mod writer;
+
+use std::{
+    collections::{HashMap, HashSet},
+    fmt, fs, io, iter,
+    net::IpAddr,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use deadpool_postgres::{
@@ -20,6 +33,7 @@ use tokio_postgres::{
     types::{FromSql, ToSql},
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
+use writer::{Together, Writer};
 
 use super::{
     Admission, CLAIM_TRIES, Claim, Entry, Guard, Ledger, LedgerError, Opening, RETRY_AFTER_MIN,
@@ -58,24 +72,40 @@ pub struct PostgresTls {
 
 /// The ledger in Postgres.
 pub(super) struct PostgresLedger {
-    pool: Pool,
-    /// How long a statement may go unanswered before the connection is taken for dead; longer than
-    /// the server itself allows it.
-    silence_max: Duration,
+    server: Arc<Server>,
+    claims: Writer<Claims>,
+    answers: Writer<Answers>,
 }
 
 impl PostgresLedger {
     /// Connects, and brings the tables up to date; of several replicas that do so at once, one does
     /// and the others wait for it.
     pub(super) async fn open(settings: &PostgresSettings) -> Result<PostgresLedger, LedgerError> {
-        let ledger = PostgresLedger {
+        let server = Arc::new(Server {
             pool: pool(settings)?,
             silence_max: settings.statement_timeout.saturating_add(Duration::from_secs(1)),
-        };
-        ledger.migrate().await?;
-        Ok(ledger)
+            commits: AtomicU64::new(0),
+        });
+        server.migrate().await?;
+        Ok(PostgresLedger {
+            claims: Writer::start(Claims(Arc::clone(&server))),
+            answers: Writer::start(Answers(Arc::clone(&server))),
+            server,
+        })
     }
+}
 
+/// The server, and how it is asked.
+struct Server {
+    pool: Pool,
+    /// How long a statement may go unanswered before the connection is taken for dead; longer than
+    /// the server itself allows it.
+    silence_max: Duration,
+    /// Statements that wrote.
+    commits: AtomicU64,
+}
+
+impl Server {
     async fn migrate(&self) -> Result<(), LedgerError> {
         let client = self.pool.get().await.map_err(LedgerError::unavailable)?;
         // Out of the pool: closing the connection, however this ends, gives the lock back.
@@ -94,6 +124,17 @@ impl PostgresLedger {
             Ok(Err(cause)) => Err(fault(cause)),
             Err(_elapsed) => Err(LedgerError::unavailable(Fault::Silent(MIGRATION_TIME_MAX))),
         }
+    }
+
+    /// Runs one statement that writes, as a transaction of its own.
+    async fn write(
+        &self,
+        statement: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, LedgerError> {
+        let rows = self.query(statement, parameters).await?;
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        Ok(rows)
     }
 
     /// Runs one statement, as a transaction of its own.
@@ -131,11 +172,118 @@ impl PostgresLedger {
     }
 }
 
+/// Claims of keys. The answer to one is the right that was taken and the state it left behind; none, if it could not be taken.
+struct Claims(Arc<Server>);
+
+impl Together for Claims {
+    type Row = Claim;
+    type Answer = Option<(State, Entry)>;
+
+    fn names(claim: &Claim) -> Vec<(&str, &[u8])> {
+        let names = iter::once(claim.key.as_bytes());
+        let names = names.chain(claim.guards.iter().map(|guard| guard.0.as_slice()));
+        names.map(|name| (claim.institution.as_str(), name)).collect()
+    }
+
+    async fn write(&self, claims: &[Claim]) -> Result<Vec<Self::Answer>, LedgerError> {
+        fn each<'c, T>(claims: &'c [Claim], of: impl Fn(&'c Claim) -> T) -> Vec<T> {
+            claims.iter().map(of).collect()
+        }
+        let loans: Vec<_> = claims
+            .iter()
+            .flat_map(|claim| claim.guards.iter().map(move |guard| (claim, guard)))
+            .collect();
+        let claimed = self
+            .0
+            .write(
+                ADMIT,
+                &[
+                    &each(claims, |claim| claim.institution.as_str()),
+                    &each(claims, |claim| claim.key.as_str()),
+                    &each(claims, |claim| claim.fingerprint.digest.as_slice()),
+                    &each(claims, |claim| claim.fingerprint.leaves.as_slice()),
+                    &each(claims, |claim| claim.matter.as_str()),
+                    &each(claims, |claim| claim.registry.as_str()),
+                    &each(claims, |claim| claim.office.as_str()),
+                    &each(claims, |claim| milliseconds(claim.lease)),
+                    &each(claims, |claim| claim.announced),
+                    &loans.iter().map(|(claim, _)| claim.institution.as_str()).collect::<Vec<_>>(),
+                    &loans.iter().map(|(claim, _)| claim.key.as_str()).collect::<Vec<_>>(),
+                    &loans.iter().map(|(_, guard)| guard.0.as_slice()).collect::<Vec<_>>(),
+                    &loans.iter().map(|(claim, _)| claim.corrects.as_deref()).collect::<Vec<_>>(),
+                    &patience(claims.len()),
+                ],
+            )
+            .await;
+        let rows = match claimed {
+            Err(error) if claims.len() == 1 && is_guarded(&error) => Vec::new(),
+            claimed => claimed?,
+        };
+        let mut taken = HashMap::new();
+        for row in &rows {
+            let entry = entry(row)?;
+            let name = (entry.institution.clone(), entry.key.clone());
+            taken.insert(name, (State::from_number(column(row, "state")?)?, entry));
+        }
+        let answer = |claim: &Claim| taken.remove(&(claim.institution.clone(), claim.key.clone()));
+        Ok(claims.iter().map(answer).collect())
+    }
+}
+
+/// What registries answered. The answer to one is whether it was recorded.
+struct Answers(Arc<Server>);
+
+struct Answered {
+    institution: String,
+    key: String,
+    case_id: Option<String>,
+    outcome: Vec<u8>,
+}
+
+impl Together for Answers {
+    type Row = Answered;
+    type Answer = bool;
+
+    fn names(answered: &Answered) -> Vec<(&str, &[u8])> {
+        vec![(&answered.institution, answered.key.as_bytes())]
+    }
+
+    async fn write(&self, answers: &[Answered]) -> Result<Vec<bool>, LedgerError> {
+        let settled = self
+            .0
+            .write(
+                SETTLE,
+                &[
+                    &answers.iter().map(|it| it.institution.as_str()).collect::<Vec<_>>(),
+                    &answers.iter().map(|it| it.key.as_str()).collect::<Vec<_>>(),
+                    &answers.iter().map(|it| it.case_id.as_deref()).collect::<Vec<_>>(),
+                    &answers.iter().map(|it| it.outcome.as_slice()).collect::<Vec<_>>(),
+                    &patience(answers.len()),
+                ],
+            )
+            .await;
+        let mut recorded = HashSet::new();
+        for row in settled? {
+            let name: (String, String) = (column(&row, "institution")?, column(&row, "key")?);
+            recorded.insert(name);
+        }
+        let is_recorded =
+            |it: &Answered| recorded.contains(&(it.institution.clone(), it.key.clone()));
+        Ok(answers.iter().map(is_recorded).collect())
+    }
+}
+
+/// How long a statement may wait for somebody's lock: one row waits as long as a statement may take; where others are in the
+/// same statement, not for long (`postgres/writer.rs` then writes each by itself).
+fn patience(rows: usize) -> Option<&'static str> {
+    (rows > 1).then_some("200ms")
+}
+
 impl fmt::Debug for PostgresLedger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Not the pool: it would print the configuration.
         f.debug_struct("PostgresLedger")
-            .field("status", &self.pool.status())
+            .field("status", &self.server.pool.status())
             .finish_non_exhaustive()
     }
 }
@@ -143,54 +291,24 @@ impl fmt::Debug for PostgresLedger {
 #[async_trait]
 impl Ledger for PostgresLedger {
     async fn admit(&self, claim: &Claim) -> Result<Admission, LedgerError> {
-        let guards = bytes(&claim.guards);
-        let waiting = claim.waiting.as_ref();
-        let closed = waiting.is_some_and(|waiting| waiting.closed);
-        let properties = waiting.map(|waiting| bytes(&waiting.properties)).unwrap_or_default();
-        let seal_key = waiting.map(|waiting| waiting.sealed.key.as_str());
-        let sealed = waiting.map(|waiting| waiting.sealed.bytes.as_slice());
         for _ in 0..CLAIM_TRIES {
-            let claimed = self
-                .query(
-                    ADMIT,
-                    &[
-                        &claim.institution,
-                        &claim.key,
-                        &claim.fingerprint.digest.as_slice(),
-                        &claim.fingerprint.leaves,
-                        &claim.matter,
-                        &claim.registry,
-                        &claim.office,
-                        &milliseconds(claim.lease),
-                        &claim.announced,
-                        &guards,
-                        &claim.corrects,
-                        &closed,
-                        &properties,
-                        &seal_key,
-                        &sealed,
-                    ],
-                )
-                .await;
-            let rows = match claimed {
-                Ok(rows) => rows,
-                Err(error) if is_guarded(&error) => {
-                    let mine: [&(dyn ToSql + Sync); 3] = [&claim.institution, &guards, &claim.key];
-                    match self.standing(HOLDER, &mine).await? {
-                        Some(holder) => return Ok(Admission::Duplicate(holder.record)),
-                        None => continue, // It was lifted meanwhile.
-                    }
-                }
-                Err(error) => return Err(error),
+            let claimed = match claim.waiting {
+                Some(_) => self.claim_waiting(claim).await?,
+                None => self.claims.run(claim.clone()).await?,
             };
-            if let Some(row) = rows.first() {
-                return taken(State::from_number(column(row, "state")?)?, entry(row)?);
+            if let Some((state, entry)) = claimed {
+                return taken(state, entry);
             }
-            let standing = self.standing(FIND, &[&claim.institution, &claim.key]).await?;
+            let mine: [&(dyn ToSql + Sync); 2] = [&claim.institution, &claim.key];
+            let standing = self.server.standing(FIND, &mine).await?;
+            let unused = standing.as_ref().is_none_or(|it| it.record.state == State::Released);
             if let Some(standing) = standing
                 && let Some(admission) = standing.admission(claim)?
             {
                 return Ok(admission);
+            }
+            if unused && let Some(holder) = self.holder(claim).await? {
+                return Ok(Admission::Duplicate(holder));
             }
         }
         Ok(Admission::InFlight { retry_after: RETRY_AFTER_MIN })
@@ -198,22 +316,30 @@ impl Ledger for PostgresLedger {
 
     async fn announce(&self, entry: &Entry, quiet: Duration) -> Result<bool, LedgerError> {
         let quiet = milliseconds(quiet);
-        let announced =
-            self.query(ANNOUNCE, &[&entry.institution, &entry.key, &entry.attempt, &quiet]).await?;
+        let announced = self
+            .server
+            .write(ANNOUNCE, &[&entry.institution, &entry.key, &entry.attempt, &quiet])
+            .await?;
         Ok(!announced.is_empty())
     }
 
     async fn lift(&self, holder: &Record, guards: &[Guard]) -> Result<(), LedgerError> {
         let (guards, state) = (bytes(guards), holder.state.number());
-        self.query(LIFT, &[&holder.institution, &holder.key, &guards, &state]).await.map(drop)
+        self.server
+            .write(LIFT, &[&holder.institution, &holder.key, &guards, &state])
+            .await
+            .map(drop)
     }
 
     async fn settle(&self, entry: &Entry, outcome: &Outcome) -> Result<(), LedgerError> {
-        let bytes = outcome.encode_to_vec();
-        let changed = self
-            .query(SETTLE, &[&entry.institution, &entry.key, &case_id(outcome), &bytes])
-            .await?;
-        if changed.is_empty() && self.find(&entry.institution, &entry.key).await?.is_none() {
+        let answered = Answered {
+            institution: entry.institution.clone(),
+            key: entry.key.clone(),
+            case_id: case_id(outcome).map(str::to_owned),
+            outcome: outcome.encode_to_vec(),
+        };
+        let recorded = self.answers.run(answered).await?;
+        if !recorded && self.find(&entry.institution, &entry.key).await?.is_none() {
             return Err(LedgerError::corrupt("an answered filing was never claimed"));
         }
         Ok(())
@@ -224,7 +350,10 @@ impl Ledger for PostgresLedger {
     }
 
     async fn release(&self, entry: &Entry) -> Result<(), LedgerError> {
-        self.query(RELEASE, &[&entry.institution, &entry.key, &entry.attempt]).await.map(drop)
+        self.server
+            .write(RELEASE, &[&entry.institution, &entry.key, &entry.attempt])
+            .await
+            .map(drop)
     }
 
     async fn update(
@@ -234,11 +363,11 @@ impl Ledger for PostgresLedger {
         outcome: &Outcome,
     ) -> Result<(), LedgerError> {
         let bytes = outcome.encode_to_vec();
-        self.query(UPDATE, &[&institution, &key, &case_id(outcome), &bytes]).await.map(drop)
+        self.server.write(UPDATE, &[&institution, &key, &case_id(outcome), &bytes]).await.map(drop)
     }
 
     async fn find(&self, institution: &str, key: &str) -> Result<Option<Record>, LedgerError> {
-        Ok(self.standing(FIND, &[&institution, &key]).await?.map(|standing| standing.record))
+        Ok(self.server.standing(FIND, &[&institution, &key]).await?.map(|standing| standing.record))
     }
 
     async fn find_case(
@@ -246,7 +375,7 @@ impl Ledger for PostgresLedger {
         institution: &str,
         case_id: &str,
     ) -> Result<Option<Record>, LedgerError> {
-        let standing = self.standing(FIND_CASE, &[&institution, &case_id]).await?;
+        let standing = self.server.standing(FIND_CASE, &[&institution, &case_id]).await?;
         Ok(standing.map(|standing| standing.record))
     }
 
@@ -256,32 +385,37 @@ impl Ledger for PostgresLedger {
         limit: u32,
         lease: Duration,
     ) -> Result<Vec<Entry>, LedgerError> {
-        let rows =
-            self.query(CLAIM_DUE, &[&registry, &i64::from(limit), &milliseconds(lease)]).await?;
+        let rows = self
+            .server
+            .write(CLAIM_DUE, &[&registry, &i64::from(limit), &milliseconds(lease)])
+            .await?;
         rows.iter().map(entry).collect()
     }
 
     async fn defer(&self, entry: &Entry, delay: Duration) -> Result<(), LedgerError> {
         let delay = milliseconds(delay);
-        self.query(DEFER, &[&entry.institution, &entry.key, &entry.attempt, &delay]).await.map(drop)
+        self.server
+            .write(DEFER, &[&entry.institution, &entry.key, &entry.attempt, &delay])
+            .await
+            .map(drop)
     }
 
     async fn give_up(&self, entry: &Entry) -> Result<bool, LedgerError> {
         let parameters: [&(dyn ToSql + Sync); 4] =
             [&entry.institution, &entry.key, &entry.attempt, &TEN_YEARS_MS];
-        let rows = self.query(GIVE_UP, &parameters).await?;
+        let rows = self.server.write(GIVE_UP, &parameters).await?;
         Ok(rows.first().map(|row| column(row, "first")).transpose()?.unwrap_or(false))
     }
 
     async fn unknown(&self, registry: &str) -> Result<Unknown, LedgerError> {
-        let rows = self.query(UNKNOWN, &[&registry]).await?;
+        let rows = self.server.query(UNKNOWN, &[&registry]).await?;
         let counted =
             rows.first().map(|row| Ok(Unknown::of(column(row, "count")?, column(row, "oldest")?)));
         counted.transpose().map(Option::unwrap_or_default)
     }
 
     async fn retire(&self, age: Duration, limit: u32) -> Result<u32, LedgerError> {
-        let retired = self.query(RETIRE, &[&milliseconds(age), &i64::from(limit)]).await?;
+        let retired = self.server.write(RETIRE, &[&milliseconds(age), &i64::from(limit)]).await?;
         Ok(u32::try_from(retired.len()).unwrap_or(u32::MAX))
     }
 
@@ -289,7 +423,7 @@ impl Ledger for PostgresLedger {
         let Opening { office, registry, announced, lease, interval } = opening;
         let (lease, interval) = (milliseconds(*lease), milliseconds(*interval));
         let parameters: [&(dyn ToSql + Sync); 5] = [office, registry, announced, &lease, &interval];
-        let rows = self.query(CLAIM_QUEUED, &parameters).await?;
+        let rows = self.server.write(CLAIM_QUEUED, &parameters).await?;
         let taken = rows.first().map(|row| {
             let sealed = Sealed { key: column(row, "seal_key")?, bytes: column(row, "sealed")? };
             Ok(Taken { entry: entry(row)?, ask_first: column(row, "ask_first")?, sealed })
@@ -301,7 +435,7 @@ impl Ledger for PostgresLedger {
         let delay = milliseconds(delay);
         let parameters: [&(dyn ToSql + Sync); 4] =
             [&entry.institution, &entry.key, &entry.attempt, &delay];
-        self.query(REQUEUE, &parameters).await.map(drop)
+        self.server.write(REQUEUE, &parameters).await.map(drop)
     }
 
     async fn withdraw_queued(
@@ -311,12 +445,12 @@ impl Ledger for PostgresLedger {
         outcome: &Outcome,
     ) -> Result<bool, LedgerError> {
         let bytes = outcome.encode_to_vec();
-        let withdrawn = self.query(WITHDRAW_QUEUED, &[&institution, &key, &bytes]).await?;
+        let withdrawn = self.server.write(WITHDRAW_QUEUED, &[&institution, &key, &bytes]).await?;
         Ok(!withdrawn.is_empty())
     }
 
     async fn queued(&self) -> Result<Vec<(String, u64)>, LedgerError> {
-        let rows = self.query(QUEUED, &[]).await?;
+        let rows = self.server.query(QUEUED, &[]).await?;
         let counted = |row: &Row| {
             let count: i64 = column(row, "count")?;
             Ok((column(row, "office")?, u64::try_from(count).unwrap_or(0)))
@@ -325,7 +459,64 @@ impl Ledger for PostgresLedger {
     }
 
     async fn ping(&self) -> Result<(), LedgerError> {
-        self.query(BEAT, &[]).await.map(drop)
+        self.server.write(BEAT, &[]).await.map(drop)
+    }
+
+    fn commits(&self) -> u64 {
+        self.server.commits.load(Ordering::Relaxed)
+    }
+}
+
+impl PostgresLedger {
+    /// Claims a key for a filing that may have to wait for its office to open.
+    async fn claim_waiting(&self, claim: &Claim) -> Result<Option<(State, Entry)>, LedgerError> {
+        let guards = bytes(&claim.guards);
+        let waiting = claim.waiting.as_ref();
+        let closed = waiting.is_some_and(|waiting| waiting.closed);
+        let properties = waiting.map(|waiting| bytes(&waiting.properties)).unwrap_or_default();
+        let seal_key = waiting.map(|waiting| waiting.sealed.key.as_str());
+        let sealed = waiting.map(|waiting| waiting.sealed.bytes.as_slice());
+        let claimed = self
+            .server
+            .write(
+                ADMIT_WAITING,
+                &[
+                    &claim.institution,
+                    &claim.key,
+                    &claim.fingerprint.digest.as_slice(),
+                    &claim.fingerprint.leaves,
+                    &claim.matter,
+                    &claim.registry,
+                    &claim.office,
+                    &milliseconds(claim.lease),
+                    &claim.announced,
+                    &guards,
+                    &claim.corrects,
+                    &closed,
+                    &properties,
+                    &seal_key,
+                    &sealed,
+                ],
+            )
+            .await;
+        let rows = match claimed {
+            Err(error) if is_guarded(&error) => Vec::new(),
+            claimed => claimed?,
+        };
+        let taken = |row: &Row| Ok((State::from_number(column(row, "state")?)?, entry(row)?));
+        rows.first().map(taken).transpose()
+    }
+
+    /// A filing of another key that holds one of the claim's guards, but for the one that it corrects.
+    async fn holder(&self, claim: &Claim) -> Result<Option<Record>, LedgerError> {
+        if claim.guards.is_empty() {
+            return Ok(None);
+        }
+        let guards = bytes(&claim.guards);
+        let mine: [&(dyn ToSql + Sync); 4] =
+            [&claim.institution, &guards, &claim.key, &claim.corrects];
+        let holder = self.server.standing(HOLDER, &mine).await?;
+        Ok(holder.map(|holder| holder.record))
     }
 }
 
@@ -382,13 +573,75 @@ fn column<'a, T: FromSql<'a>>(row: &'a Row, name: &str) -> Result<T, LedgerError
 // `unsent_attempt` counts only while it is the present attempt: an older replica, which does not
 // know the column, takes a key with an attempt of its own and leaves none.
 
-/// Takes the key if it may be taken, and then returns the right to it. Nothing was sent under a
-/// released key, nor under one whose announcement is outstanding, so it goes where the claim says;
-/// one taken over otherwise goes on where it was begun.
+/// Takes each key that may be taken, and returns the right to it. Nothing was sent under a released
+/// key, nor under one whose announcement is outstanding, so it goes where the claim says; one taken
+/// over otherwise goes on where it was begun.
 ///
-/// A new claim takes its guards with it. One that another filing holds would lose its key, which may
-/// not be null: so the whole statement fails, and nothing is claimed.
+/// A new claim takes its guards with it, and is left out if another filing is seen to hold one. One
+/// that another takes at the same moment would lose its key, which may not be null: so the whole
+/// statement fails, and nothing is claimed. Rows are locked in the same order by everybody.
 const ADMIT: &str = "
+    WITH claim AS MATERIALIZED (
+    SELECT claim.*
+    FROM set_config('lock_timeout', coalesce($14, current_setting('lock_timeout')), true),
+        unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[], $5::text[], $6::text[], $7::text[],
+            $8::bigint[], $9::boolean[]) AS claim (institution, key, digest, leaves, matter,
+            registry, office, lease, announced)
+    ORDER BY institution, key),
+    loan AS MATERIALIZED (
+    SELECT * FROM unnest($10::text[], $11::text[], $12::bytea[], $13::text[])
+        AS loan (institution, key, digest, corrects)),
+    held AS MATERIALIZED (
+    SELECT loan.institution, loan.key FROM loan JOIN guard USING (institution, digest)
+    WHERE guard.key <> loan.key
+        AND NOT EXISTS (SELECT FROM filing AS corrected
+            WHERE corrected.institution = guard.institution AND corrected.key = guard.key
+                AND corrected.case_id = loan.corrects)
+        AND NOT EXISTS (SELECT FROM filing
+            WHERE filing.institution = loan.institution AND filing.key = loan.key AND state <> 4
+                AND (state <> 1 OR unsent_attempt IS DISTINCT FROM attempt))),
+    claimed AS (
+    INSERT INTO filing (institution, key, digest, leaves, matter, registry, office, state, attempt,
+        lease_until, due_at, admitted_at, changed_at, unsent_attempt)
+    SELECT institution, key, digest, leaves, matter, registry, office, 1, 1,
+        now() + lease * interval '1 millisecond', now() + lease * interval '1 millisecond', now(),
+        now(), CASE WHEN announced THEN 1 END
+    FROM claim WHERE NOT EXISTS (SELECT FROM held
+        WHERE held.institution = claim.institution AND held.key = claim.key)
+    ON CONFLICT (institution, key) DO UPDATE SET
+        (registry, office, state, unsent_attempt, admitted_at) = (
+            SELECT CASE WHEN unsent THEN excluded.registry ELSE filing.registry END,
+                CASE WHEN unsent THEN excluded.office ELSE filing.office END,
+                CASE WHEN unsent THEN 1 ELSE 2 END,
+                CASE WHEN unsent AND excluded.unsent_attempt IS NOT NULL THEN filing.attempt + 1 END,
+                CASE WHEN unsent THEN excluded.admitted_at ELSE filing.admitted_at END
+            FROM (SELECT filing.state = 4
+                OR filing.state = 1 AND filing.unsent_attempt = filing.attempt AS unsent) AS taken),
+        attempt = filing.attempt + 1,
+        lease_until = excluded.lease_until,
+        due_at = excluded.due_at,
+        queued = false,
+        changed_at = excluded.changed_at
+    WHERE filing.digest = excluded.digest AND (filing.state = 4
+        OR filing.state IN (1, 2) AND NOT filing.queued
+            AND filing.lease_until <= excluded.changed_at)
+    RETURNING institution, key, registry, office, attempt, state),
+    guarded AS (
+    INSERT INTO guard (institution, digest, key)
+    SELECT loan.institution, loan.digest, loan.key
+    FROM claimed JOIN loan USING (institution, key) WHERE claimed.state = 1
+    ORDER BY loan.institution, loan.digest
+    ON CONFLICT (institution, digest) DO UPDATE SET key = CASE
+        WHEN guard.key = excluded.key THEN guard.key
+        WHEN EXISTS (SELECT FROM loan JOIN filing AS corrected
+                ON corrected.institution = guard.institution AND corrected.key = guard.key
+            WHERE loan.institution = excluded.institution AND loan.digest = excluded.digest
+                AND corrected.case_id = loan.corrects) THEN excluded.key END)
+    SELECT institution, key, registry, office, attempt, state FROM claimed";
+
+/// As above, for one claim that may have to wait for an office to open: it waits while the office is closed, and behind
+/// what waits for one of its properties.
+const ADMIT_WAITING: &str = "
     WITH claimed AS (
     INSERT INTO filing (institution, key, digest, leaves, matter, registry, office, state, attempt,
         lease_until, due_at, admitted_at, changed_at, unsent_attempt, queued)
@@ -484,14 +737,14 @@ const WITHDRAW_QUEUED: &str = "
 
 const QUEUED: &str = "SELECT office, count(*) AS count FROM queue GROUP BY office";
 
-/// A filing of another key that holds one of the guards.
+/// A filing of another key that holds one of the guards, but for the one that is corrected.
 const HOLDER: &str = "
     SELECT institution, key, digest, leaves, matter, registry, office, outcome, case_id,
         CASE WHEN state = 1 AND unsent_attempt = attempt AND lease_until <= now()
             THEN (CASE WHEN queued THEN 6 ELSE 4 END)::smallint ELSE state END AS state, queued,
         0::bigint AS lease_left,
         (extract(epoch FROM now() - admitted_at) * 1000)::bigint AS age
-    FROM filing WHERE institution = $1 AND key <> $3 AND key IN (
+    FROM filing WHERE institution = $1 AND key <> $3 AND (case_id = $4) IS NOT TRUE AND key IN (
         SELECT key FROM guard WHERE institution = $1 AND digest = ANY ($2::bytea[]))
     LIMIT 1";
 
@@ -515,9 +768,17 @@ const ANNOUNCE: &str = "
     RETURNING key";
 
 const SETTLE: &str = "
-    UPDATE filing SET state = 3, case_id = $3, outcome = $4, changed_at = now()
-    WHERE institution = $1 AND key = $2 AND state NOT IN (3, 5)
-    RETURNING key";
+    WITH answered AS MATERIALIZED (
+    SELECT answered.*
+    FROM set_config('lock_timeout', coalesce($5, current_setting('lock_timeout')), true),
+        unnest($1::text[], $2::text[], $3::text[], $4::bytea[])
+            AS answered (institution, key, case_id, outcome)
+    ORDER BY institution, key)
+    UPDATE filing SET state = 3, case_id = answered.case_id, outcome = answered.outcome,
+        changed_at = now()
+    FROM answered WHERE filing.institution = answered.institution AND filing.key = answered.key
+        AND state NOT IN (3, 5)
+    RETURNING filing.institution, filing.key";
 
 const RELEASE: &str = "
     UPDATE filing SET state = 4, lease_until = now(), due_at = now(), changed_at = now(),
@@ -693,6 +954,11 @@ fn config(settings: &PostgresSettings) -> Result<Config, LedgerError> {
     // Whatever the server's defaults are: what is committed is on its disk, and each statement sees
     // what was committed before it.
     options.push_str(" -c synchronous_commit=on -c default_transaction_isolation=read\\ committed");
+    // Rows are found by their keys, always: a plan that was made while tables were small, and read
+    // them whole, would be kept while they grow.
+    options.push_str(
+        " -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off",
+    );
     options.push_str(&format!(
         " -c statement_timeout={}",
         milliseconds(settings.statement_timeout).max(1) // 0 would be no limit.

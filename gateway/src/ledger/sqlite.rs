@@ -12,7 +12,10 @@ use std::{
     fs::{File, TryLockError},
     io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -48,6 +51,7 @@ pub(super) struct SqliteLedger {
     path: PathBuf,
     writer: Worker,
     reader: Worker,
+    commits: Arc<AtomicU64>,
 }
 
 impl SqliteLedger {
@@ -56,14 +60,16 @@ impl SqliteLedger {
         let path = settings.path.clone();
         let lock = lock(&path)?;
         let database = open_to_write(&path)?;
+        let commits = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&commits);
         let writer = Worker::start("ledger-writer", move |jobs| {
-            commit_groups(&database, jobs);
+            commit_groups(&database, jobs, &counted);
             drop(database);
             drop(lock); // Last: until then another process must not open the file.
         })?;
         let database = open_to_read(&path)?;
         let reader = Worker::start("ledger-reader", move |jobs| answer_each(&database, jobs))?;
-        Ok(SqliteLedger { path, writer, reader })
+        Ok(SqliteLedger { path, writer, reader, commits })
     }
 }
 
@@ -278,6 +284,10 @@ impl Ledger for SqliteLedger {
 
     async fn ping(&self) -> Result<(), LedgerError> {
         self.writer.run(|database| write(database, BEAT, []).map(drop)).await
+    }
+
+    fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
     }
 }
 
@@ -820,7 +830,7 @@ fn answer_each(database: &Connection, mut jobs: mpsc::Receiver<Job>) {
     clippy::disallowed_methods,
     reason = "the thread is the writer's own; nothing else runs on it"
 )]
-fn commit_groups(database: &Connection, mut jobs: mpsc::Receiver<Job>) {
+fn commit_groups(database: &Connection, mut jobs: mpsc::Receiver<Job>, commits: &AtomicU64) {
     let mut group = Vec::with_capacity(GROUP_MAX);
     let mut before = 0;
     while jobs.blocking_recv_many(&mut group, GROUP_MAX) > 0 {
@@ -833,13 +843,16 @@ fn commit_groups(database: &Connection, mut jobs: mpsc::Receiver<Job>) {
             }
         }
         before = group.len();
-        commit(database, &mut group);
+        if commit(database, &mut group) {
+            commits.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 
 /// Carries out a group in one transaction. A job that fails changes nothing, each being at most one
 /// statement that writes or a savepoint, and does not spoil the others; a transaction that fails spoils all.
-fn commit(database: &Connection, group: &mut Vec<Job>) {
+/// Tells whether it was committed.
+fn commit(database: &Connection, group: &mut Vec<Job>) -> bool {
     let mut open = database.execute_batch("BEGIN IMMEDIATE").map_err(cause);
     let mut answers = Vec::with_capacity(group.len());
     for job in group.drain(..) {
@@ -859,6 +872,7 @@ fn commit(database: &Connection, group: &mut Vec<Job>) {
     for answer in answers {
         answer(lasting.clone());
     }
+    lasting.is_ok()
 }
 
 fn open_to_write(path: &Path) -> Result<Connection, LedgerError> {

@@ -231,6 +231,20 @@ impl Metrics {
         );
     }
 
+    /// How many transactions the ledger has committed is asked for whenever metrics are told.
+    pub fn watch_commits(&self, commits: impl Fn() -> u64 + Send + Sync + 'static) {
+        let _handle = self
+            .0
+            .provider
+            .meter("directlink")
+            .u64_observable_counter("directlink.ledger.commits")
+            .with_description(
+                "Transactions of this process's ledger; verbs that wait at one moment share one",
+            )
+            .with_callback(move |told| told.observe(commits(), &[]))
+            .build();
+    }
+
     fn watch<const N: usize>(
         &self,
         name: &'static str,

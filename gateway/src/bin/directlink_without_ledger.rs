@@ -1,0 +1,95 @@
+//! `directlink` with a ledger that keeps nothing, to measure what the real one costs: the same program under another name, so
+//! that it is never taken for the one that serves banks. It would register a filing as often as it comes.
+//!
+//! No setting makes the real program do so, and nothing of this is in it.
+
+use std::{process::ExitCode, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use gateway::ledger::{Admission, Claim, Entry, Guard, Ledger, LedgerError, Record, Unknown};
+use proto::v1::Outcome;
+
+#[path = "../main.rs"]
+#[expect(dead_code, reason = "its own `main` opens the real ledger")]
+mod program;
+
+fn main() -> ExitCode {
+    program::run(async |_: &gateway::settings::Settings| Ok(Arc::new(Forgetful) as Arc<dyn Ledger>))
+}
+
+/// Takes every key for a new one, and keeps nothing.
+#[derive(Debug)]
+struct Forgetful;
+
+#[async_trait]
+impl Ledger for Forgetful {
+    async fn admit(&self, claim: &Claim) -> Result<Admission, LedgerError> {
+        Ok(Admission::New(Entry {
+            institution: claim.institution.clone(),
+            key: claim.key.clone(),
+            registry: claim.registry.clone(),
+            office: claim.office.clone(),
+            attempt: 1,
+        }))
+    }
+
+    async fn announce(&self, _: &Entry, _: Duration) -> Result<bool, LedgerError> {
+        Ok(true)
+    }
+
+    async fn lift(&self, _: &Record, _: &[Guard]) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    async fn settle(&self, _: &Entry, _: &Outcome) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    async fn mark_unknown(&self, _: &Entry) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    async fn release(&self, _: &Entry) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    async fn update(&self, _: &str, _: &str, _: &Outcome) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    async fn find(&self, _: &str, _: &str) -> Result<Option<Record>, LedgerError> {
+        Ok(None)
+    }
+
+    async fn find_case(&self, _: &str, _: &str) -> Result<Option<Record>, LedgerError> {
+        Ok(None)
+    }
+
+    async fn claim_due(&self, _: &str, _: u32, _: Duration) -> Result<Vec<Entry>, LedgerError> {
+        Ok(Vec::new())
+    }
+
+    async fn defer(&self, _: &Entry, _: Duration) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    async fn give_up(&self, _: &Entry) -> Result<bool, LedgerError> {
+        Ok(false)
+    }
+
+    async fn unknown(&self, _: &str) -> Result<Unknown, LedgerError> {
+        Ok(Unknown::default())
+    }
+
+    async fn retire(&self, _: Duration, _: u32) -> Result<u32, LedgerError> {
+        Ok(0)
+    }
+
+    async fn ping(&self) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    fn commits(&self) -> u64 {
+        0
+    }
+}
