@@ -32,12 +32,17 @@ fmt: ## lay out the code
 docs: ## build and check the documentation of the code
 	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps
 
+# How many keys are stored where claims are measured; ten million take some minutes and 20 GB of disk.
+BENCH_KEYS ?= 10000000
+
 bench: ## what mapping costs bank by bank, and what an exchange costs beside a floor that only forwards bytes
 	cargo build --release -p gateway --bin directlink -p conformance-tests --bin bench --bin mapping
+	cargo build --release -p gateway --features without-ledger --bin directlink-without-ledger
 	target/release/mapping steps contracts/banks
 	target/release/mapping load contracts/banks
 	target/release/mapping route
 	target/release/bench exchange contracts/banks/yunshui first_general
+	target/release/bench ledger contracts/banks/yunshui first_general --keys $(BENCH_KEYS)
 
 # How many calls of banks `make soak` makes with each store, and with which seed.
 SOAK_OPERATIONS ?= 100000

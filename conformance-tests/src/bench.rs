@@ -8,6 +8,7 @@
 pub mod contest;
 pub mod filing;
 pub mod floor;
+pub mod ledgers;
 pub mod load;
 pub mod loading;
 pub mod machine;
@@ -15,6 +16,8 @@ pub mod mapping;
 pub mod process;
 pub mod report;
 pub mod routing;
+mod stand;
+pub mod stock;
 pub mod upstream;
 
 use std::{
@@ -97,7 +100,9 @@ mod tests {
         let address: SocketAddr = floor_says.recv().await.unwrap().parse().unwrap();
 
         let (tls, serials) = (client(&pki.banks["bank"], &pki.banks_ca), AtomicU64::new(1));
-        let connecting = Banks::connect(Target::Floor, address, tls, 3, filing, Arc::new(serials));
+        let addresses = [address];
+        let connecting =
+            Banks::connect(Target::Floor, &addresses, tls, 3, filing, Arc::new(serials));
         let told = connecting.await.unwrap().send(50, Duration::from_secs(60)).await.unwrap();
         assert_eq!(told.requests, 50);
         stop.send(()).unwrap();

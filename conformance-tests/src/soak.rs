@@ -38,6 +38,7 @@ use crate::{
     },
     postgres_server::PostgresServer,
     programme,
+    reference_registry::{self, Repeats},
     scenario::StoreKind,
 };
 use traffic::{Client, Speaker};
@@ -58,6 +59,8 @@ pub struct Order {
     pub operations_max: u64,
     /// Decides what banks do and what goes wrong.
     pub seed: u64,
+    /// What the registry makes of a key that comes again, and is declared to.
+    pub repeats: Repeats,
     /// What may go wrong.
     pub faults: BTreeSet<Fault>,
     /// How many calls are made at a time.
@@ -200,9 +203,13 @@ async fn build(
         }
     };
     table.insert("lease_seconds".into(), 5.into());
+    let resend = match order.repeats {
+        Repeats::FirstCase => String::new(),
+        Repeats::NewCase => format!("resend_unknown_after_seconds = {LATE_MAX}"),
+    };
     let settings = format!(
         "[registry]\naddress = \"https://{}\"\nconnect_seconds = 1\nretry_seconds = 1\n\
-         deadline_seconds = 2\n{SETTINGS}",
+         deadline_seconds = 2\n{resend}\n{SETTINGS}",
         to_registry.address()
     );
     let plan = Plan {
@@ -213,10 +220,14 @@ async fn build(
         places: Places::kit()?,
         replicas: order.replicas,
         ledger: table,
-        idempotent: true,
+        idempotent: order.repeats == Repeats::FirstCase,
         settings: toml::from_str(&settings)?,
     };
-    let mut deployment = Deployment::prepare(&plan, |settings| settings).await?;
+    let mut deployment = Deployment::prepare(&plan, |settings| reference_registry::Settings {
+        repeats: order.repeats,
+        ..settings
+    })
+    .await?;
     to_registry.lead_to(Server::Tcp(deployment.registry.address()));
     deployment.start().await?;
     let banks = speakers
@@ -228,6 +239,10 @@ async fn build(
         .collect::<anyhow::Result<_>>()?;
     Ok((System::new(deployment, to_registry, postgres), banks, ledger))
 }
+
+/// After so many seconds no call is on its way any more: its deadline, what a network holds it up for, and what a late
+/// registry takes before it acts are 13 together (`soak/trouble.rs`).
+const LATE_MAX: u32 = 20;
 
 /// What differs from the defaults: everything is quicker, so that more goes wrong in less time.
 const SETTINGS: &str = "[resolver]\nfirst_seconds = 1\nlongest_seconds = 3\nask_again_seconds = 1\n\

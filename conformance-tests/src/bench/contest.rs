@@ -9,7 +9,7 @@ use std::{
 };
 
 use adapters::Contract;
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use gateway::tls;
 use tokio::process::Command;
 
@@ -19,9 +19,10 @@ use super::{
     machine,
     process::{Process, Voice},
     report::{Memory, Report, Round, Standing},
+    stand::Stand,
     upstream::Counts,
 };
-use crate::pki::{self, Names, Pki};
+use crate::pki::{Names, Pki};
 
 /// What is measured, and for how long.
 #[derive(Debug, Clone)]
@@ -68,7 +69,7 @@ pub fn pki_of(folder: &Path, bank: &str) -> Pki {
     Pki::paths(&folder.join(place::PKI), &names(bank))
 }
 
-fn names(bank: &str) -> Names {
+pub(super) fn names(bank: &str) -> Names {
     Names { banks: vec![bank.to_owned()], registries: Vec::new() }
 }
 
@@ -95,16 +96,23 @@ pub async fn run(
         plan.helper("floor").args(["--upstream", registry]),
     )?;
     let floor_address = floor.line().await?.parse()?;
-    let settings =
-        Settings { plan, pki: &pki, bank: &bank, division: &filing.division, registry, collector };
-    let (gateway, gateway_address) = settings.start_gateway().await?;
+    let stand = Stand {
+        folder: &plan.folder,
+        contract: &plan.contract,
+        pki: &pki,
+        bank: &bank,
+        division: &filing.division,
+        registry,
+        collector: plan.traced.then_some(collector),
+    };
+    let gateway = stand.start("directlink", &plan.gateway, "sqlite = \"ledger.db\"").await?;
     let mut hall = Hall {
         plan,
         tls: bank_tls(&pki, &bank)?,
         filing,
         serials: Arc::new(AtomicU64::new(1)),
         floor: (floor, floor_address),
-        gateway: (gateway, gateway_address),
+        gateway: (gateway.process, gateway.address),
         exchanges: 0,
     };
 
@@ -132,7 +140,7 @@ pub async fn run(
 }
 
 /// How many messages each connection sends before a round is measured.
-const WARM_UP: u64 = 20;
+pub(super) const WARM_UP: u64 = 20;
 
 /// The running processes, and what is sent to them.
 struct Hall<'p> {
@@ -179,7 +187,8 @@ impl Hall<'_> {
         };
         let (tls, filing) = (Arc::clone(&self.tls), Arc::clone(&self.filing));
         let serials = Arc::clone(&self.serials);
-        let mut banks = Banks::connect(target, *address, tls, connections, filing, serials).await?;
+        let mut banks =
+            Banks::connect(target, &[*address], tls, connections, filing, serials).await?;
         let warm_up = WARM_UP * u64::try_from(connections)?;
         let warmed = banks.send(warm_up, self.plan.limit).await?.requests;
         let before = process.cpu()?;
@@ -192,7 +201,7 @@ impl Hall<'_> {
     }
 }
 
-fn bank_tls(pki: &Pki, bank: &str) -> anyhow::Result<Arc<rustls::ClientConfig>> {
+pub(super) fn bank_tls(pki: &Pki, bank: &str) -> anyhow::Result<Arc<rustls::ClientConfig>> {
     let own = pki.banks.get(bank).context("the bank has a certificate")?;
     let mut config = tls::client_config(&pki.banks_ca, &own.certificate, &own.key)?;
     config.alpn_protocols.clear();
@@ -200,105 +209,14 @@ fn bank_tls(pki: &Pki, bank: &str) -> anyhow::Result<Arc<rustls::ClientConfig>> 
 }
 
 impl Plan {
-    /// This program in another role.
     fn helper(&self, role: &str) -> Command {
-        let mut command = Command::new(&self.own);
-        command.arg(role).arg(&self.contract).arg("--folder").arg(&self.folder);
-        command
+        helper(&self.own, role, &self.contract, &self.folder)
     }
 }
 
-/// What the gateway is told: defaults, but for addresses and names.
-struct Settings<'p> {
-    plan: &'p Plan,
-    pki: &'p Pki,
-    bank: &'p str,
-    division: &'p str,
-    registry: &'p str,
-    collector: &'p str,
-}
-
-impl Settings<'_> {
-    /// Starts the gateway and waits until it says where it listens.
-    async fn start_gateway(&self) -> anyhow::Result<(Process, SocketAddr)> {
-        let file = self.plan.folder.join("directlink.toml");
-        fs::write(&file, self.text()?)?;
-        let mut command = Command::new(&self.plan.gateway);
-        command.arg("serve").arg("--settings").arg(&file);
-        let mut process = Process::start("directlink", Voice::Error, &mut command)?;
-        let mut said = Vec::new();
-        loop {
-            let Ok(line) = process.line().await else {
-                bail!("the gateway does not serve; it said:\n{}", said.join("\n"));
-            };
-            let told: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
-            if let Some(address) = told.get("tcp").and_then(serde_json::Value::as_str) {
-                let address = address.parse()?;
-                process.unheard();
-                return Ok((process, address));
-            }
-            said.push(line);
-        }
-    }
-
-    fn text(&self) -> anyhow::Result<String> {
-        let Self { plan, pki, bank, division, registry, collector } = self;
-        let contracts = plan.contract.parent().context("contracts lie in a folder")?;
-        let contracts = contracts.canonicalize()?;
-        let telemetry =
-            if plan.traced { format!("otlp = \"http://{collector}\"") } else { String::new() };
-        Ok(format!(
-            r#"
-[listen]
-tcp = "127.0.0.1:0"
-certificate = {certificate:?}
-key = {key:?}
-client_ca = {banks_ca:?}
-[admin]
-address = "127.0.0.1:0"
-[ledger]
-sqlite = "ledger.db"
-[contracts]
-folder = {contracts:?}
-[[institution]]
-id = "{bank}"
-name = "{bank}"
-kind = "BANK"
-contract = "{bank}"
-certificate_issuer = "CN={issuer}"
-certificate_san = "{san}"
-[[registry]]
-name = "upstream"
-address = "https://{registry}"
-server_name = "localhost"
-ca = {registry_ca:?}
-certificate = {client_certificate:?}
-key = {client_key:?}
-idempotent = true
-filings_max = 4096
-[[office]]
-code = "{division}"
-name = "upstream"
-registry = "upstream"
-division = "{division}"
-prefixes = ["{division}"]
-[limits]
-exchanges_max = 4096
-institution_exchanges_max = 4096
-institution_connections_max = 4096
-institution_messages_per_second_max = 1000000
-institution_messages_burst_max = 1000000
-[telemetry]
-{telemetry}
-"#,
-            certificate = pki.gateway.certificate,
-            key = pki.gateway.key,
-            banks_ca = pki.banks_ca,
-            issuer = pki::BANKS_CA,
-            san = pki::bank_san(bank),
-            registry_ca = pki.registry_ca,
-            client_certificate = pki.gateway_client.certificate,
-            client_key = pki.gateway_client.key,
-        ))
-    }
+/// This program in another role.
+pub(super) fn helper(own: &Path, role: &str, contract: &Path, folder: &Path) -> Command {
+    let mut command = Command::new(own);
+    command.arg(role).arg(contract).arg("--folder").arg(folder);
+    command
 }

@@ -1,4 +1,5 @@
-//! The load: banks' connections, each of which sends one message and waits for its reply before the next.
+//! The load: banks' connections, each of which sends one message and waits for its reply before the next; as soon as it is
+//! there, or at times that were fixed before.
 
 use std::{
     net::SocketAddr,
@@ -6,6 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -15,6 +17,7 @@ use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    sync::{Mutex, mpsc},
     task::JoinSet,
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
@@ -52,13 +55,13 @@ pub struct Told {
 }
 
 impl Banks {
-    /// Opens `count` connections, TLS handshakes done.
+    /// Opens `count` connections, to each address in turn, TLS handshakes done.
     ///
     /// # Errors
     /// The other side does not let one in.
     pub async fn connect(
         target: Target,
-        address: SocketAddr,
+        addresses: &[SocketAddr],
         tls: Arc<rustls::ClientConfig>,
         count: usize,
         filing: Arc<Filing>,
@@ -66,7 +69,7 @@ impl Banks {
     ) -> anyhow::Result<Self> {
         let connector = TlsConnector::from(tls);
         let mut connections = Vec::with_capacity(count);
-        for _ in 0..count {
+        for address in addresses.iter().cycle().take(count) {
             let stream = TcpStream::connect(address).await.context("connect")?;
             stream.set_nodelay(true)?;
             let name = ServerName::try_from("localhost")?;
@@ -75,26 +78,48 @@ impl Banks {
         Ok(Self { target, filing, serials, connections })
     }
 
-    /// Sends `requests` messages over all connections together, but begins none after `limit`.
+    /// Sends `requests` messages over all connections together, as soon as they are free, but begins none after `limit`.
     ///
     /// # Errors
     /// A reply that is not as expected, or a connection that was lost.
     pub async fn send(&mut self, requests: u64, limit: Duration) -> anyhow::Result<Told> {
+        let until = Instant::now() + limit;
+        self.paced(Pace::Free { left: Arc::new(AtomicU64::new(requests)), until }).await
+    }
+
+    /// Sends so many messages a second, evenly, whatever becomes of those before. A reply's time counts from when its
+    /// message was due: if all connections are taken, it includes what it waited for one.
+    ///
+    /// # Errors
+    /// Those of [`Banks::send`].
+    pub async fn send_steadily(
+        &mut self,
+        per_second: u32,
+        length: Duration,
+    ) -> anyhow::Result<Told> {
+        // A second's worth may be late.
+        let (told, due) = mpsc::channel(usize::try_from(per_second)?);
+        let clock = thread::spawn(move || tell_times(per_second, length, &told));
+        let sent = self.paced(Pace::Steady(Arc::new(Mutex::new(due)))).await;
+        clock.join().ok().context("the clock broke")?;
+        sent
+    }
+
+    async fn paced(&mut self, pace: Pace) -> anyhow::Result<Told> {
         let begun = Instant::now();
-        let left = Arc::new(AtomicU64::new(requests));
         let mut senders = JoinSet::new();
         for stream in self.connections.drain(..) {
             let sender = Sender {
                 target: self.target,
                 filing: Arc::clone(&self.filing),
                 serials: Arc::clone(&self.serials),
-                left: Arc::clone(&left),
-                until: begun + limit,
+                pace: pace.clone(),
                 stream,
                 latency_us: histogram()?,
             };
             senders.spawn(sender.send());
         }
+        drop(pace);
         let mut latency_us = histogram()?;
         while let Some(sender) = senders.join_next().await {
             let (stream, latencies) = sender??;
@@ -105,12 +130,53 @@ impl Banks {
     }
 }
 
+/// When messages are sent.
+#[derive(Debug, Clone)]
+enum Pace {
+    /// As soon as a connection is free.
+    Free { left: Arc<AtomicU64>, until: Instant },
+    /// When they are due.
+    Steady(Arc<Mutex<mpsc::Receiver<Instant>>>),
+}
+
+impl Pace {
+    /// Waits until a message is to be sent, and tells when that was; `None`: no more are.
+    async fn next(&self) -> Option<Instant> {
+        match self {
+            Self::Free { left, until } => {
+                let now = Instant::now();
+                let relaxed = Ordering::Relaxed;
+                let taken = left.fetch_update(relaxed, relaxed, |left| left.checked_sub(1));
+                (now < *until && taken.is_ok()).then_some(now)
+            }
+            Self::Steady(due) => due.lock().await.recv().await,
+        }
+    }
+}
+
+/// Tells each time when it has come.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a thread of its own; the runtime's clock goes by milliseconds, which is what is measured"
+)]
+fn tell_times(per_second: u32, length: Duration, told: &mpsc::Sender<Instant>) {
+    let begun = Instant::now();
+    let step = Duration::from_secs(1) / per_second.max(1);
+    let mut due = begun;
+    while due.duration_since(begun) < length {
+        thread::sleep(due.saturating_duration_since(Instant::now()));
+        if told.blocking_send(due).is_err() {
+            return;
+        }
+        due += step;
+    }
+}
+
 struct Sender {
     target: Target,
     filing: Arc<Filing>,
     serials: Arc<AtomicU64>,
-    left: Arc<AtomicU64>,
-    until: Instant,
+    pace: Pace,
     stream: TlsStream<TcpStream>,
     latency_us: Histogram<u64>,
 }
@@ -118,10 +184,9 @@ struct Sender {
 impl Sender {
     async fn send(mut self) -> anyhow::Result<(TlsStream<TcpStream>, Histogram<u64>)> {
         let mut reply = Vec::new();
-        while Instant::now() < self.until && self.takes_one() {
+        while let Some(begun) = self.pace.next().await {
             let serial = self.serials.fetch_add(1, Ordering::Relaxed);
             let request = self.filing.request(serial);
-            let begun = Instant::now();
             self.stream.write_all(&request).await?;
             self.stream.flush().await?;
             self.read(&mut reply).await?;
@@ -135,13 +200,6 @@ impl Sender {
             }
         }
         Ok((self.stream, self.latency_us))
-    }
-
-    fn takes_one(&self) -> bool {
-        let taken = self
-            .left
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
-        taken.is_ok()
     }
 
     /// One framed reply, prefix included.

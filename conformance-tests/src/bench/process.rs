@@ -1,6 +1,6 @@
 //! A process under measurement: started, asked what it has used, and ended.
 //!
-//! Source of the figures: proc(5), `/proc/PID/stat` fields 14 and 15, `/proc/PID/status` VmRSS and VmHWM. Linux only.
+//! Source of the figures: proc(5), `/proc/PID/stat` fields 4 and 14 to 17, `/proc/PID/status` VmRSS and VmHWM. Linux only.
 
 use std::{fs, io::Read, mem, process::Stdio, thread, time::Duration};
 
@@ -74,14 +74,7 @@ impl Process {
     /// # Errors
     /// It is gone.
     pub fn cpu(&self) -> anyhow::Result<Duration> {
-        let stat = self.read("stat")?;
-        // The name in brackets may hold blanks; counted from what follows it, the times are the 12th and 13th.
-        let (_, fields) = stat.rsplit_once(") ").context("no process name in stat")?;
-        let mut fields = fields.split(' ').skip(11);
-        let mut ticks = || -> anyhow::Result<u32> {
-            Ok(fields.next().context("no CPU time in stat")?.parse()?)
-        };
-        Ok(TICK * (ticks()? + ticks()?))
+        Ok(Stat::of(self.id).with_context(|| format!("{} is gone", self.name))?.own)
     }
 
     /// Memory it holds now, in KiB (VmRSS).
@@ -129,6 +122,49 @@ impl Process {
     /// It cannot be ended.
     pub async fn kill(mut self) -> anyhow::Result<()> {
         self.child.kill().await.with_context(|| format!("end {}", self.name))
+    }
+}
+
+/// CPU time so far of a process that was not started here, of its children, and of those that have ended; to 10 ms.
+///
+/// # Errors
+/// It is gone.
+pub fn cpu_of_family(parent: u32) -> anyhow::Result<Duration> {
+    let stat = Stat::of(parent)?;
+    let mut all = stat.own + stat.ended_children;
+    for entry in fs::read_dir("/proc")?.flatten() {
+        let child = entry.file_name().to_str().and_then(|name| name.parse().ok());
+        // One that ends meanwhile is counted next time, among those that have ended.
+        if let Some(stat) = child.and_then(|child| Stat::of(child).ok())
+            && stat.parent == parent
+        {
+            all += stat.own + stat.ended_children;
+        }
+    }
+    Ok(all)
+}
+
+/// What `/proc/PID/stat` says.
+struct Stat {
+    parent: u32,
+    own: Duration,
+    ended_children: Duration,
+}
+
+impl Stat {
+    fn of(id: u32) -> anyhow::Result<Self> {
+        let stat = fs::read_to_string(format!("/proc/{id}/stat"))?;
+        // The name in brackets may hold blanks. Of what follows it, the 2nd is the parent, the 12th to 15th are times.
+        let (_, fields) = stat.rsplit_once(") ").context("no process name in stat")?;
+        let fields: Vec<_> = fields.split(' ').collect();
+        let number = |at: usize| -> anyhow::Result<u32> {
+            Ok(fields.get(at).context("stat is short")?.parse()?)
+        };
+        Ok(Self {
+            parent: number(1)?,
+            own: TICK * (number(11)? + number(12)?),
+            ended_children: TICK * (number(13)? + number(14)?),
+        })
     }
 }
 

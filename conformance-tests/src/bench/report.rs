@@ -84,7 +84,7 @@ impl Round {
     }
 
     /// Each figure's median.
-    fn median(rounds: &[Self]) -> Self {
+    pub(super) fn median(rounds: &[Self]) -> Self {
         let of = |figure: fn(&Self) -> u64| {
             let mut figures: Vec<u64> = rounds.iter().map(figure).collect();
             figures.sort_unstable();
@@ -173,7 +173,7 @@ impl Report {
 }
 
 /// A thousandth of a unit, written in whole units with three decimals.
-struct Thousandths(u64);
+pub(super) struct Thousandths(pub(super) u64);
 
 impl fmt::Display for Thousandths {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {

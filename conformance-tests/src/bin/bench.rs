@@ -8,6 +8,7 @@ use conformance_tests::{
     bench::{
         contest::{self, Plan},
         floor::Floor,
+        ledgers::{self, Part},
         process::told_to_end,
         upstream,
     },
@@ -26,6 +27,10 @@ struct Arguments {
 enum Command {
     /// Measures whole processes: gateway and floor in alternating rounds.
     Exchange(Exchange),
+    /// Measures what the ledger costs: floor, gateway without a ledger, on SQLite, on Postgres, in alternating rounds; a steady
+    /// stream; claims with many keys stored. Aims stand beside what was seen.
+    #[command(after_help = LEDGER_EXAMPLES)]
+    Ledger(Ledger),
     /// The registry stand-in; `exchange` starts it.
     #[command(hide = true)]
     Upstream(Role),
@@ -65,6 +70,52 @@ struct Exchange {
     json: Option<PathBuf>,
 }
 
+const LEDGER_EXAMPLES: &str = "\
+Examples:
+  bench ledger contracts/banks/yunshui first_general                      everything; with 10 million keys, 20 GB of disk
+  bench ledger contracts/banks/yunshui first_general --parts exchange     ratios to the floor, commits and syncs
+  bench ledger contracts/banks/yunshui first_general --parts steady --seconds 20
+  bench ledger contracts/banks/yunshui first_general --parts admit --keys 1000000
+  bench ledger contracts/banks/yunshui first_general --parts exchange,steady --messages 2000 --rounds 1 --seconds 5";
+
+#[derive(Debug, Args)]
+struct Ledger {
+    /// Folder of the bank's contract.
+    contract: PathBuf,
+    /// Golden case of the contract that is sent, each time with a serial of its own.
+    case: String,
+    /// What is measured.
+    #[arg(long, value_delimiter = ',', default_value = "exchange,steady,admit")]
+    parts: Vec<Part>,
+    /// Connections at a time.
+    #[arg(long, default_value_t = 64)]
+    connections: usize,
+    /// Messages per round.
+    #[arg(long, default_value_t = 20_000)]
+    messages: u64,
+    /// Rounds of each; an odd number has a true median.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Filings a second of the steady stream.
+    #[arg(long, default_value_t = 500)]
+    per_second: u32,
+    /// How long the steady stream is, in seconds; a round begins no message after so many either.
+    #[arg(long, default_value_t = 30)]
+    seconds: u64,
+    /// How many keys are stored where claims are measured, beside a ledger with 10,000.
+    #[arg(long, default_value_t = 10_000_000)]
+    keys: u64,
+    /// The gateway's program. Default: `directlink` beside this one.
+    #[arg(long)]
+    gateway: Option<PathBuf>,
+    /// The same without a ledger. Default: `directlink-without-ledger` beside this one.
+    #[arg(long)]
+    without_ledger: Option<PathBuf>,
+    /// File to write all figures to, as JSON.
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
 /// What the processes of a run share.
 #[derive(Debug, Args)]
 struct Role {
@@ -76,6 +127,7 @@ struct Role {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Exchange(arguments) => block_on(exchange(arguments)),
+        Command::Ledger(arguments) => block_on(ledger(arguments)),
         Command::Upstream(role) => {
             let pki = contest::pki_of(&role.folder, &contest::bank_of(&role.contract)?);
             let own = &pki.registry;
@@ -125,6 +177,36 @@ async fn exchange(arguments: Exchange) -> anyhow::Result<()> {
         folder: folder.path().to_owned(),
     };
     let report = contest::run(&plan, &compiled, say).await?;
+    if let Some(file) = arguments.json {
+        fs::write(&file, serde_json::to_vec_pretty(&report)?)
+            .with_context(|| file.display().to_string())?;
+    }
+    say(&report.to_string());
+    Ok(())
+}
+
+async fn ledger(arguments: Ledger) -> anyhow::Result<()> {
+    let own = std::env::current_exe()?;
+    let beside = own.parent().context("this program lies in a folder")?;
+    let folder = tempfile::Builder::new().prefix("bench-").tempdir_in(beside)?;
+    let compiled = samples::contract(&arguments.contract)?;
+    let program = |given: Option<PathBuf>, name| given.unwrap_or_else(|| beside.join(name));
+    let plan = ledgers::Plan {
+        contract: arguments.contract,
+        case: arguments.case,
+        parts: arguments.parts,
+        connections: arguments.connections,
+        messages: arguments.messages,
+        rounds: arguments.rounds,
+        per_second: arguments.per_second,
+        time: Duration::from_secs(arguments.seconds),
+        keys: arguments.keys,
+        gateway: program(arguments.gateway, "directlink"),
+        without_ledger: program(arguments.without_ledger, "directlink-without-ledger"),
+        own: own.clone(),
+        folder: folder.path().to_owned(),
+    };
+    let report = ledgers::run(&plan, &compiled, say).await?;
     if let Some(file) = arguments.json {
         fs::write(&file, serde_json::to_vec_pretty(&report)?)
             .with_context(|| file.display().to_string())?;

@@ -63,7 +63,8 @@ struct RunArguments {
 
 const SOAK_EXAMPLES: &str = "Examples:
   conformance soak --store postgres --replicas 2 --seconds 60
-  conformance soak --store sqlite --operations 100000 --seconds 3600 --faults kill,registry";
+  conformance soak --store sqlite --operations 100000 --seconds 3600 --faults kill,registry
+  conformance soak --store sqlite --registry not-idempotent";
 
 #[derive(Debug, Args)]
 struct SoakArguments {
@@ -82,6 +83,10 @@ struct SoakArguments {
     /// Decides what banks do and what goes wrong.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// What the registry makes of a key that comes again: `idempotent`, the first case; `not-idempotent`, another case, so
+    /// that a filing sent twice is registered twice.
+    #[arg(long, default_value = "idempotent", value_name = "KIND")]
+    registry: RegistryKind,
     /// What may go wrong, with commas: kill, restart, registry, registry-down, network, ledger-network, postgres. Without
     /// it, all that the store has; `none` is nothing.
     #[arg(long, value_name = "LIST")]
@@ -95,6 +100,22 @@ struct SoakArguments {
     /// Folder of the contracts.
     #[arg(long, default_value = "contracts/banks", value_name = "FOLDER")]
     contracts: PathBuf,
+}
+
+/// A registry's promise.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum RegistryKind {
+    Idempotent,
+    NotIdempotent,
+}
+
+impl From<RegistryKind> for Repeats {
+    fn from(kind: RegistryKind) -> Self {
+        match kind {
+            RegistryKind::Idempotent => Self::FirstCase,
+            RegistryKind::NotIdempotent => Self::NewCase,
+        }
+    }
 }
 
 impl SoakArguments {
@@ -111,6 +132,7 @@ impl SoakArguments {
             time: Duration::from_secs(self.seconds),
             operations_max: self.operations,
             seed: self.seed,
+            repeats: self.registry.into(),
             faults,
             clients: self.clients,
             history: self.history,
