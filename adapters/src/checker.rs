@@ -61,7 +61,7 @@ pub(crate) fn check_message(
         match key {
             Some(key) if is_application => checker.carries(key),
             None if is_application => checker.complain(
-                template.root.span.clone(),
+                template.root.span.range(),
                 "an application needs an idempotency key: say `[key] build` in contract.toml"
                     .to_owned(),
             ),
@@ -88,7 +88,7 @@ pub(crate) fn check_key(template: &Template, key: &Leaf, complaints: &mut Vec<Co
         let of_exchange = home.is_some_and(|home| home.word == "exchange");
         if !of_exchange || hole.unset != Unset::Refused {
             checker.complain(
-                hole.span.clone(),
+                hole.span.range(),
                 format!(
                     "`{}`: a key is built from fields of the exchange that are always set",
                     hole.path.text
@@ -127,7 +127,7 @@ impl Checker<'_, '_> {
             let Piece::Hole(hole) = piece else { continue };
             match cut::end_of(leaf, number) {
                 End::Uncertain => self.complain(
-                    hole.span.clone(),
+                    hole.span.range(),
                     format!(
                         "where `{}` ends is not certain: put a literal behind it that it cannot \
                          hold, or give it a fixed width",
@@ -135,7 +135,7 @@ impl Checker<'_, '_> {
                     ),
                 ),
                 End::Width(_) if hole.unset != Unset::Refused => self.complain(
-                    hole.span.clone(),
+                    hole.span.range(),
                     format!(
                         "`{}` ends by its width, so it cannot be unset: put a literal behind it",
                         hole.path.text
@@ -150,18 +150,19 @@ impl Checker<'_, '_> {
     fn readable(&mut self) {
         self.each_leaf(|checker, leaf| {
             for hole in leaf.holes() {
-                if hole.codec.is_partial() {
+                if hole.codec().is_partial() {
                     checker.complain(
-                        hole.span.clone(),
+                        hole.span.range(),
                         format!(
                             "`{}` tells only a part of `{}`: it can be written, never read",
-                            hole.words, hole.path.text
+                            hole.words(),
+                            hole.path.text
                         ),
                     );
                 }
                 if rule_of(&hole.path.field).by_gateway {
                     checker.complain(
-                        hole.span.clone(),
+                        hole.span.range(),
                         format!(
                             "`{}` is filled in by the gateway, never read from a message",
                             hole.path.text
@@ -178,7 +179,7 @@ impl Checker<'_, '_> {
         self.each_leaf(|checker, leaf| {
             for hole in leaf.holes() {
                 if let Some(told) = unwritten(hole) {
-                    checker.complain(hole.span.clone(), told);
+                    checker.complain(hole.span.range(), told);
                 }
             }
         });
@@ -191,7 +192,7 @@ impl Checker<'_, '_> {
                 "`{}` is needed for the key, but nothing in this file holds it",
                 hole.path.text
             );
-            self.complain(self.template.root.span.clone(), told);
+            self.complain(self.template.root.span.range(), told);
         }
     }
 
@@ -234,7 +235,7 @@ impl Checker<'_, '_> {
                 );
                 self.complain(
                     said.span_of(told_prefix(&path))
-                        .unwrap_or_else(|| self.template.root.span.clone()),
+                        .unwrap_or_else(|| self.template.root.span.range()),
                     told,
                 );
                 continue;
@@ -268,28 +269,28 @@ impl<'t> Said<'t> {
         let mut prefix = prefix.to_owned();
         if let Some(each) = &slot.each {
             prefix = format!("{}[]", each.list.told(&prefix, None));
-            self.paths.insert(prefix.clone(), slot.span.clone());
+            self.paths.insert(prefix.clone(), slot.span.range());
             if let Some(by) = &each.by {
-                self.paths.insert(format!("{prefix}.{}", by.name()), slot.span.clone());
+                self.paths.insert(format!("{prefix}.{}", by.name()), slot.span.range());
             }
         }
         if let Some(maybe) = slot.maybe.as_ref().filter(|maybe| maybe.scope.is_some()) {
             prefix = maybe.path.told(&prefix, None);
-            self.paths.insert(prefix.clone(), slot.span.clone());
+            self.paths.insert(prefix.clone(), slot.span.range());
         }
-        for condition in &slot.when {
+        for condition in slot.when() {
             let path = condition.path.told(&prefix, None);
             self.fixed.push((path.clone(), &condition.value));
-            self.paths.insert(path, slot.span.clone());
+            self.paths.insert(path, slot.span.range());
         }
         for hole in slot
             .leaf
             .iter()
             .flat_map(Leaf::holes)
-            .filter(|hole| !matches!(hole.codec, Codec::Count))
+            .filter(|hole| !matches!(hole.codec(), Codec::Count))
         {
             let path = hole.path.told(&prefix, None);
-            self.paths.insert(path.clone(), hole.span.clone());
+            self.paths.insert(path.clone(), hole.span.range());
             self.holes.push((path, hole));
         }
         for child in slot.children.iter().chain(slot.embed.iter().map(|embed| &embed.root)) {
@@ -355,7 +356,7 @@ impl<'t> Said<'t> {
             return wanted.any(|value| fixed.contains(&&value));
         }
         let hole = self.holes.iter().find(|(known, _)| *known == path).map(|(_, hole)| *hole);
-        wanted.any(|value| hole.is_some_and(|hole| hole.codec.write(&value, &sibling).is_ok()))
+        wanted.any(|value| hole.is_some_and(|hole| hole.codec().write(&value, &sibling).is_ok()))
     }
 }
 
@@ -366,7 +367,7 @@ fn told_prefix(path: &str) -> &str {
 
 /// Values that a code table of an answer cannot write.
 fn unwritten(hole: &Hole) -> Option<String> {
-    let codec = match &hole.codec {
+    let codec = match hole.codec() {
         Codec::List { item, .. } => item,
         codec => codec,
     };

@@ -427,7 +427,7 @@ impl Contract {
 
     fn explain_key(&self, envelope: &mut DynamicMessage, record: &mut Record) {
         let first = self.key.as_ref().and_then(|(_, leaf)| leaf.holes().next());
-        let first = first.map(|hole| hole.path.text.clone()).unwrap_or_default();
+        let first = first.map(|hole| hole.path.text.to_string()).unwrap_or_default();
         match self.add_key(envelope) {
             Err(error) => {
                 let field = if error.field.is_empty() { first } else { error.field };

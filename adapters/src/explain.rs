@@ -165,9 +165,9 @@ pub fn explain(contract: &Contract, examples: &[Example]) -> Vec<Explained> {
             direction,
             file: template.origins.file().to_owned(),
             implied: root
-                .when
+                .when()
                 .iter()
-                .map(|when| (when.path.text.clone(), told(&when.path.field, &when.value)))
+                .map(|when| (when.path.text.to_string(), told(&when.path.field, &when.value)))
                 .collect(),
             rows: walk.rows,
         }
@@ -223,7 +223,7 @@ impl Walk<'_> {
                 .collect();
             prefix = maybe.path.told(&prefix, None);
         }
-        for when in &slot.when {
+        for when in slot.when() {
             let holds = |at: &Context<'_>| self.value(&when.path, at) == Some(&when.value);
             contexts = contexts.iter().filter(|at| holds(at)).copied().collect();
         }
@@ -272,7 +272,7 @@ impl Walk<'_> {
         }
         let whole = leaf.pieces.iter().map(ToString::to_string).collect::<String>();
         for hole in leaf.holes() {
-            let holds = match &hole.codec {
+            let holds = match hole.codec() {
                 Codec::Is(text) if hole.unset == Unset::Refused && leaf.pieces.len() == 1 => {
                     let mut field = field(hole, prefix);
                     field.codes = Vec::new();
@@ -323,17 +323,19 @@ fn step(parent: &Slot, number: usize, child: &Slot) -> String {
         (Form::Array, _) if child.each.is_some() => "*".to_owned(),
         (Form::Array | Form::Row, _) => number.to_string(),
         (_, Form::Attribute) => format!("@{}", child.name.written),
-        (_, Form::Element) => child.name.written.clone(),
+        (_, Form::Element) => child.name.written.to_string(),
         _ => child.name.written.replace('~', "~0").replace('/', "~1"),
     };
-    let has_rivals =
-        parent.rivals.iter().any(|rivals| rivals.slots.len() > 1 && rivals.slots.contains(&number));
-    let marks = child.marks.iter().map(told_mark).collect::<Vec<_>>().join(" and ");
+    let has_rivals = parent
+        .rivals
+        .iter()
+        .any(|rivals| rivals.slots().len() > 1 && rivals.slots().contains(&number));
+    let marks = child.marks().iter().map(told_mark).collect::<Vec<_>>().join(" and ");
     match (has_rivals, marks.is_empty()) {
         (true, false) => format!("{name}[{marks}]"),
         (true, true) => {
             let when = child
-                .when
+                .when()
                 .iter()
                 .map(|when| format!("{}={}", when.path.text, told(&when.path.field, &when.value)));
             format!("{name}[{}]", when.collect::<Vec<_>>().join(" and "))
@@ -345,7 +347,7 @@ fn step(parent: &Slot, number: usize, child: &Slot) -> String {
 fn told_mark(mark: &Mark) -> String {
     let steps = mark.way.iter().map(|step| match &step.to {
         To::Attribute(name) => format!("@{}", name.written),
-        To::Inside(name) => name.written.clone(),
+        To::Inside(name) => name.written.to_string(),
         To::Item(number) => number.to_string(),
         To::Embedded(_) => "!".to_owned(),
     });
@@ -390,15 +392,15 @@ fn field(hole: &Hole, prefix: &str) -> Field {
             hole.path.told(prefix, None)
         },
         term: term_of(descriptor),
-        codec: hole.words.clone(),
-        format: format_of(&hole.codec, &hole.words),
-        codes: codes(&hole.codec, descriptor),
+        codec: hole.words().to_owned(),
+        format: format_of(hole.codec(), hole.words()),
+        codes: codes(hole.codec(), descriptor),
         chars_max: rule_of(descriptor).chars_max,
         piece_of: None,
         unset: match &hole.unset {
             Unset::Refused => None,
             Unset::Absent => Some(String::new()),
-            Unset::Text(text) => Some(text.clone()),
+            Unset::Text(text) => Some(text.to_string()),
         },
     }
 }

@@ -179,7 +179,7 @@ impl<'t> Maker<'t> {
                     Scope::Message(message) => Some(Value::Message(self.message(slot, message))),
                     _ => slot.leaf.as_ref().and_then(|leaf| {
                         let hole = leaf.holes().next()?;
-                        self.value(&hole.codec, &hole.path.field, "")
+                        self.value(hole.codec(), &hole.path.field, "")
                     }),
                 };
                 let Some(value) = value else { continue };
@@ -210,7 +210,7 @@ impl<'t> Maker<'t> {
     }
 
     fn inside(&mut self, slot: &'t Slot, item: &mut Option<DynamicMessage>) {
-        for condition in &slot.when {
+        for condition in slot.when() {
             self.set(&condition.path, condition.value.clone(), 0, item);
         }
         for hole in slot.leaf.iter().flat_map(Leaf::holes) {
@@ -224,11 +224,11 @@ impl<'t> Maker<'t> {
 
     fn hole(&mut self, keep_off: &str, hole: &Hole, item: &mut Option<DynamicMessage>) {
         let left_out = hole.unset != Unset::Refused && self.dice.once_in(3);
-        if !self.is_in_use(&hole.path) || matches!(hole.codec, Codec::Count) || left_out {
+        if !self.is_in_use(&hole.path) || matches!(hole.codec(), Codec::Count) || left_out {
             return;
         }
         if let (Some((_, list)), Codec::List { item: codec, separator }) =
-            (hole.path.column_list(), &hole.codec)
+            (hole.path.column_list(), hole.codec())
         {
             let keep_off = format!("{keep_off}{separator}");
             for number in 0..self.numbered(list.full_name()) {
@@ -238,7 +238,7 @@ impl<'t> Maker<'t> {
             }
             return;
         }
-        if let Some(value) = self.value(&hole.codec, &hole.path.field, keep_off) {
+        if let Some(value) = self.value(hole.codec(), &hole.path.field, keep_off) {
             self.set(&hole.path, value, 0, item);
         }
     }
@@ -436,7 +436,7 @@ impl<'t> Maker<'t> {
             }
             BreachKind::Required => {
                 let hole = self.hole_of(&field)?;
-                let value = match &hole.codec {
+                let value = match hole.codec() {
                     Codec::List { item, .. } if hole.path.column_list().is_some() => {
                         self.value(item, &field, "")?
                     }

@@ -97,6 +97,11 @@ pub(crate) fn show_leaf(
     text.text.filter(|_| text.set)
 }
 
+/// Whether a text would be read as an unset field.
+fn stands_for_unset(hole: &Hole, text: &str) -> bool {
+    matches!(&hole.unset, Unset::Text(unset) if **unset == *text)
+}
+
 /// The text of a leaf, if it stands at all, and whether a field in it is set.
 struct Text {
     text: Option<String>,
@@ -122,9 +127,9 @@ impl<'w> Writer<'w> {
 
     fn document(&mut self) -> Write<String> {
         let (root, at) = (&self.template.root, At::root());
-        if let Some(condition) = self.broken(&root.when, &at) {
+        if let Some(condition) = self.broken(root.when(), &at) {
             let reason = "CANNOT_CARRY: this kind of message says another value".to_owned();
-            return Err(CannotWrite { field: condition.path.text.clone(), reason });
+            return Err(CannotWrite { field: condition.path.text.to_string(), reason });
         }
         let mut out = String::with_capacity(1024);
         let mut first = true;
@@ -160,14 +165,14 @@ impl<'w> Writer<'w> {
                 return Ok(false);
             }
         }
-        if self.broken(&slot.when, &at).is_some() {
+        if self.broken(slot.when(), &at).is_some() {
             return Ok(false);
         }
         if slot.maybe.is_some() {
             self.wrote(|| at.prefix.clone());
         }
         let set = self.node(slot, &at, out, first)?;
-        Ok(set || slot.maybe.is_some() || !slot.when.is_empty())
+        Ok(set || slot.maybe.is_some() || !slot.when().is_empty())
     }
 
     fn items(
@@ -192,7 +197,7 @@ impl<'w> Writer<'w> {
             if let Some(by) = &each.by {
                 self.wrote(|| format!("{}.{}", at.prefix, by.name()));
             }
-            if self.broken(&slot.when, &at).is_none() {
+            if self.broken(slot.when(), &at).is_none() {
                 self.node(slot, &at, out, first)?;
             }
         }
@@ -249,7 +254,7 @@ impl<'w> Writer<'w> {
         let (name, mut set, mut first) = (&slot.name.written, false, true);
         out.push('<');
         out.push_str(name);
-        for (declared, uri) in &slot.declares {
+        for (declared, uri) in slot.declares() {
             attribute(declared, uri, out).map_err(|why| not_xml(None, at, why))?;
         }
         let (attributes, inside): (Vec<&Slot>, Vec<&Slot>) =
@@ -390,7 +395,7 @@ impl<'w> Writer<'w> {
 
     /// The text of a set field; `None` if it is unset.
     fn hole(&mut self, hole: &'w Hole, at: &At<'w>) -> Write<Option<String>> {
-        let text = match &hole.codec {
+        let text = match hole.codec() {
             Codec::List { item, separator } if hole.path.column_list().is_some() => {
                 self.column(hole, item, separator, at)?
             }
@@ -411,7 +416,7 @@ impl<'w> Writer<'w> {
             },
         };
         match &text {
-            Some(text) if text.trim().is_empty() || hole.unset == Unset::Text(text.clone()) => {
+            Some(text) if text.trim().is_empty() || stands_for_unset(hole, text) => {
                 Err(cannot(hole, at, "would be read as unset"))
             }
             _ => Ok(text),
@@ -441,10 +446,10 @@ impl<'w> Writer<'w> {
     ) -> Write<Option<String>> {
         let Some((steps, field)) = hole.path.column_list() else { return Ok(None) };
         let list = Path {
-            steps: steps.to_vec(),
+            steps: steps.into(),
             field: field.clone(),
             pick: path::Pick::Whole,
-            ..hole.path.clone()
+            ..Path::clone(&hole.path)
         };
         let count = self.value(&list, at, 0).and_then(Value::as_list).map_or(0, <[Value]>::len);
         let mut pieces = Vec::with_capacity(count);

@@ -214,12 +214,12 @@ impl Describer<'_> {
     fn headers(&self, answer: &Template) -> Json {
         let slots =
             member(answer, "headers").map(|slot| slot.children.iter()).into_iter().flatten();
-        let told = slots.filter(|slot| slot.name.written != "Content-Type").map(|slot| {
+        let told = slots.filter(|slot| *slot.name.written != *"Content-Type").map(|slot| {
             let schema = match &slot.leaf {
                 Some(leaf) => self.leaf(leaf, Way::Out),
                 None => json!({ "type": "string", "format": "uri-reference" }),
             };
-            (slot.name.written.clone(), json!({ "schema": schema }))
+            (slot.name.written.to_string(), json!({ "schema": schema }))
         });
         Json::Object(told.collect())
     }
@@ -263,26 +263,26 @@ impl Describer<'_> {
 
     fn object(&self, slot: &Slot, way: Way) -> Json {
         let mut properties = Map::new();
-        for rivals in &slot.rivals {
+        for rivals in &*slot.rivals {
             let mut schemas: Vec<Json> = rivals
-                .slots
+                .slots()
                 .iter()
                 .filter_map(|number| slot.children.get(*number))
                 .map(|child| self.schema(child, way))
                 .collect();
-            let first = rivals.slots.first().and_then(|number| slot.children.get(*number));
+            let first = rivals.slots().first().and_then(|number| slot.children.get(*number));
             let Some(first) = first else { continue };
             let schema = match schemas.len() {
                 1 => schemas.pop().unwrap_or_default(),
                 _ => json!({ "anyOf": schemas }),
             };
-            properties.insert(first.name.written.clone(), schema);
+            properties.insert(first.name.written.to_string(), schema);
         }
         let required: Vec<&str> = slot
             .children
             .iter()
             .filter(|child| child.required)
-            .map(|child| child.name.written.as_str())
+            .map(|child| &*child.name.written)
             .collect();
         let mut object = json!({ "type": "object", "properties": properties });
         put(&mut object, "required", Some(json!(required)).filter(|_| !required.is_empty()));
@@ -311,7 +311,7 @@ impl Describer<'_> {
             let value = serde_json::from_str(text).ok().filter(|_: &Json| leaf.bare);
             return json!({ "const": value.unwrap_or_else(|| json!(text)) });
         }
-        if let [Piece::Hole(hole)] = leaf.pieces.as_slice() {
+        if let [Piece::Hole(hole)] = &*leaf.pieces {
             return self.hole(hole, leaf.bare, way);
         }
         let pattern: String = leaf
@@ -330,7 +330,7 @@ impl Describer<'_> {
 
     /// The pattern of a hole beside other pieces.
     fn inside(&self, leaf: &Leaf, hole: &Hole) -> String {
-        if let Some(pattern) = pattern(&hole.codec, &hole.words) {
+        if let Some(pattern) = pattern(hole.codec(), hole.words()) {
             return pattern;
         }
         let separators: String = leaf.separators().collect();
@@ -350,7 +350,7 @@ impl Describer<'_> {
 
     fn hole(&self, hole: &Hole, bare: bool, way: Way) -> Json {
         let (field, rule) = (&hole.path.field, rule_of(&hole.path.field));
-        let mut schema = match (&hole.codec, bare) {
+        let mut schema = match (hole.codec(), bare) {
             (Codec::Int | Codec::Fen, true) => {
                 let format = if field.kind() == Kind::Int32 { "int32" } else { "int64" };
                 let least = if rule.positive { 1 } else { 0 };
@@ -370,15 +370,15 @@ impl Describer<'_> {
                 }
             }
             (Codec::Bool { yes, no }, false) => json!({ "type": "string", "enum": [yes, no] }),
-            (codec, _) => match pattern(codec, &hole.words) {
+            (codec, _) => match pattern(codec, hole.words()) {
                 Some(pattern) => json!({ "type": "string", "pattern": format!("^{pattern}$") }),
                 None => text(rule.chars_max, way),
             },
         };
-        if let (Codec::Date(_), "date %Y-%m-%d") = (&hole.codec, hole.words.as_str()) {
+        if let (Codec::Date(_), "date %Y-%m-%d") = (hole.codec(), hole.words()) {
             put(&mut schema, "format", Some(json!("date")));
         }
-        if matches!(&hole.codec, Codec::Time(_)) && hole.words.starts_with("time %Y-%m-%dT") {
+        if matches!(hole.codec(), Codec::Time(_)) && hole.words().starts_with("time %Y-%m-%dT") {
             put(&mut schema, "format", Some(json!("date-time")));
         }
         if way == Way::Out && matches!(&hole.unset, Unset::Text(_)) {
@@ -392,14 +392,14 @@ impl Describer<'_> {
     fn words(&self, hole: &Hole) -> Option<Json> {
         let rule = rule_of(&hole.path.field);
         let mut more = vec![format!("`{}`", hole.path.text)];
-        let told: Vec<String> = codes(&hole.codec, &hole.path.field)
+        let told: Vec<String> = codes(hole.codec(), &hole.path.field)
             .into_iter()
             .filter_map(|(code, _, chinese)| Some(format!("{code} {}", chinese?)))
             .collect();
         if !told.is_empty() {
             more.push(told.join(", "));
-        } else if !hole.words.is_empty() {
-            more.push(format_of(&hole.codec, &hole.words).1);
+        } else if !hole.words().is_empty() {
+            more.push(format_of(hole.codec(), hole.words()).1);
         }
         if !rule.exactly_when.is_empty() {
             more.push(format!("there exactly when {}", rule.exactly_when));
@@ -503,7 +503,7 @@ fn statuses(answer: &Template) -> Vec<(String, String)> {
     }
     let mut told: Vec<(String, Vec<&str>)> = Vec::new();
     for hole in leaf.holes() {
-        let Codec::Code(table) = &hole.codec else { continue };
+        let Codec::Code(table) = hole.codec() else { continue };
         for (value, status) in table.written() {
             let value = if value == "*" { "all other codes" } else { value };
             match told.iter_mut().find(|(known, _)| known == status) {
@@ -517,7 +517,7 @@ fn statuses(answer: &Template) -> Vec<(String, String)> {
 
 fn media_of(answer: &Template) -> String {
     let slots = member(answer, "headers").map(|slot| slot.children.iter()).into_iter().flatten();
-    let mut media = slots.filter(|slot| slot.name.written == "Content-Type").filter_map(literal);
+    let mut media = slots.filter(|slot| *slot.name.written == *"Content-Type").filter_map(literal);
     media.next().unwrap_or("application/json").to_owned()
 }
 

@@ -48,7 +48,7 @@ const ENVELOPE_WORDS: [&str; 9] = [
 ];
 
 /// Where a path starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Start {
     /// At a home, by its number.
     Home(usize),
@@ -82,7 +82,7 @@ pub(crate) struct Path {
     /// Where it starts.
     pub(crate) start: Start,
     /// The messages on the way.
-    pub(crate) steps: Vec<Step>,
+    pub(crate) steps: Box<[Step]>,
     /// The field it names; for `.` the list whose items are scalars.
     pub(crate) field: FieldDescriptor,
     /// What of that field.
@@ -90,7 +90,7 @@ pub(crate) struct Path {
     /// Whether it is `.`, the scalar item itself.
     pub(crate) itself: bool,
     /// As the contract writes it.
-    pub(crate) text: String,
+    pub(crate) text: Box<str>,
 }
 
 /// What the paths beginning with a dot are relative to.
@@ -186,11 +186,11 @@ impl Homes {
             return match scope {
                 Scope::Scalar(field) => Ok(Path {
                     start: Start::Item,
-                    steps: Vec::new(),
+                    steps: Box::default(),
                     field: field.clone(),
                     pick: Pick::Whole,
                     itself: true,
-                    text: text.to_owned(),
+                    text: text.into(),
                 }),
                 _ => {
                     Err("`.` is an item that is a scalar: it stands in a `c:each` over such a list"
@@ -208,8 +208,7 @@ impl Homes {
                 return Err(format!("`{name}` of `{text}` is no list, so it has no items"));
             }
             if words.peek().is_none() {
-                let text = self.one_name(start, text, rest);
-                steps.shrink_to_fit();
+                let (text, steps) = (self.one_name(start, text, rest).into(), steps.into());
                 return Ok(Path { start, steps, field, pick, itself: false, text });
             }
             if pick == Pick::Whole && field.is_list() {
@@ -336,7 +335,7 @@ impl Path {
         column: usize,
     ) -> Option<&'m mut DynamicMessage> {
         let mut message = start;
-        for step in &self.steps {
+        for step in &*self.steps {
             let value = message.get_field_mut(&step.field);
             let number = match step.pick {
                 Pick::Whole => {
@@ -358,7 +357,7 @@ impl Path {
         column: usize,
     ) -> Option<&'m DynamicMessage> {
         let mut message = start;
-        for step in &self.steps {
+        for step in &*self.steps {
             let value = set_value(message, &step.field)?;
             message = match step.pick {
                 Pick::Whole => value.as_message()?,
@@ -392,7 +391,7 @@ impl Path {
         }
         let text = match column {
             Some(column) => Cow::Owned(self.text.replacen("[]", &format!("[{column}]"), 1)),
-            None => Cow::Borrowed(self.text.as_str()),
+            None => Cow::Borrowed(&*self.text),
         };
         match self.start {
             Start::Home(_) => text.into_owned(),
@@ -487,7 +486,7 @@ mod tests {
             "exchange.serial",
             "matter.properties[].area_dm2",
         ] {
-            assert_eq!(homes.resolve(text, &Scope::Root).unwrap().text, text);
+            assert_eq!(&*homes.resolve(text, &Scope::Root).unwrap().text, text);
         }
     }
 

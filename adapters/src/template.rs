@@ -9,8 +9,9 @@ mod compile;
 mod hole;
 mod part;
 pub(crate) mod rivals;
+mod shared;
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use prost_reflect::{FieldDescriptor, Value};
 
@@ -19,6 +20,7 @@ pub(crate) use self::{
     hole::{Words, parse_leaf},
     part::{Origins, Parts},
     rivals::Rivals,
+    shared::Shared,
 };
 use crate::{
     codec::Codec,
@@ -33,12 +35,12 @@ pub(crate) struct Template {
     /// Where its spans lead to.
     pub(crate) origins: Origins,
     /// Where its paths start.
-    pub(crate) homes: Homes,
+    pub(crate) homes: Arc<Homes>,
     /// What the document is to hold.
     pub(crate) root: Slot,
     /// Elements that the template tells apart by an attribute, which therefore stands in their
     /// place (`field[@name='HTH']`).
-    pub(crate) told_by: Vec<ToldBy>,
+    pub(crate) told_by: Box<[ToldBy]>,
     /// Whether a JSON value must be of the kind shown, and an unset one is not there at all.
     pub(crate) exact: bool,
 }
@@ -47,14 +49,15 @@ pub(crate) struct Template {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ToldBy {
     /// The element, without prefix.
-    pub(crate) element: String,
+    pub(crate) element: Box<str>,
     /// The attribute.
-    pub(crate) attribute: String,
+    pub(crate) attribute: Name,
     /// Its text.
-    pub(crate) text: String,
+    pub(crate) text: Box<str>,
 }
 
-/// What may stand at one place.
+/// What may stand at one place. A gateway holds hundreds of contracts for as long as it runs, so nothing here is larger
+/// than it has to be.
 #[derive(Debug)]
 pub(crate) struct Slot {
     /// What it is called.
@@ -62,13 +65,11 @@ pub(crate) struct Slot {
     /// What sort of node it is.
     pub(crate) form: Form,
     /// Its position.
-    pub(crate) span: Range<usize>,
+    pub(crate) span: Span,
     /// Whether it repeats, once per item of a list.
     pub(crate) each: Option<Box<Each>>,
     /// Whether it stands only while a message or list is set.
     pub(crate) maybe: Option<Box<Maybe>>,
-    /// The values that hold exactly while it stands.
-    pub(crate) when: Vec<When>,
     /// Accepted and read by nobody.
     pub(crate) ignored: bool,
     /// Its text.
@@ -76,29 +77,67 @@ pub(crate) struct Slot {
     /// The document that its text is.
     pub(crate) embed: Option<Box<Embed>>,
     /// What stands inside: attributes, then elements; members; items.
-    pub(crate) children: Vec<Slot>,
+    pub(crate) children: Box<[Slot]>,
     /// The children by name.
-    pub(crate) rivals: Vec<Rivals>,
-    /// Namespace declarations, written as they are.
-    pub(crate) declares: Vec<(String, String)>,
+    pub(crate) rivals: Box<[Rivals]>,
     /// Whether a message without it is at fault.
     pub(crate) required: bool,
     /// Whether it is left out when nothing in it is set.
     pub(crate) left_out: bool,
-    /// Lists whose items are numbered in the scope that this slot opens (for the root: in the
-    /// message).
-    pub(crate) numbered: Vec<Path>,
-    /// The literals by which it is told from its rivals.
-    pub(crate) marks: Vec<rivals::Mark>,
+    /// What few slots have.
+    seldom: Option<Box<Seldom>>,
 }
 
-/// A name, as written and as known.
+/// What few slots have.
+#[derive(Debug, Default)]
+struct Seldom {
+    when: Box<[When]>,
+    declares: Box<[(Arc<str>, Arc<str>)]>,
+    numbered: Box<[Arc<Path>]>,
+    marks: Box<[rivals::Mark]>,
+}
+
+/// A stretch of positions in a template; of one with more than 4 GiB only the beginning is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Span {
+    start: u32,
+    end: u32,
+}
+
+impl Span {
+    /// The positions.
+    pub(crate) fn range(self) -> Range<usize> {
+        let position = |at: u32| usize::try_from(at).unwrap_or(usize::MAX);
+        position(self.start)..position(self.end)
+    }
+}
+
+impl From<Range<usize>> for Span {
+    fn from(range: Range<usize>) -> Self {
+        let position = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        Self { start: position(range.start), end: position(range.end) }
+    }
+}
+
+/// A name, as written and as known; held once, however often it stands.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Name {
+pub(crate) struct Name(Arc<Named>);
+
+/// What a name is.
+#[derive(Debug, PartialEq, Eq, Default)]
+pub(crate) struct Named {
     /// With its prefix, as it is written.
-    pub(crate) written: String,
+    pub(crate) written: Box<str>,
     /// The namespace, where the template declares one; then prefixes mean nothing.
-    pub(crate) namespace: Option<String>,
+    pub(crate) namespace: Option<Box<str>>,
+}
+
+impl std::ops::Deref for Name {
+    type Target = Named;
+
+    fn deref(&self) -> &Named {
+        &self.0
+    }
 }
 
 /// What sort of node.
@@ -122,7 +161,7 @@ pub(crate) enum Form {
 #[derive(Debug)]
 pub(crate) struct Each {
     /// The list.
-    pub(crate) list: Path,
+    pub(crate) list: Arc<Path>,
     /// What the paths inside are relative to.
     pub(crate) scope: Scope,
     /// The item's field that lists the parents it stands under.
@@ -133,7 +172,7 @@ pub(crate) struct Each {
 #[derive(Debug)]
 pub(crate) struct Maybe {
     /// The message or list.
-    pub(crate) path: Path,
+    pub(crate) path: Arc<Path>,
     /// What the paths inside are relative to, if it is a message.
     pub(crate) scope: Option<Scope>,
 }
@@ -142,7 +181,7 @@ pub(crate) struct Maybe {
 #[derive(Debug)]
 pub(crate) struct When {
     /// The field.
-    pub(crate) path: Path,
+    pub(crate) path: Arc<Path>,
     /// Its value.
     pub(crate) value: Value,
 }
@@ -151,7 +190,7 @@ pub(crate) struct When {
 #[derive(Debug)]
 pub(crate) struct Leaf {
     /// Literals and holes, in order; no two literals beside each other.
-    pub(crate) pieces: Vec<Piece>,
+    pub(crate) pieces: Box<[Piece]>,
     /// Written without quotes, in JSON.
     pub(crate) bare: bool,
 }
@@ -160,26 +199,31 @@ pub(crate) struct Leaf {
 #[derive(Debug)]
 pub(crate) enum Piece {
     /// Fixed text.
-    Literal(String),
+    Literal(Box<str>),
     /// A canonical field.
-    Hole(Box<Hole>),
+    Hole(Hole),
 }
 
 /// A place where a canonical field stands.
 #[derive(Debug)]
 pub(crate) struct Hole {
     /// Which field.
-    pub(crate) path: Path,
+    pub(crate) path: Arc<Path>,
     /// How its value stands there.
-    pub(crate) codec: Codec,
-    /// The codec as the contract writes it, for telling what was expected.
-    pub(crate) words: String,
+    form: Arc<Worded>,
     /// What stands there while the field is unset.
     pub(crate) unset: Unset,
     /// Whether the value tells who somebody is, and so is masked in faults.
     pub(crate) personal: bool,
     /// Its position.
-    pub(crate) span: Range<usize>,
+    pub(crate) span: Span,
+}
+
+/// A codec, and how the contract writes it.
+#[derive(Debug)]
+pub(crate) struct Worded {
+    codec: Codec,
+    words: Box<str>,
 }
 
 /// What stands for an unset field.
@@ -190,7 +234,7 @@ pub(crate) enum Unset {
     /// `{path?}`: the leaf is absent.
     Absent,
     /// `{path?=TEXT}`: this text.
-    Text(String),
+    Text(Box<str>),
 }
 
 /// A document in a leaf.
@@ -208,18 +252,18 @@ pub(crate) struct Embed {
 
 impl Template {
     /// A template with nothing but homes: what a contract's key is built in.
-    pub(crate) fn of_key(origins: Origins, homes: Homes) -> Self {
-        Self { origins, homes, root: compile::empty_slot(), told_by: Vec::new(), exact: false }
+    pub(crate) fn of_key(origins: Origins, homes: Arc<Homes>) -> Self {
+        Self { origins, homes, root: compile::empty_slot(), told_by: Box::default(), exact: false }
     }
 }
 
 impl Leaf {
     /// The one literal it is, bound or not; `None` if it has a hole for anything else.
     pub(crate) fn literal(&self) -> Option<&str> {
-        match self.pieces.as_slice() {
+        match &*self.pieces {
             [] => Some(""),
             [Piece::Literal(text)] => Some(text),
-            [Piece::Hole(hole)] => match &hole.codec {
+            [Piece::Hole(hole)] => match hole.codec() {
                 Codec::Is(text) if hole.unset == Unset::Refused => Some(text),
                 _ => None,
             },
@@ -230,14 +274,14 @@ impl Leaf {
     /// Its holes.
     pub(crate) fn holes(&self) -> impl Iterator<Item = &Hole> {
         self.pieces.iter().filter_map(|piece| match piece {
-            Piece::Hole(hole) => Some(&**hole),
+            Piece::Hole(hole) => Some(hole),
             Piece::Literal(_) => None,
         })
     }
 
     fn holes_mut(&mut self) -> impl Iterator<Item = &mut Hole> {
         self.pieces.iter_mut().filter_map(|piece| match piece {
-            Piece::Hole(hole) => Some(&mut **hole),
+            Piece::Hole(hole) => Some(hole),
             Piece::Literal(_) => None,
         })
     }
@@ -245,7 +289,7 @@ impl Leaf {
     /// Its literals, which a text between them may not hold.
     pub(crate) fn separators(&self) -> impl Iterator<Item = &str> {
         self.pieces.iter().filter_map(|piece| match piece {
-            Piece::Literal(text) => Some(text.as_str()),
+            Piece::Literal(text) => Some(&**text),
             Piece::Hole(_) => None,
         })
     }
@@ -257,6 +301,18 @@ impl Leaf {
     /// Whether it is absent while its fields are unset.
     pub(crate) fn is_left_out(&self) -> bool {
         self.holes().next().is_some() && self.holes().all(|hole| hole.unset == Unset::Absent)
+    }
+}
+
+impl Hole {
+    /// How its value stands there.
+    pub(crate) fn codec(&self) -> &Codec {
+        &self.form.codec
+    }
+
+    /// The codec as the contract writes it.
+    pub(crate) fn words(&self) -> &str {
+        &self.form.words
     }
 }
 
@@ -273,7 +329,7 @@ impl std::fmt::Display for Piece {
             Unset::Absent => out.write_str("?")?,
             Unset::Text(text) => write!(out, "?={text}")?,
         }
-        match hole.words.as_str() {
+        match hole.words() {
             "" => out.write_str("}"),
             words => write!(out, ": {words}}}"),
         }
@@ -286,19 +342,39 @@ impl Slot {
         (node.kind == Kind::Attribute) == (self.form == Form::Attribute) && self.name.is_of(node)
     }
 
-    /// Gives back what growing has left over: a gateway holds hundreds of contracts for as long as it runs.
-    fn settle(&mut self) {
-        self.when.shrink_to_fit();
-        self.children.shrink_to_fit();
-        self.rivals.shrink_to_fit();
-        self.declares.shrink_to_fit();
-        self.numbered.shrink_to_fit();
-        self.marks.shrink_to_fit();
+    /// The values that hold exactly while it stands.
+    pub(crate) fn when(&self) -> &[When] {
+        self.seldom.as_ref().map_or(&[], |seldom| &seldom.when)
+    }
+
+    /// Namespace declarations, written as they are.
+    pub(crate) fn declares(&self) -> &[(Arc<str>, Arc<str>)] {
+        self.seldom.as_ref().map_or(&[], |seldom| &seldom.declares)
+    }
+
+    /// Lists whose items are numbered in the scope that this slot opens (for the root: in the message).
+    pub(crate) fn numbered(&self) -> &[Arc<Path>] {
+        self.seldom.as_ref().map_or(&[], |seldom| &seldom.numbered)
+    }
+
+    /// The literals by which it is told from its rivals.
+    pub(crate) fn marks(&self) -> &[rivals::Mark] {
+        self.seldom.as_ref().map_or(&[], |seldom| &seldom.marks)
+    }
+
+    /// Gives it what few slots have; nothing is held of what is empty.
+    fn put(&mut self, put: impl FnOnce(&mut Seldom)) {
+        let mut seldom = self.seldom.take().unwrap_or_default();
+        put(&mut seldom);
+        let Seldom { when, declares, numbered, marks } = &*seldom;
+        let is_empty =
+            when.is_empty() && declares.is_empty() && numbered.is_empty() && marks.is_empty();
+        self.seldom = (!is_empty).then_some(seldom);
     }
 
     /// Whether it is a literal that stands whatever is set.
     fn stands_always(&self) -> bool {
-        let free = self.each.is_none() && self.maybe.is_none() && self.when.is_empty();
+        let free = self.each.is_none() && self.maybe.is_none() && self.when().is_empty();
         free && self.leaf.as_ref().is_some_and(|leaf| leaf.literal().is_some())
     }
 
@@ -339,7 +415,7 @@ impl Name {
     /// Whether a node bears it.
     pub(crate) fn is_of(&self, node: &Node<'_>) -> bool {
         match &self.namespace {
-            None => self.written == node.name,
+            None => *self.written == *node.name,
             Some(_) => {
                 self.namespace.as_deref() == node.namespace.as_deref()
                     && self.local() == node.local_name()
@@ -349,6 +425,6 @@ impl Name {
 
     /// Without its prefix.
     pub(crate) fn local(&self) -> &str {
-        self.written.split_once(':').map_or(self.written.as_str(), |(_, local)| local)
+        self.written.split_once(':').map_or(&*self.written, |(_, local)| local)
     }
 }

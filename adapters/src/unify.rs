@@ -134,7 +134,7 @@ impl<'c> Reader<'c> {
 
     fn message<'d>(&mut self, document: &'d Document<'d>) -> Read {
         let (root, spot) = (&self.template.root, document.root());
-        self.bind(&root.when, spot, &mut Item::None)?;
+        self.bind(root.when(), spot, &mut Item::None)?;
         self.content(root, spot, Item::None)?;
         self.end_scope(root, 0, &mut Item::None)?;
         self.regroup();
@@ -161,13 +161,13 @@ impl<'c> Reader<'c> {
             let mut inner = DynamicMessage::new(message.clone());
             let around = self.enter(|prefix| path.told(prefix, None), spot);
             let counted = self.counts.len();
-            self.bind(&slot.when, spot, &mut Item::Message(&mut inner))?;
+            self.bind(slot.when(), spot, &mut Item::Message(&mut inner))?;
             self.content(slot, spot, Item::Message(&mut inner))?;
             self.end_scope(slot, counted, &mut Item::Message(&mut inner))?;
             self.leave(around);
             return self.set(path, Value::Message(inner), 0, Where::Start(spot), &mut item);
         }
-        self.bind(&slot.when, spot, &mut item)?;
+        self.bind(slot.when(), spot, &mut item)?;
         self.content(slot, spot, item)
     }
 
@@ -181,7 +181,7 @@ impl<'c> Reader<'c> {
         let value = match &each.scope {
             Scope::Message(message) => {
                 let mut inner = DynamicMessage::new(message.clone());
-                self.bind(&slot.when, spot, &mut Item::Message(&mut inner))?;
+                self.bind(slot.when(), spot, &mut Item::Message(&mut inner))?;
                 self.content(slot, spot, Item::Message(&mut inner))?;
                 self.end_scope(slot, counted, &mut Item::Message(&mut inner))?;
                 Value::Message(inner)
@@ -341,26 +341,27 @@ impl<'c> Reader<'c> {
         spot: Spot<'_>,
         item: &mut Item<'_>,
     ) -> Result<Option<usize>, Stop> {
-        if let [only] = rivals.slots.as_slice() {
+        if let [only] = rivals.slots() {
             return Ok(Some(*only));
         }
         let children = || {
-            rivals.slots.iter().filter_map(|number| Some((*number, slot.children.get(*number)?)))
+            rivals.slots().iter().filter_map(|number| Some((*number, slot.children.get(*number)?)))
         };
-        if let Some(way) = &rivals.shared {
+        if let Some(way) = rivals.shared() {
             let shown = |text: &str| {
-                children()
-                    .find(|(_, child)| child.marks.first().is_some_and(|mark| mark.text == text))
+                children().find(|(_, child)| {
+                    child.marks().first().is_some_and(|mark| *mark.text == *text)
+                })
             };
             let found = follow(spot, way).and_then(text_of).and_then(shown);
             if let Some((number, _)) = found {
                 return Ok(Some(number));
             }
         }
-        let shows = |child: &Slot| child.marks.iter().all(|mark| mark.shows(spot));
+        let shows = |child: &Slot| child.marks().iter().all(|mark| mark.shows(spot));
         let fits: Vec<(usize, &'c Slot)> = children().filter(|(_, child)| shows(child)).collect();
         let (marked, plain): (Vec<_>, Vec<_>) =
-            fits.into_iter().partition(|(_, child)| !child.marks.is_empty());
+            fits.into_iter().partition(|(_, child)| !child.marks().is_empty());
         if let [(number, _)] = marked.as_slice() {
             return Ok(Some(*number));
         }
@@ -370,7 +371,7 @@ impl<'c> Reader<'c> {
         }
         let mut unknown = false;
         for (number, child) in &fits {
-            match self.holds(&child.when, item) {
+            match self.holds(child.when(), item) {
                 Some(true) => return Ok(Some(*number)),
                 Some(false) => {}
                 None => unknown = true,
@@ -380,7 +381,7 @@ impl<'c> Reader<'c> {
             self.undecided = true;
             return Ok(None);
         }
-        if fits.iter().flat_map(|(_, child)| &child.when).any(|it| self.was_spoken_for(&it.path)) {
+        if fits.iter().flat_map(|(_, child)| child.when()).any(|it| self.was_spoken_for(&it.path)) {
             // What decides is at fault itself: that the choice cannot be made only follows.
             fits.iter().for_each(|(_, child)| self.taint(child));
             return Ok(None);
@@ -390,7 +391,7 @@ impl<'c> Reader<'c> {
             self.taint(child);
         }
         let way =
-            children().find_map(|(_, child)| child.marks.first()).map(|mark| mark.way.as_slice());
+            children().find_map(|(_, child)| child.marks().first()).map(|mark| mark.way.as_slice());
         let (at, found) = match follow(spot, way.unwrap_or_default()) {
             Some(leaf) => (Where::Value(leaf), leaf.node().map(|node| &*node.text)),
             None => (Where::Start(spot), None),
@@ -463,7 +464,7 @@ impl<'c> Reader<'c> {
     }
 
     fn leaf(&mut self, leaf: &'c Leaf, spot: Spot<'_>, text: &str, item: &mut Item<'_>) -> Read {
-        match leaf.pieces.as_slice() {
+        match &*leaf.pieces {
             [Piece::Hole(hole)] => self.hole(hole, text, Where::Value(spot), item),
             [] => Ok(()),
             [Piece::Literal(literal)] if text.trim() == literal.trim() => Ok(()),
@@ -511,7 +512,7 @@ impl<'c> Reader<'c> {
                 _ => Ok(()),
             };
         }
-        match &hole.codec {
+        match hole.codec() {
             Codec::Count => self.count(hole, text, at),
             Codec::List { item: codec, separator } if hole.path.column_list().is_some() => {
                 self.column(hole, codec, separator, text, at, item)
@@ -530,7 +531,7 @@ impl<'c> Reader<'c> {
     }
 
     fn count(&mut self, hole: &'c Hole, text: &str, at: Where<'_, '_>) -> Read {
-        match hole.codec.read(text, &hole.path.field) {
+        match hole.codec().read(text, &hole.path.field) {
             Ok(Value::U64(told)) => {
                 let told = usize::try_from(told).unwrap_or(usize::MAX);
                 self.told_count(hole, told, at, hole.path.told(self.prefix(), None));
@@ -589,7 +590,7 @@ impl<'c> Reader<'c> {
     /// What can only be compared when the whole scope has been read: counts, columns, gaps between
     /// numbered items.
     fn end_scope(&mut self, slot: &'c Slot, counted: usize, item: &mut Item<'_>) -> Read {
-        for list in &slot.numbered {
+        for list in slot.numbered() {
             self.gaps(list, item)?;
         }
         if self.counts.len() <= counted {
@@ -602,7 +603,7 @@ impl<'c> Reader<'c> {
             // known otherwise.
             let first = counts
                 .iter()
-                .find(|first| first.list == count.list && first.hole.codec.name() == "list");
+                .find(|first| first.list == count.list && first.hole.codec().name() == "list");
             let wanted = first.map_or(have, |first| first.told);
             if count.told != wanted {
                 self.taint_path(&count.list);
@@ -618,10 +619,10 @@ impl<'c> Reader<'c> {
         let path = &hole.path;
         let (steps, field) = path.column_list().unwrap_or((&path.steps, &path.field));
         let list = Path {
-            steps: steps.to_vec(),
+            steps: steps.into(),
             field: field.clone(),
             pick: path::Pick::Whole,
-            ..path.clone()
+            ..Path::clone(path)
         };
         self.list(&list, item).map(|list| list.len())
     }
@@ -730,7 +731,7 @@ impl<'c> Reader<'c> {
 fn find<'c>(slot: &'c Slot, next: &mut usize, bears: impl Fn(&Slot) -> bool) -> Option<&'c Rivals> {
     let (before, after) = slot.rivals.split_at_checked(*next).unwrap_or((&slot.rivals, &[]));
     let first = |rivals: &Rivals| {
-        rivals.slots.first().and_then(|first| slot.children.get(*first)).is_some_and(&bears)
+        rivals.slots().first().and_then(|first| slot.children.get(*first)).is_some_and(&bears)
     };
     // One back: items of one list stand beside each other.
     let (number, rivals) = match after.iter().position(first) {
@@ -741,17 +742,17 @@ fn find<'c>(slot: &'c Slot, next: &mut usize, bears: impl Fn(&Slot) -> bool) -> 
         }
     };
     let repeats = rivals
-        .slots
+        .slots()
         .iter()
         .filter_map(|at| slot.children.get(*at))
         .any(|child| child.each.is_some());
-    *next = number.saturating_add(usize::from(!repeats && rivals.slots.len() == 1));
+    *next = number.saturating_add(usize::from(!repeats && rivals.slots().len() == 1));
     Some(rivals)
 }
 
 fn is_unset(hole: &Hole, text: &str) -> bool {
     let text = text.trim();
-    text.is_empty() || matches!(&hole.unset, Unset::Text(unset) if text == unset)
+    text.is_empty() || matches!(&hole.unset, Unset::Text(unset) if *text == **unset)
 }
 
 /// Whether a value is of the kind that its slot shows: a text, or one that is written without quotes.

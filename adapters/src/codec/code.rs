@@ -6,7 +6,10 @@
     deny(clippy::indexing_slicing, clippy::string_slice, clippy::arithmetic_side_effects)
 )]
 
-use std::collections::HashMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::LazyLock,
+};
 
 use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, Value};
 
@@ -17,24 +20,47 @@ use crate::FaultCode;
 /// `true` and `false`, or plain texts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CodeTable {
-    name: String,
-    /// Code → value: the table itself and `also_read`.
-    read: HashMap<String, String>,
-    /// Value → code: the table itself and `also_written`.
-    written: HashMap<String, String>,
+    name: Box<str>,
+    /// In order of codes; of lines with one code that which is read comes first.
+    lines: Box<[Line]>,
+    /// The lines that are written, in order of values.
+    by_value: Box<[usize]>,
     /// The code of all other values.
-    any_other: Option<String>,
-    /// The same with an enum's numbers, for every enum that knows all the values: reading and
-    /// writing are one look-up.
-    numbered: Vec<Numbered>,
+    any_other: Option<Box<str>>,
+    /// The same with an enum's numbers, for every enum that knows all the values.
+    numbered: Box<[Numbered]>,
+}
+
+/// A code and the value it stands for.
+#[derive(Debug, Clone, PartialEq)]
+struct Line {
+    code: Box<str>,
+    value: Box<str>,
+    /// Not under `also_written`.
+    is_read: bool,
+    /// Not under `also_read`.
+    is_written: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 struct Numbered {
     of: EnumDescriptor,
-    read: HashMap<String, i32>,
-    written: HashMap<i32, String>,
+    /// For each line its value's number.
+    numbers: Box<[i32]>,
+    /// The numbers that are written, in order, each with its line.
+    written: Box<[(i32, usize)]>,
 }
+
+/// The numbers of every enum's values, by their names without their type's prefix; zero, which is never sent, has none.
+static ENUMS: LazyLock<Vec<(EnumDescriptor, HashMap<String, i32>)>> = LazyLock::new(|| {
+    let numbers = |of: EnumDescriptor| {
+        let values = of.values().filter(|value| value.number() != 0);
+        let numbers = values.map(|value| (bare_name(&of, value.name()).to_owned(), value.number()));
+        let numbers = numbers.collect();
+        (of, numbers)
+    };
+    proto::descriptors::pool().all_enums().map(numbers).collect()
+});
 
 impl CodeTable {
     /// The table in `[codes.NAME]`: `code = VALUE`, with `also_read` (code = VALUE) and
@@ -44,8 +70,8 @@ impl CodeTable {
     /// All that makes it other than one to one, told for the person who writes the contract.
     pub fn parse(name: &str, table: &toml::Table) -> Result<Self, Vec<String>> {
         let mut errors = Vec::new();
-        let mut read = HashMap::new();
-        let mut written = HashMap::new();
+        let mut read = BTreeMap::new();
+        let mut written = BTreeMap::new();
         for (code, value) in table {
             if matches!(code.as_str(), "also_read" | "also_written") && value.is_table() {
                 continue;
@@ -82,11 +108,17 @@ impl CodeTable {
         if !errors.is_empty() {
             return Err(errors);
         }
-        let numbered = proto::descriptors::pool()
-            .all_enums()
-            .filter_map(|of| Numbered::new(of, &read, &written))
-            .collect();
-        Ok(Self { name: name.to_owned(), read, written, any_other, numbered })
+        let (lines, by_value) = lines(&read, written);
+        let enums = ENUMS.iter().filter(|_| !lines.is_empty());
+        let numbered = enums.filter_map(|(of, numbers)| Numbered::new(of, numbers, &lines));
+        let numbered = numbered.collect();
+        Ok(Self {
+            name: name.into(),
+            lines,
+            by_value,
+            any_other: any_other.map(Into::into),
+            numbered,
+        })
     }
 
     /// The table's name in the contract.
@@ -96,21 +128,18 @@ impl CodeTable {
 
     /// The codes that are read, each with its value, in order of codes.
     pub fn codes(&self) -> Vec<(&str, &str)> {
-        let codes = self.read.iter().map(|(code, value)| (code.as_str(), value.as_str()));
-        let mut codes: Vec<_> = codes.collect();
-        codes.sort_unstable();
-        codes
+        self.lines_read().map(|line| (&*line.code, &*line.value)).collect()
     }
 
     /// Whether no code is read: the table only says what is written.
     pub fn is_only_written(&self) -> bool {
-        self.read.is_empty()
+        self.lines_read().next().is_none()
     }
 
     /// The values that are written, each with its code, in order of values; `*` for all others.
     pub fn written(&self) -> Vec<(&str, &str)> {
-        let written = self.written.iter().map(|(value, code)| (value.as_str(), code.as_str()));
-        let others = self.any_other.iter().map(|code| ("*", code.as_str()));
+        let written = self.lines_written().map(|line| (&*line.value, &*line.code));
+        let others = self.any_other.iter().map(|code| ("*", &**code));
         let mut written: Vec<_> = written.chain(others).collect();
         written.sort_unstable();
         written
@@ -146,7 +175,7 @@ impl CodeTable {
         of.values()
             .filter(|value| value.number() != 0)
             .map(|value| bare_name(of, value.name()).to_owned())
-            .filter(|name| !self.written.contains_key(name))
+            .filter(|name| self.line_of(name).is_none())
             .collect()
     }
 
@@ -162,19 +191,20 @@ impl CodeTable {
     }
 
     fn look_up(&self, code: &str, kind: &Kind) -> Option<Value> {
+        let at = self.lines.partition_point(|line| *line.code < *code);
+        let line = self.lines.get(at).filter(|line| *line.code == *code && line.is_read);
         match kind {
             Kind::Enum(of) => {
-                self.numbers(of)?.read.get(code).map(|number| Value::EnumNumber(*number))
+                line?;
+                self.numbers(of)?.numbers.get(at).map(|number| Value::EnumNumber(*number))
             }
-            Kind::Bool => self.read.get(code).map(|value| Value::Bool(value == "true")),
+            Kind::Bool => line.map(|line| Value::Bool(&*line.value == "true")),
             // A code that is only written, for all other values, stands for none of them: it reads as itself, and is
             // written again as it was.
-            _ => self
-                .read
-                .get(code)
-                .or_else(|| self.any_other.as_ref().filter(|other| *other == code))
-                .cloned()
-                .map(Value::String),
+            _ => line
+                .map(|line| &*line.value)
+                .or_else(|| self.any_other.as_deref().filter(|other| *other == code))
+                .map(|value| Value::String(value.to_owned())),
         }
     }
 
@@ -183,17 +213,17 @@ impl CodeTable {
     /// # Errors
     /// The value has none.
     pub fn write(&self, value: &Value, kind: &Kind) -> Result<&str, String> {
-        let code = match (value, kind) {
+        let code: Option<&Line> = match (value, kind) {
             (Value::EnumNumber(number), Kind::Enum(of)) if *number != 0 => {
-                self.numbers(of).and_then(|numbers| numbers.written.get(number))
+                self.numbers(of).and_then(|numbers| self.lines.get(numbers.line_of(*number)?))
             }
-            (Value::Bool(true), _) => self.written.get("true"),
-            (Value::Bool(false), _) => self.written.get("false"),
-            (Value::String(value), _) => self.written.get(value),
+            (Value::Bool(true), _) => self.line_of("true"),
+            (Value::Bool(false), _) => self.line_of("false"),
+            (Value::String(value), _) => self.line_of(value),
             _ => return Err(format!("[codes.{}] has no code for an unset value", self.name)),
         };
-        code.or(self.any_other.as_ref())
-            .map(String::as_str)
+        code.map(|line| &*line.code)
+            .or(self.any_other.as_deref())
             .ok_or_else(|| format!("[codes.{}] has no code for the value", self.name))
     }
 
@@ -209,8 +239,23 @@ impl CodeTable {
         self.codes_written().any(|code| code.contains(character))
     }
 
-    fn codes_written(&self) -> impl Iterator<Item = &String> {
-        self.written.values().chain(&self.any_other)
+    fn codes_written(&self) -> impl Iterator<Item = &str> {
+        self.lines_written().map(|line| &*line.code).chain(self.any_other.as_deref())
+    }
+
+    fn lines_read(&self) -> impl Iterator<Item = &Line> {
+        self.lines.iter().filter(|line| line.is_read)
+    }
+
+    fn lines_written(&self) -> impl Iterator<Item = &Line> {
+        self.by_value.iter().filter_map(|at| self.lines.get(*at))
+    }
+
+    /// The line that is written for a value.
+    fn line_of(&self, value: &str) -> Option<&Line> {
+        let value_at = |at: &usize| self.lines.get(*at).map(|line| &*line.value);
+        let at = self.by_value.binary_search_by(|at| value_at(at).cmp(&Some(value))).ok()?;
+        self.lines.get(*self.by_value.get(at)?)
     }
 
     fn numbers(&self, of: &EnumDescriptor) -> Option<&Numbered> {
@@ -218,39 +263,66 @@ impl CodeTable {
     }
 
     fn strangers(&self, known: impl Fn(&str) -> bool) -> Vec<&str> {
-        let values = self.read.values().chain(self.written.keys());
-        let mut strangers: Vec<&str> =
-            values.map(String::as_str).filter(|value| !known(value)).collect();
+        let values = self.lines.iter().map(|line| &*line.value);
+        let mut strangers: Vec<&str> = values.filter(|value| !known(value)).collect();
         strangers.sort_unstable();
         strangers.dedup();
         strangers
     }
 }
 
+/// The lines of a table, from what is read (code to value) and what is written (value to code); and those that are
+/// written, in order of values.
+fn lines(
+    read: &BTreeMap<String, String>,
+    mut written: BTreeMap<String, String>,
+) -> (Box<[Line]>, Box<[usize]>) {
+    let mut lines = Vec::new();
+    for (code, value) in read {
+        let is_written = written.get(value) == Some(code);
+        if is_written {
+            written.remove(value);
+        }
+        let (code, value) = (code.as_str().into(), value.as_str().into());
+        lines.push(Line { code, value, is_read: true, is_written });
+    }
+    lines.extend(written.into_iter().map(|(value, code)| Line {
+        code: code.into(),
+        value: value.into(),
+        is_read: false,
+        is_written: true,
+    }));
+    lines.sort_by(|one, other| (&one.code, other.is_read).cmp(&(&other.code, one.is_read)));
+    let written = lines.iter().enumerate().filter(|(_, line)| line.is_written);
+    let mut by_value: Vec<(&str, usize)> = written.map(|(at, line)| (&*line.value, at)).collect();
+    by_value.sort_unstable();
+    let by_value = by_value.into_iter().map(|(_, at)| at).collect();
+    (lines.into(), by_value)
+}
+
 impl Numbered {
-    fn new(
-        of: EnumDescriptor,
-        read: &HashMap<String, String>,
-        written: &HashMap<String, String>,
-    ) -> Option<Self> {
-        let read = read
-            .iter()
-            .map(|(code, value)| Some((code.clone(), number_of(&of, value)?)))
-            .collect::<Option<_>>()?;
-        let written = written
-            .iter()
-            .map(|(value, code)| Some((number_of(&of, value)?, code.clone())))
-            .collect::<Option<_>>()?;
-        Some(Self { of, read, written })
+    fn new(of: &EnumDescriptor, known: &HashMap<String, i32>, lines: &[Line]) -> Option<Self> {
+        let numbers: Box<[i32]> =
+            lines.iter().map(|line| known.get(&*line.value).copied()).collect::<Option<_>>()?;
+        let written = lines.iter().zip(&numbers).enumerate();
+        let written = written.filter(|(_, (line, _))| line.is_written);
+        let mut written: Vec<(i32, usize)> =
+            written.map(|(at, (_, number))| (*number, at)).collect();
+        written.sort_unstable();
+        Some(Self { of: of.clone(), numbers, written: written.into() })
+    }
+
+    /// The line that is written for a number.
+    fn line_of(&self, number: i32) -> Option<usize> {
+        let at = self.written.binary_search_by_key(&number, |(number, _)| *number).ok()?;
+        self.written.get(at).map(|(_, line)| *line)
     }
 }
 
-/// The number of an enum value written without its type's prefix; zero, which is never sent, has
-/// none.
+/// The number of an enum value written without its type's prefix.
 fn number_of(of: &EnumDescriptor, value: &str) -> Option<i32> {
-    of.values()
-        .find(|known| known.number() != 0 && bare_name(of, known.name()) == value)
-        .map(|known| known.number())
+    let (_, numbers) = ENUMS.iter().find(|(known, _)| known == of)?;
+    numbers.get(value).copied()
 }
 
 fn bare_name<'n>(of: &EnumDescriptor, name: &'n str) -> &'n str {

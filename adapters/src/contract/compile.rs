@@ -14,8 +14,8 @@ use super::{
 use crate::{
     checker,
     codec::CodeTable,
-    path::{Homes, Scope},
-    template::{self, Leaf, Origins, Parts, Source, Template},
+    path::Scope,
+    template::{self, Leaf, Origins, Parts, Shared, Source, Template},
     wire::{Wire, seal::Over},
 };
 
@@ -33,11 +33,13 @@ pub(super) fn compile(files: &BTreeMap<String, String>) -> Result<Contract, Vec<
     if parts.is_none() && file.parts.is_some() {
         return Err(complaints);
     }
+    let shared = Shared::default();
     let mut compiler = Compiler {
         files,
         wire: &wire,
         tables: &tables,
         parts: parts.as_ref(),
+        shared: &shared,
         compiled: BTreeMap::new(),
         complaints,
     };
@@ -57,7 +59,7 @@ pub(super) fn compile(files: &BTreeMap<String, String>) -> Result<Contract, Vec<
     }
     let entrance = entrance(&messages, &mut complaints);
     check(&file, &messages, key.as_ref(), &mut complaints);
-    let retry_may_change = retry_may_change(file.key.as_ref(), &mut complaints);
+    let retry_may_change = retry_may_change(file.key.as_ref(), &shared, &mut complaints);
     if !complaints.is_empty() {
         return Err(in_order(complaints));
     }
@@ -137,6 +139,7 @@ struct Compiler<'c> {
     wire: &'c Wire,
     tables: &'c BTreeMap<String, Arc<CodeTable>>,
     parts: Option<&'c Parts<'c>>,
+    shared: &'c Shared,
     /// One file may serve many messages, with one or more subjects.
     compiled: BTreeMap<(String, Option<String>), Option<Arc<Template>>>,
     complaints: Vec<Complaint>,
@@ -150,18 +153,38 @@ impl Compiler<'_> {
                 format!("message `{name}`: a request has a `subject`, and a subject a `request`");
             self.complaints.push(complaint(span.clone(), told));
         }
-        let mut template = |file: &Option<String>, subject| {
-            file.as_deref().and_then(|file| self.template(file, subject, span.clone()))
-        };
         Kind {
             name: name.to_owned(),
             subject: message.subject.clone(),
-            request: template(&message.request, subject),
-            reply: template(&message.reply, subject),
-            refusal: template(&message.refusal, subject),
-            notice: template(&message.notice, None),
-            ack: template(&message.ack, None),
+            request: self.named(&message.request, subject, &span),
+            reply: self.answer(&message.reply, subject, &span),
+            refusal: self.answer(&message.refusal, subject, &span),
+            notice: self.named(&message.notice, None, &span),
+            ack: self.named(&message.ack, None, &span),
         }
+    }
+
+    fn named(
+        &mut self,
+        file: &Option<String>,
+        subject: Option<&str>,
+        span: &std::ops::Range<usize>,
+    ) -> Option<Arc<Template>> {
+        self.template(file.as_deref()?, subject, span.clone())
+    }
+
+    /// An answer that says nothing of the matter is one template, whatever it answers.
+    fn answer(
+        &mut self,
+        file: &Option<String>,
+        subject: Option<&str>,
+        span: &std::ops::Range<usize>,
+    ) -> Option<Arc<Template>> {
+        let told = self.complaints.len();
+        self.named(file, None, span).or_else(|| {
+            self.complaints.truncate(told);
+            self.named(file, subject, span)
+        })
     }
 
     fn template(
@@ -190,9 +213,10 @@ impl Compiler<'_> {
             return None;
         };
         let (media, exact) = (self.wire.media, self.wire.exact);
-        let (tables, parts) = (self.tables, self.parts);
+        let (tables, parts, shared) = (self.tables, self.parts, self.shared);
         let seal = self.wire.seal_over(Over::SortedFields).map(|seal| seal.field.as_str());
-        match template::compile(Source { file, text, media, exact, subject, tables, parts, seal }) {
+        let source = Source { file, text, media, exact, subject, tables, parts, seal, shared };
+        match template::compile(source) {
             Ok(mut template) => {
                 if self.wire.whole().is_some() {
                     // A status or media type that never changes stands whether or not anything else is set.
@@ -211,15 +235,16 @@ impl Compiler<'_> {
     fn key(&mut self, key: &KeyTable) -> Option<(Template, Leaf)> {
         let span = key.build.span();
         let told = |at: std::ops::Range<usize>, message: String| complaint(at, message);
-        let homes = match Homes::new(None) {
+        let homes = match self.shared.homes(None) {
             Ok(homes) => homes,
             Err(message) => {
                 self.complaints.push(told(span, message));
                 return None;
             }
         };
+        let (tables, shared) = (self.tables, self.shared);
         let words =
-            template::Words { homes: &homes, scope: &Scope::Root, item: None, tables: self.tables };
+            template::Words { homes: &homes, scope: &Scope::Root, item: None, tables, shared };
         // The span begins at the opening quote.
         match template::parse_leaf(key.build.get_ref(), false, span.start.saturating_add(1), words)
         {
@@ -269,7 +294,7 @@ fn entrance(messages: &[Kind], complaints: &mut Vec<Complaint>) -> Entrance {
             "an input could be message `{}` or message `{}`: let a literal differ",
             one.name, other.name
         );
-        complaints.push(template.origins.complaint(template.root.span.clone(), told));
+        complaints.push(template.origins.complaint(template.root.span.range(), told));
     }
     entrance
 }
@@ -288,9 +313,13 @@ fn in_force(file: &File, complaints: &mut Vec<Complaint>) -> (String, Option<Str
     }
 }
 
-fn retry_may_change(key: Option<&KeyTable>, complaints: &mut Vec<Complaint>) -> Vec<String> {
+fn retry_may_change(
+    key: Option<&KeyTable>,
+    shared: &Shared,
+    complaints: &mut Vec<Complaint>,
+) -> Vec<String> {
     let Some(key) = key else { return Vec::new() };
-    let Ok(homes) = Homes::new(None) else { return Vec::new() };
+    let Ok(homes) = shared.homes(None) else { return Vec::new() };
     for path in &key.retry_may_change {
         if let Err(told) = homes.resolve(path.get_ref(), &Scope::Root) {
             complaints.push(complaint(path.span(), told));

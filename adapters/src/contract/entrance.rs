@@ -82,7 +82,8 @@ impl Entrance {
             ([only], _) => only,
             (doors, Some(way)) => {
                 let text = text_of(follow(spot, way)?)?;
-                let is_of = |door: &&Door| door.marks.first().is_some_and(|mark| mark.text == text);
+                let is_of =
+                    |door: &&Door| door.marks.first().is_some_and(|mark| *mark.text == *text);
                 doors.iter().find(is_of)?
             }
             (doors, None) => {
@@ -187,9 +188,9 @@ impl Door {
 fn binds_code(door: &Door, mark: &Mark) -> bool {
     let mut binds = false;
     door.template.root.visit(&mut |slot| {
-        let leaf = slot.leaf.as_ref().filter(|leaf| leaf.literal() == Some(mark.text.as_str()));
+        let leaf = slot.leaf.as_ref().filter(|leaf| leaf.literal() == Some(&*mark.text));
         binds |= leaf.is_some_and(|leaf| {
-            leaf.holes().any(|hole| hole.path.text == "exchange.transaction_code")
+            leaf.holes().any(|hole| *hole.path.text == *"exchange.transaction_code")
         });
     });
     binds

@@ -70,7 +70,7 @@ fn operation(
 
 /// What is behind the body could be read as a part of it.
 fn body_last(template: &Template, complaints: &mut Vec<Complaint>) {
-    let body = template.root.children.iter().position(|slot| slot.name.written == "body");
+    let body = template.root.children.iter().position(|slot| *slot.name.written == *"body");
     if body.is_some_and(|at| at.saturating_add(1) < template.root.children.len()) {
         complain(template, "`body` stands last", complaints);
     }
@@ -79,7 +79,7 @@ fn body_last(template: &Template, complaints: &mut Vec<Complaint>) {
 fn headers(template: &Template, complaints: &mut Vec<Complaint>) -> Vec<Field> {
     let slots = member(template, "headers").map(|slot| slot.children.iter()).into_iter().flatten();
     let fields = slots.map(|slot| {
-        let name = slot.name.written.clone();
+        let name = slot.name.written.to_string();
         if name != capitals(&name) {
             let told = format!("the header field `{name}` is written `{}` here", capitals(&name));
             complain(template, &told, complaints);
@@ -119,9 +119,9 @@ fn literal(slot: &Slot) -> Option<&str> {
 
 /// A member of the document that a whole HTTP message is.
 pub(crate) fn member<'t>(template: &'t Template, name: &str) -> Option<&'t Slot> {
-    template.root.children.iter().find(|slot| slot.name.written == name)
+    template.root.children.iter().find(|slot| *slot.name.written == *name)
 }
 
 fn complain(template: &Template, told: &str, complaints: &mut Vec<Complaint>) {
-    complaints.push(template.origins.complaint(template.root.span.clone(), told));
+    complaints.push(template.origins.complaint(template.root.span.range(), told));
 }

@@ -129,7 +129,7 @@ impl<'t> Carried<'t> {
                     Scope::Message(message) => Value::Message(self.message(slot, message)),
                     _ => {
                         let hole = slot.leaf.as_ref().and_then(|leaf| leaf.holes().next()).unwrap();
-                        self.value(&hole.codec, &hole.path.field, "")
+                        self.value(hole.codec(), &hole.path.field, "")
                     }
                 };
                 let list = self.start(each.list.start, item);
@@ -160,7 +160,7 @@ impl<'t> Carried<'t> {
     }
 
     fn inside(&mut self, slot: &'t Slot, item: &mut Option<DynamicMessage>) {
-        for condition in &slot.when {
+        for condition in slot.when() {
             self.set(&condition.path, condition.value.clone(), 0, item);
         }
         if let Some(leaf) = &slot.leaf {
@@ -177,13 +177,13 @@ impl<'t> Carried<'t> {
         let keep_off: String = leaf.separators().collect();
         let in_use = self.is_in_use(&hole.path);
         if !in_use
-            || matches!(hole.codec, Codec::Count)
+            || matches!(hole.codec(), Codec::Count)
             || (hole.unset != Unset::Refused && self.pick(2) == 0)
         {
             return;
         }
         if let (Some((_, list)), Codec::List { item: codec, separator }) =
-            (hole.path.column_list(), &hole.codec)
+            (hole.path.column_list(), hole.codec())
         {
             let count = self.count(list.full_name());
             for number in 0..count.max(1) {
@@ -192,7 +192,7 @@ impl<'t> Carried<'t> {
             }
             return;
         }
-        let value = self.value(&hole.codec, &hole.path.field, &keep_off);
+        let value = self.value(hole.codec(), &hole.path.field, &keep_off);
         self.set(&hole.path, value, 0, item);
     }
 
@@ -331,7 +331,7 @@ impl<'t> Carried<'t> {
             }
             BreachKind::Required => {
                 let hole = self.hole_of(&field);
-                let value = self.value(&hole.codec, &field, "");
+                let value = self.value(hole.codec(), &field, "");
                 holder_set(holder, &field, value);
             }
             _ => panic!("{path}: {kind:?} is not mended"),

@@ -10,7 +10,7 @@ use prost_reflect::{FieldDescriptor, Kind as FieldKind, Value};
 
 use self::{placing::Numbering, word::Directives};
 use super::{
-    Embed, Form, Leaf, Name, Slot, Template, ToldBy, Unset,
+    Embed, Form, Leaf, Name, Shared, Slot, Span, Template, ToldBy, Unset,
     hole::{Words, parse_leaf},
     part::{Origins, Parts},
     rivals::{self, Rivals},
@@ -43,6 +43,8 @@ pub(crate) struct Source<'c> {
     pub(crate) parts: Option<&'c Parts<'c>>,
     /// The field of the root that holds a signature, which no sample needs to show.
     pub(crate) seal: Option<&'c str>,
+    /// What the contract's templates have in common.
+    pub(crate) shared: &'c Shared,
 }
 
 /// Compiles one template.
@@ -51,7 +53,8 @@ pub(crate) struct Source<'c> {
 /// All complaints about it.
 pub(crate) fn compile(source: Source<'_>) -> Result<Template, Vec<Complaint>> {
     let origins = Origins::new(source.file, source.text);
-    let homes = Homes::new(source.subject).map_err(|told| vec![origins.complaint(0..0, told)])?;
+    let homes = source.shared.homes(source.subject);
+    let homes = homes.map_err(|told| vec![origins.complaint(0..0, told)])?;
     let tree = document::parse_template(source.media, source.text).map_err(|fault| {
         let told = format!("the sample is no document ({}): reading stopped here", fault.code);
         vec![origins.complaint(fault.at..fault.at, told)]
@@ -69,13 +72,15 @@ pub(crate) fn compile(source: Source<'_>) -> Result<Template, Vec<Complaint>> {
         of_item: Vec::new(),
     };
     let mut root = compiler.slot(&tree, tree.root(), &Scope::Root);
-    root.numbered = compiler.of_message;
+    root.put(|seldom| seldom.numbered = compiler.of_message.into());
     if let Some(seal) = source.seal.filter(|seal| !shows(&root, seal)) {
-        let name = Name { written: seal.to_owned(), namespace: None };
-        root.rivals.push(Rivals { slots: vec![root.children.len()], shared: None });
-        root.children.push(Slot { name, form: sealed_form(&root), ignored: true, ..empty_slot() });
+        let name = source.shared.name(seal, None);
+        let sealed = Slot { name, form: sealed_form(&root), ignored: true, ..empty_slot() };
+        push(&mut root.rivals, Rivals::One(root.children.len()));
+        push(&mut root.children, sealed);
     }
-    let (complaints, origins) = (compiler.complaints, compiler.origins);
+    let (complaints, mut origins) = (compiler.complaints, compiler.origins);
+    origins.settle();
     let told_by = told_by(&root);
     if complaints.is_empty() {
         Ok(Template { origins, homes, root, told_by, exact: source.exact })
@@ -84,8 +89,14 @@ pub(crate) fn compile(source: Source<'_>) -> Result<Template, Vec<Complaint>> {
     }
 }
 
+fn push<T>(slice: &mut Box<[T]>, item: T) {
+    let mut items = mem::take(slice).into_vec();
+    items.push(item);
+    *slice = items.into();
+}
+
 fn shows(root: &Slot, name: &str) -> bool {
-    root.children.iter().any(|child| child.name.written == name && child.form != Form::Attribute)
+    root.children.iter().any(|child| *child.name.written == *name && child.form != Form::Attribute)
 }
 
 fn sealed_form(root: &Slot) -> Form {
@@ -105,8 +116,15 @@ struct Compiler<'c> {
     numbering: Option<Numbering>,
     complaints: Vec<Complaint>,
     /// Lists numbered from a home, and from the item at hand.
-    of_message: Vec<Path>,
-    of_item: Vec<Path>,
+    of_message: Vec<Arc<Path>>,
+    of_item: Vec<Arc<Path>>,
+}
+
+/// What stands in a node of the sample, while it is gathered.
+struct Content {
+    form: Form,
+    leaf: Option<Leaf>,
+    children: Vec<Slot>,
 }
 
 impl Compiler<'_> {
@@ -120,6 +138,10 @@ impl Compiler<'_> {
         self.base.map_or(at(span.start)..at(span.end), |base| base..base)
     }
 
+    fn name_of(&self, node: &Node<'_>) -> Name {
+        self.source.shared.name(&node.name, node.namespace.as_deref())
+    }
+
     fn span_of(&self, node: &Node<'_>) -> Range<usize> {
         let end = node.at.saturating_add(node.name.len()).saturating_add(1);
         self.position(node.at..end)
@@ -131,7 +153,8 @@ impl Compiler<'_> {
 
     fn words<'w>(&'w self, scope: &'w Scope) -> Words<'w> {
         let item = self.numbering.as_ref().map(|numbering| numbering.item.as_str());
-        Words { homes: self.homes, scope, item, tables: self.source.tables }
+        let (tables, shared) = (self.source.tables, self.source.shared);
+        Words { homes: self.homes, scope, item, tables, shared }
     }
 
     fn slot(&mut self, tree: &Tree<'_>, id: NodeId, outer: &Scope) -> Slot {
@@ -139,9 +162,9 @@ impl Compiler<'_> {
         let directives = self.directives(tree, id);
         let (mut scope, mut opens) = (outer.clone(), false);
         let mut slot = Slot {
-            name: name_of(node),
+            name: self.name_of(node),
             form: form_of(node),
-            span: self.span_of(node),
+            span: self.span_of(node).into(),
             ..empty_slot()
         };
         if let Some(words) = directives.each {
@@ -158,18 +181,19 @@ impl Compiler<'_> {
         }
         let around = opens.then(|| (mem::take(&mut self.of_item), self.numbering.take()));
         if let Some(words) = directives.when {
-            slot.when = self.when(words, &scope);
+            let when = self.when(words, &scope).into();
+            slot.put(|seldom| seldom.when = when);
         }
         slot.ignored = directives.ignored.is_some();
         if !slot.ignored {
             self.fill(&mut slot, tree, id, &directives, &scope);
         }
         if let Some((of_item, numbering)) = around {
-            slot.numbered = mem::replace(&mut self.of_item, of_item);
+            let numbered = mem::replace(&mut self.of_item, of_item).into();
+            slot.put(|seldom| seldom.numbered = numbered);
             self.numbering = numbering;
         }
         self.weigh(&mut slot);
-        slot.settle();
         slot
     }
 
@@ -200,7 +224,7 @@ impl Compiler<'_> {
                 let attributes = tree.attributes(id).filter(|(_, node)| !is_word(node));
                 slot.children =
                     attributes.map(|(child, _)| self.slot(tree, child, scope)).collect();
-                slot.rivals = self.group(&mut slot.children, slot.form);
+                slot.rivals = self.group(&mut slot.children, slot.form).into();
             }
             return;
         }
@@ -224,11 +248,12 @@ impl Compiler<'_> {
 
     fn element(&mut self, slot: &mut Slot, tree: &Tree<'_>, id: NodeId, scope: &Scope) {
         let Some(node) = tree.node(id) else { return };
-        for (_, attribute) in tree.children(id) {
-            if attribute.namespace.as_deref() == Some(XMLNS) && attribute.name != "xmlns:c" {
-                slot.declares.push((attribute.name.to_string(), attribute.text.to_string()));
-            }
-        }
+        let declares = tree.children(id).filter(|(_, attribute)| {
+            attribute.namespace.as_deref() == Some(XMLNS) && attribute.name != "xmlns:c"
+        });
+        let text = |text: &str| self.source.shared.text(text);
+        let declares = declares.map(|(_, it)| (text(&it.name), text(&it.text))).collect();
+        slot.put(|seldom| seldom.declares = declares);
         self.inside(slot, tree, id, scope);
         if !node.text.trim().is_empty() {
             slot.leaf = self.leaf(node, false, scope);
@@ -242,18 +267,22 @@ impl Compiler<'_> {
     }
 
     fn inside(&mut self, slot: &mut Slot, tree: &Tree<'_>, id: NodeId, scope: &Scope) {
-        self.children(slot, tree, id, scope);
+        let leaf = slot.leaf.take();
+        let mut content = Content { form: slot.form, leaf, children: Vec::new() };
+        self.children(&mut content, tree, id, scope);
+        slot.leaf = content.leaf;
+        slot.children = content.children.into();
         let is_plain = |child: &Slot| {
             child.form == Form::Scalar && child.each.is_none() && child.maybe.is_none()
         };
         if slot.form == Form::Array && slot.children.iter().all(is_plain) {
             slot.form = Form::Row;
         }
-        slot.rivals = self.group(&mut slot.children, slot.form);
+        slot.rivals = self.group(&mut slot.children, slot.form).into();
     }
 
     /// What a document shows inside a node, shared parts in their places.
-    fn children(&mut self, slot: &mut Slot, tree: &Tree<'_>, id: NodeId, scope: &Scope) {
+    fn children(&mut self, into: &mut Content, tree: &Tree<'_>, id: NodeId, scope: &Scope) {
         let mut last = None;
         for (child, node) in tree.children(id) {
             match (is_word(node), node.name.as_ref(), node.kind) {
@@ -261,20 +290,20 @@ impl Compiler<'_> {
                 (true, "c:part", Kind::Attribute) => last = Some(node),
                 (true, "c:part", Kind::Array) => {
                     for (_, item) in tree.children(child) {
-                        self.part(item, slot, scope);
+                        self.part(item, into, scope);
                     }
                 }
-                (true, "c:part", _) => self.part(node, slot, scope),
+                (true, "c:part", _) => self.part(node, into, scope),
                 (true, ..) => {}
                 _ if node.namespace.as_deref() == Some(XMLNS) => {}
                 _ => {
                     let inside = self.slot(tree, child, scope);
-                    slot.children.push(inside);
+                    into.children.push(inside);
                 }
             }
         }
         if let Some(words) = last {
-            self.part(words, slot, scope);
+            self.part(words, into, scope);
         }
     }
 
@@ -286,7 +315,7 @@ impl Compiler<'_> {
             Ok(mut leaf) => {
                 let may_lack = self.numbering.as_ref().is_some_and(|numbering| numbering.optional);
                 for hole in leaf.holes_mut() {
-                    hole.span = self.position(hole.span.clone());
+                    hole.span = self.position(hole.span.range()).into();
                     if may_lack && hole.unset == Unset::Refused {
                         hole.unset = Unset::Absent;
                     }
@@ -395,13 +424,13 @@ impl Compiler<'_> {
 
     fn tell_apart(&mut self, children: &mut [Slot], slots: Vec<usize>) -> Rivals {
         if slots.len() < 2 {
-            return Rivals { slots, shared: None };
+            return slots.first().map_or(Rivals::One(0), |only| Rivals::One(*only));
         }
         let members: Vec<&Slot> = slots.iter().filter_map(|number| children.get(*number)).collect();
         let (marks, alike) = rivals::tell_apart(&members);
         for (one, other) in alike {
             if let (Some(one), Some(other)) = (members.get(one), members.get(other))
-                && one.span.start < other.span.start
+                && one.span.range().start < other.span.range().start
                 && !told_by_condition(one, other)
                 && !is_rest(one)
                 && !is_rest(other)
@@ -410,16 +439,16 @@ impl Compiler<'_> {
                     "an input could be meant for this `{}` or for the one before: let a literal differ, or a `c:when`",
                     other.name.written
                 );
-                self.complain(other.span.clone(), told);
+                self.complain(other.span.range(), told);
             }
         }
         let shared = rivals::shared(&marks);
         for (number, marks) in slots.iter().zip(marks) {
             if let Some(slot) = children.get_mut(*number) {
-                slot.marks = marks;
+                slot.put(|seldom| seldom.marks = marks.into());
             }
         }
-        Rivals { slots, shared }
+        Rivals::Several(Box::new((slots, shared)))
     }
 
     /// Whether the slot is mandatory, and whether it is left out while nothing in it is set.
@@ -429,11 +458,11 @@ impl Compiler<'_> {
         slot.left_out = holds.optional && !holds.refused;
         let may_be_unset = (holds.optional || holds.lenient) && !holds.refused;
         let may_lack =
-            slot.maybe.is_some() || !slot.when.is_empty() || slot.ignored || may_be_unset;
+            slot.maybe.is_some() || !slot.when().is_empty() || slot.ignored || may_be_unset;
         slot.required = match &slot.each {
             Some(each) => {
                 let required = proto::rules::rule_of(&each.list.field).required;
-                required && slot.when.is_empty() && each.by.is_none()
+                required && slot.when().is_empty() && each.by.is_none()
             }
             None => !may_lack,
         };
@@ -469,8 +498,8 @@ impl Holds {
 
 /// Two arms of a choice: the same field decides, and its values differ.
 fn told_by_condition(one: &Slot, other: &Slot) -> bool {
-    one.when.iter().any(|mine| {
-        other.when.iter().any(|theirs| theirs.path == mine.path && theirs.value != mine.value)
+    one.when().iter().any(|mine| {
+        other.when().iter().any(|theirs| theirs.path == mine.path && theirs.value != mine.value)
     })
 }
 
@@ -479,14 +508,14 @@ fn is_rest(slot: &Slot) -> bool {
     slot.ignored && slot.children.is_empty()
 }
 
-fn told_by(root: &Slot) -> Vec<ToldBy> {
+fn told_by(root: &Slot) -> Box<[ToldBy]> {
     let mut found = Vec::new();
     root.visit(&mut |slot| {
-        for mark in &slot.marks {
+        for mark in slot.marks() {
             if let [rivals::Step { to: rivals::To::Attribute(name), .. }] = mark.way.as_slice() {
                 let pair = ToldBy {
-                    element: slot.name.local().to_owned(),
-                    attribute: name.written.clone(),
+                    element: slot.name.local().into(),
+                    attribute: name.clone(),
                     text: mark.text.clone(),
                 };
                 if !found.contains(&pair) {
@@ -495,7 +524,7 @@ fn told_by(root: &Slot) -> Vec<ToldBy> {
             }
         }
     });
-    found
+    found.into()
 }
 
 /// The value that a word of `c:when` names: an enum's by its name without prefix.
@@ -519,13 +548,6 @@ fn is_word(node: &Node<'_>) -> bool {
     node.name.starts_with("c:")
 }
 
-fn name_of(node: &Node<'_>) -> Name {
-    Name {
-        written: node.name.to_string(),
-        namespace: node.namespace.as_ref().map(ToString::to_string),
-    }
-}
-
 fn form_of(node: &Node<'_>) -> Form {
     match node.kind {
         Kind::Element => Form::Element,
@@ -540,19 +562,16 @@ pub(super) fn empty_slot() -> Slot {
     Slot {
         name: Name::default(),
         form: Form::Element,
-        span: 0..0,
+        span: Span::default(),
         each: None,
         maybe: None,
-        when: Vec::new(),
         ignored: false,
         leaf: None,
         embed: None,
-        children: Vec::new(),
-        rivals: Vec::new(),
-        declares: Vec::new(),
+        children: Box::default(),
+        rivals: Box::default(),
         required: false,
         left_out: false,
-        numbered: Vec::new(),
-        marks: Vec::new(),
+        seldom: None,
     }
 }

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
-use super::{Hole, Leaf, Piece, Unset};
+use super::{Hole, Leaf, Piece, Shared, Unset};
 use crate::{
     codec::{CodeTable, Codec},
     path::{Homes, Path, Pick, Scope},
@@ -20,18 +20,21 @@ pub(crate) struct Words<'c> {
     pub(crate) item: Option<&'c str>,
     /// The contract's code tables.
     pub(crate) tables: &'c BTreeMap<String, Arc<CodeTable>>,
+    /// What the contract's templates have in common.
+    pub(crate) shared: &'c Shared,
 }
 
 impl Words<'_> {
     /// Resolves a path as it is written here.
-    pub(crate) fn resolve(&self, path: &str) -> Result<Path, String> {
-        match (self.item, path) {
+    pub(crate) fn resolve(&self, path: &str) -> Result<Arc<Path>, String> {
+        let path = match (self.item, path) {
             (Some(item), ".") => self.homes.resolve(item, self.scope),
             (Some(item), path) if path.starts_with('.') => {
                 self.homes.resolve(&format!("{item}{path}"), self.scope)
             }
             _ => self.homes.resolve(path, self.scope),
-        }
+        };
+        path.map(|path| self.shared.path(path))
     }
 }
 
@@ -45,14 +48,15 @@ pub(crate) fn parse_leaf(
     at: usize,
     words: Words<'_>,
 ) -> Result<Leaf, Part> {
-    let (mut pieces, mut rest, mut at) = (Vec::new(), text, at);
+    let (mut pieces, mut literal, mut rest, mut at) = (Vec::new(), String::new(), text, at);
     while let Some((before, after)) = rest.split_once('{') {
         if let Some(behind) = after.strip_prefix('{') {
-            literal(&format!("{}{{", before.replace("}}", "}")), &mut pieces);
+            literal += &before.replace("}}", "}");
+            literal.push('{');
             (rest, at) = (behind, at.saturating_add(before.len()).saturating_add(2));
             continue;
         }
-        literal(&before.replace("}}", "}"), &mut pieces);
+        literal += &before.replace("}}", "}");
         let start = at.saturating_add(before.len());
         let Some((inside, behind)) = after.split_once('}') else {
             let told = format!("the hole `{{{after}` lacks its `}}`");
@@ -60,19 +64,19 @@ pub(crate) fn parse_leaf(
         };
         let span = start..start.saturating_add(inside.len()).saturating_add(2);
         let hole = parse_hole(inside, span.clone(), words).map_err(|told| (span.clone(), told))?;
-        pieces.push(Piece::Hole(Box::new(hole)));
+        end(&mut literal, &mut pieces);
+        pieces.push(Piece::Hole(hole));
         (rest, at) = (behind, span.end);
     }
-    literal(&rest.replace("}}", "}"), &mut pieces);
-    pieces.shrink_to_fit();
-    Ok(Leaf { pieces, bare })
+    literal += &rest.replace("}}", "}");
+    end(&mut literal, &mut pieces);
+    Ok(Leaf { pieces: pieces.into(), bare })
 }
 
-fn literal(text: &str, pieces: &mut Vec<Piece>) {
-    match pieces.last_mut() {
-        _ if text.is_empty() => {}
-        Some(Piece::Literal(before)) => before.push_str(text),
-        _ => pieces.push(Piece::Literal(text.to_owned())),
+/// Makes a piece of the literal text so far, if there is any.
+fn end(literal: &mut String, pieces: &mut Vec<Piece>) {
+    if !literal.is_empty() {
+        pieces.push(Piece::Literal(std::mem::take(literal).into()));
     }
 }
 
@@ -86,7 +90,7 @@ fn parse_hole(inside: &str, span: Range<usize>, words: Words<'_>) -> Result<Hole
         None => (head, Unset::Refused),
         Some((path, "")) => (path, Unset::Absent),
         Some((path, rest)) => match rest.strip_prefix('=') {
-            Some(text) => (path, Unset::Text(text.to_owned())),
+            Some(text) => (path, Unset::Text(text.into())),
             None => {
                 return Err(format!(
                     "after `{path}?` comes `=TEXT`, a colon or the end, not `{rest}`"
@@ -95,8 +99,9 @@ fn parse_hole(inside: &str, span: Range<usize>, words: Words<'_>) -> Result<Hole
         },
     };
     let path = words.resolve(path)?;
-    let codec = Codec::parse(codec_words, words.tables)?;
-    match (path.column_list().is_some(), &codec) {
+    let form = words.shared.codec(codec_words, words.tables)?;
+    let codec = &form.codec;
+    match (path.column_list().is_some(), codec) {
         (true, Codec::List { item, .. }) => item.fits(&path.field)?,
         (true, _) => return Err(format!("`{}` is a column: say `list SEP`", path.text)),
         (false, _) if path.pick == Pick::Column => {
@@ -117,5 +122,5 @@ fn parse_hole(inside: &str, span: Range<usize>, words: Words<'_>) -> Result<Hole
         (false, _) => codec.fits(&path.field)?,
     }
     let personal = proto::rules::rule_of(&path.field).personal;
-    Ok(Hole { path, codec, words: codec_words.to_owned(), unset, personal, span })
+    Ok(Hole { path, form, unset, personal, span: span.into() })
 }

@@ -5,8 +5,9 @@
 //! of a part has a stretch of its own. [`Origins`] leads from a position back to file and byte, and
 //! to the place of use.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
+use super::{Shared, Span};
 use crate::{
     contract::{Complaint, Place},
     tree::{Kind, NodeId, SyntaxFault, Tree},
@@ -118,7 +119,7 @@ impl Numbered<'_> {
 /// Where the positions of one template come from.
 #[derive(Debug, Default)]
 pub(crate) struct Origins {
-    file: String,
+    file: Arc<str>,
     uses: Vec<Origin>,
     end: usize,
 }
@@ -127,16 +128,21 @@ pub(crate) struct Origins {
 #[derive(Debug)]
 struct Origin {
     from: usize,
-    file: String,
-    part: String,
+    file: Arc<str>,
+    part: Arc<str>,
     /// The words that use it.
-    used: Range<usize>,
+    used: Span,
 }
 
 impl Origins {
+    /// Gives back what growing has left over.
+    pub(super) fn settle(&mut self) {
+        self.uses.shrink_to_fit();
+    }
+
     /// Those of a template that uses no part yet.
     pub(crate) fn new(file: &str, text: &str) -> Self {
-        Self { file: file.to_owned(), uses: Vec::new(), end: text.len().saturating_add(1) }
+        Self { file: file.into(), uses: Vec::new(), end: text.len().saturating_add(1) }
     }
 
     /// The template's own file.
@@ -145,9 +151,15 @@ impl Origins {
     }
 
     /// Adds a use of a part; gives the position where its file begins.
-    pub(crate) fn add(&mut self, parts: &Parts<'_>, part: &str, used: Range<usize>) -> usize {
+    pub(crate) fn add(
+        &mut self,
+        parts: &Parts<'_>,
+        part: &str,
+        used: Range<usize>,
+        shared: &Shared,
+    ) -> usize {
         let from = self.end;
-        let (file, part) = (parts.file.to_owned(), part.to_owned());
+        let (file, part, used) = (shared.text(parts.file), shared.text(part), used.into());
         self.end = from.saturating_add(parts.tree.source.len()).saturating_add(1);
         self.uses.push(Origin { from, file, part, used });
         from
@@ -155,7 +167,7 @@ impl Origins {
 
     /// Whether a part is used.
     pub(crate) fn uses(&self, part: &str) -> bool {
-        self.uses.iter().any(|origin| origin.part == part)
+        self.uses.iter().any(|origin| *origin.part == *part)
     }
 
     /// A complaint about a position.
@@ -171,11 +183,11 @@ impl Origins {
         // A part is used before what stands in it has a position, so this leads to the front.
         while let Some(origin) = self.uses.iter().rfind(|origin| origin.from <= span.start) {
             let inside = |at: usize| at.saturating_sub(origin.from);
-            let file = origin.file.clone();
+            let file = origin.file.to_string();
             places.push(Place { file, span: inside(span.start)..inside(span.end) });
-            span = origin.used.clone();
+            span = origin.used.range();
         }
-        places.push(Place { file: self.file.clone(), span });
+        places.push(Place { file: self.file.to_string(), span });
         places
     }
 }
@@ -214,8 +226,9 @@ mod tests {
     fn a_position_leads_to_its_file_and_to_every_place_of_use() {
         let parts = Parts::parse(Media::Xml, "p", "<p><a/><b/></p>").unwrap();
         let mut origins = Origins::new("t", "<t/>");
-        let outer = origins.add(&parts, "a", 1..2);
-        let inner = origins.add(&parts, "b", outer + 3..outer + 6);
+        let shared = Shared::default();
+        let outer = origins.add(&parts, "a", 1..2, &shared);
+        let inner = origins.add(&parts, "b", outer + 3..outer + 6, &shared);
         let place = |file: &str, span: Range<usize>| Place { file: file.to_owned(), span };
         assert_eq!(
             origins.places(inner + 7..inner + 9),

@@ -7,11 +7,29 @@ use crate::{fault::FaultCode, tree::NodeId, unify::document::Spot, wire::Media};
 /// Slots that bear one name (items of an array bear none), by their numbers among their parent's
 /// children.
 #[derive(Debug)]
-pub(crate) struct Rivals {
+pub(crate) enum Rivals {
+    /// Nearly always there is but one.
+    One(usize),
+    /// Several, in order, with the way to the one leaf by which all of them are told apart, if there is such a leaf.
+    Several(Box<(Vec<usize>, Option<Vec<Step>>)>),
+}
+
+impl Rivals {
     /// The slots.
-    pub(crate) slots: Vec<usize>,
-    /// The way to the one leaf by which all of them are told apart, if there is such a leaf.
-    pub(crate) shared: Option<Vec<Step>>,
+    pub(crate) fn slots(&self) -> &[usize] {
+        match self {
+            Self::One(slot) => std::slice::from_ref(slot),
+            Self::Several(several) => &several.0,
+        }
+    }
+
+    /// The way to the one leaf by which several are told apart.
+    pub(crate) fn shared(&self) -> Option<&[Step]> {
+        match self {
+            Self::One(_) => None,
+            Self::Several(several) => several.1.as_deref(),
+        }
+    }
 }
 
 /// A literal that a slot has and a rival has not.
@@ -20,7 +38,7 @@ pub(crate) struct Mark {
     /// The way from the slot to the leaf.
     pub(crate) way: Vec<Step>,
     /// What stands there.
-    pub(crate) text: String,
+    pub(crate) text: Box<str>,
 }
 
 /// One step from a node to a node inside it.
@@ -29,7 +47,7 @@ pub(crate) struct Step {
     /// What is stepped to.
     pub(crate) to: To,
     /// Its own marks, where it has like-named siblings.
-    pub(crate) marks: Vec<Mark>,
+    pub(crate) marks: Box<[Mark]>,
 }
 
 /// What is stepped to.
@@ -115,20 +133,20 @@ pub(crate) fn shared(marks: &[Vec<Mark>]) -> Option<Vec<Step>> {
 pub(crate) fn literals(slot: &Slot) -> Vec<Mark> {
     let mut found = Vec::new();
     if let Some(text) = slot.leaf.as_ref().and_then(super::Leaf::literal) {
-        found.push(Mark { way: Vec::new(), text: text.to_owned() });
+        found.push(Mark { way: Vec::new(), text: text.into() });
     }
     for (number, child) in slot.children.iter().enumerate() {
-        if child.required && child.each.is_none() && child.when.is_empty() {
+        if child.required && child.each.is_none() && child.when().is_empty() {
             let to = match child.form {
                 Form::Attribute => To::Attribute(child.name.clone()),
                 _ if matches!(slot.form, Form::Array | Form::Row) => To::Item(number),
                 _ => To::Inside(child.name.clone()),
             };
-            add_behind(&Step { to, marks: child.marks.clone() }, literals(child), &mut found);
+            add_behind(&Step { to, marks: child.marks().into() }, literals(child), &mut found);
         }
     }
     if let Some(embed) = &slot.embed {
-        let step = Step { to: To::Embedded(embed.media), marks: Vec::new() };
+        let step = Step { to: To::Embedded(embed.media), marks: Box::default() };
         add_behind(&step, literals(&embed.root), &mut found);
     }
     found
@@ -152,7 +170,7 @@ impl Mark {
 
     /// Whether a node has this literal where the slot has it.
     pub(crate) fn shows(&self, spot: Spot<'_>) -> bool {
-        follow(spot, &self.way).and_then(text_of).is_some_and(|text| text == self.text)
+        follow(spot, &self.way).and_then(text_of).is_some_and(|text| *text == *self.text)
     }
 }
 

@@ -27,18 +27,18 @@ pub(crate) fn end_of<'l>(leaf: &'l Leaf, number: usize) -> End<'l> {
     match leaf.pieces.get(number.saturating_add(1)) {
         None => End::Text,
         Some(Piece::Literal(text)) if keeps_off(hole, text) => End::Before(text),
-        Some(_) => hole.codec.width().map_or(End::Uncertain, End::Width),
+        Some(_) => hole.codec().width().map_or(End::Uncertain, End::Width),
     }
 }
 
 /// Whether a written value never holds the literal: by its form, or because free text with a
 /// separator inside is refused.
 fn keeps_off(hole: &Hole, literal: &str) -> bool {
-    let codec = match &hole.codec {
+    let codec = match hole.codec() {
         Codec::List { item, .. } => item,
         codec => codec,
     };
-    matches!(codec, Codec::Text | Codec::Id) || !hole.codec.may_contain(literal)
+    matches!(codec, Codec::Text | Codec::Id) || !hole.codec().may_contain(literal)
 }
 
 /// Whether a separator of the leaf inside this piece would move a cut. Free text may then not hold
@@ -55,7 +55,7 @@ pub(crate) fn cut(leaf: &Leaf, text: &str) -> Option<Vec<Range<usize>>> {
         let rest = text.get(at..)?;
         match piece {
             Piece::Literal(literal) => {
-                rest.strip_prefix(literal.as_str())?;
+                rest.strip_prefix(&**literal)?;
                 at = at.saturating_add(literal.len());
             }
             Piece::Hole(_) => {
@@ -82,5 +82,5 @@ pub(crate) fn cut(leaf: &Leaf, text: &str) -> Option<Vec<Range<usize>>> {
 
 /// Whether a hole takes any text.
 pub(crate) fn free(hole: &Hole) -> bool {
-    matches!(hole.codec, Codec::Text | Codec::Id)
+    matches!(hole.codec(), Codec::Text | Codec::Id)
 }

@@ -179,11 +179,11 @@ impl<'d> Spot<'d> {
     fn element_segment(self, node: &Node<'_>, told_by: &[ToldBy], id: NodeId) -> String {
         let known = |id: NodeId, node: &Node<'_>| -> Option<&ToldBy> {
             told_by.iter().find(|told| {
-                node.local_name() == told.element
+                *node.local_name() == *told.element
                     && self.at(id).children().any(|(_, attribute)| {
                         attribute.kind == Kind::Attribute
-                            && attribute.name == told.attribute
-                            && attribute.text.trim() == told.text
+                            && *attribute.name == *told.attribute.written
+                            && *attribute.text.trim() == *told.text
                     })
             })
         };
@@ -200,7 +200,7 @@ impl<'d> Spot<'d> {
             .collect();
         let mut segment = node.name.to_string();
         if let Some(told) = told {
-            segment.push_str(&format!("[@{}='{}']", told.attribute, told.text));
+            segment.push_str(&format!("[@{}='{}']", told.attribute.written, told.text));
         }
         if likes.len() > 1 {
             let number = likes.iter().take_while(|other| **other <= id).count();
@@ -252,7 +252,7 @@ fn missing_segment(slot: &Slot, holder: Option<Kind>, spot: Spot<'_>) -> String 
         Form::Attribute => format!("/@{}", slot.name.written),
         Form::Element => {
             let mut segment = format!("/{}", slot.name.written);
-            for mark in &slot.marks {
+            for mark in slot.marks() {
                 if let Some((attribute, text)) = mark.attribute() {
                     segment.push_str(&format!("[@{attribute}='{text}']"));
                 }

@@ -152,7 +152,7 @@ impl<'c> Reader<'c> {
         let list = slot.each.iter().map(|each| &each.list);
         let paths = list
             .chain(slot.maybe.iter().map(|maybe| &maybe.path))
-            .chain(slot.when.iter().map(|when| &when.path));
+            .chain(slot.when().iter().map(|when| &when.path));
         for path in paths.chain(slot.leaf.iter().flat_map(Leaf::holes).map(|hole| &hole.path)) {
             self.note_path(path, Where::Missing(parent, way), None);
         }
@@ -179,7 +179,7 @@ impl<'c> Reader<'c> {
                 return;
             }
         }
-        for condition in &slot.when {
+        for condition in slot.when() {
             record.tainted.push(condition.path.told(&record.prefix, None));
         }
         if let Some(leaf) = &slot.leaf {
@@ -263,7 +263,7 @@ impl<'c> Reader<'c> {
             found: found
                 .filter(|found| !found.is_empty())
                 .map(|found| shown(found, hole.is_some_and(|hole| hole.personal))),
-            expected: hole.map(|hole| hole.words.clone()).filter(|words| !words.is_empty()),
+            expected: hole.map(|hole| hole.words().to_owned()).filter(|words| !words.is_empty()),
         });
         Ok(())
     }

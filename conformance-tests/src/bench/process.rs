@@ -94,10 +94,7 @@ impl Process {
     }
 
     fn kib(&self, key: &str) -> anyhow::Result<u64> {
-        let status = self.read("status")?;
-        let line = status.lines().find_map(|line| line.strip_prefix(key));
-        let number = line.and_then(|line| line.trim().strip_suffix(" kB"));
-        Ok(number.with_context(|| format!("no {key}"))?.parse()?)
+        kib(&self.read("status")?, key)
     }
 
     fn read(&self, file: &str) -> anyhow::Result<String> {
@@ -166,6 +163,23 @@ impl Stat {
             ended_children: TICK * (number(13)? + number(14)?),
         })
     }
+}
+
+/// CPU time in user and in kernel mode, out of a process's `stat`.
+pub(super) fn cpu_times(stat: &str) -> anyhow::Result<(Duration, Duration)> {
+    // The name in brackets may hold blanks; counted from what follows it, the times are the 12th and 13th.
+    let (_, fields) = stat.rsplit_once(") ").context("no process name in stat")?;
+    let mut fields = fields.split(' ').skip(11);
+    let mut ticks =
+        || -> anyhow::Result<u32> { Ok(fields.next().context("no CPU time in stat")?.parse()?) };
+    Ok((TICK * ticks()?, TICK * ticks()?))
+}
+
+/// An amount of memory, out of a process's `status`.
+pub(super) fn kib(status: &str, key: &str) -> anyhow::Result<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(key));
+    let number = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    Ok(number.with_context(|| format!("no {key}"))?.parse()?)
 }
 
 /// In a process that was started by [`Process::start`]: resolves when it is to end, or its starter is gone.

@@ -2,11 +2,11 @@
 
 use std::{mem, ops::Range};
 
-use super::{Compiler, is_word};
+use super::{Compiler, Content, is_word};
 use crate::{
     path::{Pick, Scope},
     template::{
-        Form, Slot,
+        Form,
         part::{Parts, Use},
     },
     tree::{Kind, Node, NodeId},
@@ -22,7 +22,7 @@ pub(super) struct Numbering {
 
 impl Compiler<'_> {
     /// Puts a shared part where its words stand.
-    pub(super) fn part(&mut self, words: &Node<'_>, slot: &mut Slot, scope: &Scope) {
+    pub(super) fn part(&mut self, words: &Node<'_>, into: &mut Content, scope: &Scope) {
         let span = self.value_span(words);
         let used = match Use::parse(&words.text) {
             Ok(used) => used,
@@ -41,7 +41,7 @@ impl Compiler<'_> {
             return self.complain(span, format!("the part `{}` would hold itself", used.name));
         }
         let Some(numbered) = &used.numbered else {
-            return self.place(parts, used.name, id, span, slot, scope);
+            return self.place(parts, used.name, id, span, into, scope);
         };
         let Some(list) = self.path(numbered.list, words, scope) else { return };
         if !list.field.is_list() || list.pick != Pick::Whole {
@@ -49,16 +49,17 @@ impl Compiler<'_> {
         }
         let required = proto::rules::rule_of(&list.field).required;
         for number in 0..numbered.items {
-            let (from, optional) = (slot.children.len(), number > 0 || !required);
+            let (from, optional) = (into.children.len(), number > 0 || !required);
             let item = Numbering { item: format!("{}[{number}]", list.text), optional };
             let around = self.numbering.replace(item);
-            self.place(parts, used.name, id, span.clone(), slot, scope);
+            self.place(parts, used.name, id, span.clone(), into, scope);
             self.numbering = around;
-            for child in slot.children.iter_mut().skip(from) {
-                child.name.written = numbered.name(number, &child.name.written);
+            for child in into.children.iter_mut().skip(from) {
+                let name = numbered.name(number, &child.name.written);
+                child.name = self.source.shared.name(&name, child.name.namespace.as_deref());
                 if optional && child.stands_always() {
                     self.complaints.push(self.origins.complaint(
-                        child.span.clone(),
+                        child.span.range(),
                         "a literal stands even where the list has no such item: bind it, or leave \
                          it out of the part",
                     ));
@@ -73,11 +74,11 @@ impl Compiler<'_> {
         name: &str,
         id: NodeId,
         used: Range<usize>,
-        slot: &mut Slot,
+        into: &mut Content,
         scope: &Scope,
     ) {
         let Some(node) = parts.tree.node(id) else { return };
-        let is_of = match slot.form {
+        let is_of = match into.form {
             Form::Element => node.kind == Kind::Element,
             _ => node.kind == Kind::Object,
         };
@@ -85,7 +86,7 @@ impl Compiler<'_> {
             let told = format!("the part `{name}` is of another sort than what it is to stand in");
             return self.complain(used, told);
         }
-        let from = self.origins.add(parts, name, used);
+        let from = self.origins.add(parts, name, used, self.source.shared);
         let around = (mem::replace(&mut self.origin, from), self.base.take());
         self.placing.push(name.to_owned());
         let stray = |(_, word): &(NodeId, &Node<'_>)| is_word(word) && word.name != "c:part";
@@ -94,9 +95,9 @@ impl Compiler<'_> {
                 format!("`{}` stands at the place of use, not at the part itself", word.name);
             self.complain(self.span_of(word), told);
         }
-        self.children(slot, &parts.tree, id, scope);
+        self.children(into, &parts.tree, id, scope);
         if node.kind == Kind::Element && !node.text.trim().is_empty() {
-            slot.leaf = self.leaf(node, false, scope);
+            into.leaf = self.leaf(node, false, scope);
         }
         self.placing.pop();
         (self.origin, self.base) = around;

@@ -1,5 +1,7 @@
 //! The words of the language at one node: which stand there, and what they refer to.
 
+use std::sync::Arc;
+
 use prost_reflect::Kind as FieldKind;
 
 use super::{Compiler, is_word, value_of};
@@ -129,7 +131,12 @@ impl Compiler<'_> {
         conditions
     }
 
-    pub(super) fn path(&mut self, text: &str, words: &Node<'_>, scope: &Scope) -> Option<Path> {
+    pub(super) fn path(
+        &mut self,
+        text: &str,
+        words: &Node<'_>,
+        scope: &Scope,
+    ) -> Option<Arc<Path>> {
         match self.words(scope).resolve(text) {
             Ok(path) => {
                 self.number(&path);
@@ -153,15 +160,16 @@ impl Compiler<'_> {
                     .split_inclusive('[')
                     .take(numbered(&steps).saturating_add(1))
                     .collect::<String>();
-                let text = text.trim_end_matches('[').to_owned();
+                let text = text.trim_end_matches('[').into();
                 let list = Path {
                     start: path.start,
-                    steps: steps.clone(),
+                    steps: steps.clone().into(),
                     field: step.field.clone(),
                     pick: Pick::Whole,
                     itself: false,
                     text,
                 };
+                let list = self.source.shared.path(list);
                 let known = if path.start == Start::Item {
                     &mut self.of_item
                 } else {
