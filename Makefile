@@ -1,7 +1,7 @@
 # Names for what one types every day. No logic here: behind each word is cargo.
 
 .DEFAULT_GOAL := help
-.PHONY: help test ready demo bench fuzz fmt docs soak api-test chart binary book drill
+.PHONY: help test ready demo bench fuzz fmt docs soak api-test chart binary dist book drill
 
 # How long `make fuzz` stays with each target.
 FUZZ_SECONDS ?= 120
@@ -70,6 +70,21 @@ binary: export CXXFLAGS = $(CFLAGS)
 binary: export SOURCE_DATE_EPOCH = 0
 binary: ## the program as it is released: stripped, and the same bytes wherever it is built
 	cargo build --locked --profile dist -p gateway --bin directlink
+
+# The same commit makes the same archive.
+DIST = target/directlink
+dist: export SOURCE_DATE_EPOCH = $(shell git log -1 --format=%ct)
+dist: binary ## a release: program, list of parts (SBOM), pages for man, completions; one archive with its digest
+	cargo cyclonedx --version || cargo install --locked cargo-cyclonedx@0.5.9
+	rm -rf $(DIST)
+	target/dist/directlink manual $(DIST)
+	cp target/dist/directlink README.md $(DIST)
+	cargo cyclonedx --quiet --manifest-path gateway/Cargo.toml --describe binaries --no-build-deps --format json --spec-version 1.5
+	sed 's#file://$(CURDIR)#file://directlink#g' gateway/directlink_bin.cdx.json >$(DIST)/directlink.cdx.json
+	rm gateway/*_bin.cdx.json conformance-tests/*_bin.cdx.json
+	tar --create --sort=name --mtime=@$$SOURCE_DATE_EPOCH --owner=0 --group=0 --numeric-owner \
+		--use-compress-program='gzip --no-name' --file $(DIST).tar.gz --directory target directlink
+	cd target && sha256sum directlink.tar.gz | tee directlink.tar.gz.sha256
 
 chart: target/chart/tools.txt ## the Helm chart and the Dockerfile: rendered, validated, held to what operators rely on
 	target/chart/bin/python helm/check.py
