@@ -48,6 +48,16 @@ pub(crate) fn check_message(
         );
         complaints.push(in_contract(message.span.clone(), told));
     }
+    if let (Some(request), Some(reply)) = (message.request, reply)
+        && says(request, "exchange.dry_run")
+        && !says(reply, "outcome.dry_run")
+    {
+        let told = format!(
+            "message `{}` can be a dry run, but its reply does not say `outcome.dry_run`: nobody could tell it from a filing",
+            message.name
+        );
+        complaints.push(in_contract(message.span.clone(), told));
+    }
     for template in [message.request, message.ack].into_iter().flatten() {
         let mut checker = Checker { template, complaints };
         checker.leaves();
@@ -73,6 +83,15 @@ pub(crate) fn check_message(
         checker.leaves();
         checker.writable();
     }
+}
+
+/// Whether a template has a hole for that path.
+fn says(template: &Template, path: &str) -> bool {
+    let mut found = false;
+    template.root.visit(&mut |slot| {
+        found |= slot.leaf.iter().flat_map(Leaf::holes).any(|hole| *hole.path.text == *path);
+    });
+    found
 }
 
 /// Checks the key: every piece is set, of the exchange, and ends certainly, so that two serials
@@ -227,8 +246,10 @@ impl Checker<'_, '_> {
                 continue;
             }
             let required = rule.required
-                || Condition::parse(&rule.exactly_when)
-                    .is_some_and(|condition| said.may_hold(&condition, told, message));
+                || [&rule.exactly_when, &rule.required_when].into_iter().any(|condition| {
+                    Condition::parse(condition)
+                        .is_some_and(|condition| said.may_hold(&condition, told, message))
+                });
             if required && !said.any_in(&path) {
                 let told = format!(
                     "the model requires `{path}`, but nothing in this file holds it: give it a hole, or say it with `c:when`"

@@ -376,7 +376,9 @@ fn wanted_codecs(field: &FieldDescriptor, kind: &Kind) -> &'static [&'static str
             Form::Clock => &["clock"],
             Form::UnitCode => &["unit_code"],
             Form::IdentityNumber => &["id"],
-            Form::Unspecified | Form::Key | Form::Division => &["text", "id", "is", "code"],
+            Form::Unspecified | Form::Key | Form::Division | Form::Share => {
+                &["text", "id", "is", "code"]
+            }
         },
         // An amount read by `int` would be off by its unit and nobody would notice.
         Kind::Int64 if unit_is("_fen") => &["fen", "yuan", "wanyuan"],

@@ -15,7 +15,7 @@ use prost::Message as _;
 use prost_reflect::{DynamicMessage, FieldDescriptor, ReflectMessage, Value};
 use proto::{
     rules::BreachKind,
-    v1::{Envelope, Exchange, Form, OriginalFiling},
+    v1::{Application, Envelope, Exchange, Form, OriginalFiling, envelope::Body},
 };
 
 use self::entrance::{Entrance, Stranger};
@@ -94,6 +94,8 @@ pub struct Undecoded {
     pub message: Option<String>,
     /// What could be read of the serials and codes the bank's own envelope gives back.
     pub exchange: Exchange,
+    /// What could be read of the application, to look for what else is wrong with it; never to be filed.
+    pub application: Option<Box<Application>>,
 }
 
 /// Which of a message's answers to write.
@@ -413,6 +415,10 @@ impl Contract {
             let code = field.map_or(FaultCode::FieldRequired, |field| code_of(breach.kind, &field));
             record.tell(code, told);
         }
+        let application = typed::envelope(&envelope).and_then(|envelope| match envelope.body {
+            Some(Body::Application(application)) => Some(Box::new(application)),
+            _ => None,
+        });
         let mut faults = record.faults;
         for fault in &mut faults {
             fault.offset = opened.sent_offset(fault.offset);
@@ -422,7 +428,7 @@ impl Contract {
             // The passes disagree, which is a mistake of ours: refused, as nothing was understood.
             faults.push(fault(FaultCode::MessageUnknown, "", opened.sent_offset(0), None));
         }
-        Undecoded { faults, message: Some(name.to_owned()), exchange }
+        Undecoded { faults, message: Some(name.to_owned()), exchange, application }
     }
 
     fn explain_key(&self, envelope: &mut DynamicMessage, record: &mut Record) {
@@ -461,7 +467,7 @@ impl Contract {
             exchange.transaction_code = said;
         }
         let fault = fault(code, &place, opened.sent_offset(offset), None);
-        Undecoded { faults: vec![fault], message: None, exchange }
+        Undecoded { faults: vec![fault], message: None, exchange, application: None }
     }
 }
 
@@ -505,7 +511,7 @@ fn dynamic(envelope: &Envelope) -> Result<DynamicMessage, CannotWrite> {
 
 fn undecoded(code: FaultCode, place: &str, offset: usize) -> Box<Undecoded> {
     let faults = vec![fault(code, place, offset, None)];
-    Box::new(Undecoded { faults, message: None, exchange: Exchange::default() })
+    Box::new(Undecoded { faults, message: None, exchange: Exchange::default(), application: None })
 }
 
 fn fault(code: FaultCode, place: &str, offset: usize, field: Option<String>) -> Fault {
@@ -532,6 +538,8 @@ fn code_of(kind: BreachKind, field: &FieldDescriptor) -> FaultCode {
         BreachKind::Required => FaultCode::FieldRequired,
         BreachKind::Forbidden => FaultCode::FieldForbidden,
         BreachKind::Order => FaultCode::OrderInvalid,
+        BreachKind::TooLate => FaultCode::TermTooLong,
+        BreachKind::Shares => FaultCode::SharesNotOne,
         BreachKind::CheckDigit => FaultCode::CheckDigit,
         BreachKind::TooLong => FaultCode::ValueTooLong,
         BreachKind::NotPositive if field.name().ends_with("_fen") => FaultCode::AmountInvalid,
@@ -542,7 +550,7 @@ fn code_of(kind: BreachKind, field: &FieldDescriptor) -> FaultCode {
             Form::UnitCode => FaultCode::UnitCodeInvalid,
             Form::Key => FaultCode::KeyInvalid,
             Form::IdentityNumber => FaultCode::CheckDigit,
-            Form::Unspecified | Form::Division => FaultCode::NumberInvalid,
+            Form::Unspecified | Form::Division | Form::Share => FaultCode::NumberInvalid,
         },
     }
 }

@@ -375,6 +375,7 @@ fn mandatory(hole: &Hole, always: bool) -> Mandatory {
         Unset::Refused if always => Mandatory::Always,
         Unset::Refused => Mandatory::Within,
         _ if !rule.exactly_when.is_empty() => Mandatory::When(rule.exactly_when.clone()),
+        _ if !rule.required_when.is_empty() => Mandatory::When(rule.required_when.clone()),
         // A numbered item, or the piece of one, may be missing altogether.
         _ if rule.required && (hole.path.steps.is_empty() || hole.path.start == Start::Item) => {
             Mandatory::Always

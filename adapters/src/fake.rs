@@ -366,6 +366,7 @@ impl<'t> Maker<'t> {
             Form::Division => return format!("1{}", self.dice.digits(5)),
             Form::IdentityNumber => return format!("E{}", self.dice.digits(8)),
             Form::Key => return self.dice.digits(12),
+            Form::Share => return "1/1".to_owned(),
             Form::Unspecified => self.words(field),
         };
         let max = usize::try_from(rule.chars_max).ok().filter(|max| *max > 0).unwrap_or(usize::MAX);
@@ -405,7 +406,6 @@ impl<'t> Maker<'t> {
                 format!("{road}路{number}号{room}室")
             }
             "phone" => format!("13{}", self.dice.digits(9)),
-            "share" => format!("1/{}", self.dice.number(2, 9)),
             "guarantee_scope" => "主债权及其利息、违约金、实现抵押权的费用".to_owned(),
             "remarks" | "reason" => "贷款".to_owned(),
             name if name.ends_with("_numbers") => {
@@ -426,7 +426,11 @@ impl<'t> Maker<'t> {
                 holder.clear_field(&field);
                 return Some(());
             }
-            BreachKind::Order => {
+            BreachKind::Shares => {
+                share_out(at(envelope, list_before(before)?)?, list_of(before)?);
+                return Some(());
+            }
+            BreachKind::Order | BreachKind::TooLate => {
                 let earlier = holder.get_field_by_name(&rule_of(&field).not_before)?.into_owned();
                 Value::String(later(earlier.as_str()?, self.dice.number(1, 30))?)
             }
@@ -511,6 +515,38 @@ fn drop_blank(message: &mut DynamicMessage) {
 
 fn cannot(field: &str, reason: String) -> CannotWrite {
     CannotWrite { field: field.to_owned(), reason }
+}
+
+/// The list in `a.b.list[0]`, and what stands before it.
+fn list_of(item: &str) -> Option<&str> {
+    item.rsplit_once('.')?.1.split('[').next()
+}
+
+fn list_before(item: &str) -> Option<&str> {
+    Some(item.rsplit_once('.')?.0)
+}
+
+/// Gives every party of a list an equal share, and of the list that it must balance; none where they own different
+/// properties.
+pub(crate) fn share_out(holder: &mut DynamicMessage, list: &str) {
+    let list = holder.descriptor().get_field_by_name(list);
+    let rule = list.as_ref().map(rule_of);
+    let sibling = rule.and_then(|rule| holder.descriptor().get_field_by_name(&rule.shares_as));
+    for list in [list, sibling].into_iter().flatten() {
+        let Value::List(parties) = holder.get_field_mut(&list) else { continue };
+        let own_apart = parties.iter().filter_map(Value::as_message).any(|party| {
+            party
+                .get_field_by_name("property_indexes")
+                .is_some_and(|indexes| indexes.as_list().is_some_and(|indexes| !indexes.is_empty()))
+        });
+        let share = format!("1/{}", parties.len());
+        for party in parties.iter_mut().filter_map(Value::as_message_mut) {
+            match own_apart {
+                true => party.clear_field_by_name("share"),
+                false => party.set_field_by_name("share", Value::String(share.clone())),
+            }
+        }
+    }
 }
 
 #[cfg(test)]

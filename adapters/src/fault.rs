@@ -60,6 +60,10 @@ pub enum FaultCode {
     FieldRequired,
     FieldForbidden,
     OrderInvalid,
+    TermTooLong,
+    SharesNotOne,
+    DateInFuture,
+    MortgageeMismatch,
     ValueTooLong,
     KeyInvalid,
     KeyReused,
@@ -131,6 +135,20 @@ impl FaultCode {
             Self::OrderInvalid => {
                 ("ORDER_INVALID", "起止顺序颠倒", "comes before what it must follow")
             }
+            Self::TermTooLong => {
+                ("TERM_TOO_LONG", "期限超过法定最长期限", "the term is longer than the law allows")
+            }
+            Self::SharesNotOne => {
+                ("SHARES_NOT_ONE", "共有份额之和不符", "the shares do not make one whole")
+            }
+            Self::DateInFuture => {
+                ("DATE_IN_FUTURE", "日期晚于今日", "is a day that has not come yet")
+            }
+            Self::MortgageeMismatch => (
+                "MORTGAGEE_MISMATCH",
+                "抵押权人不是申请机构",
+                "none of the lenders is the institution that asks",
+            ),
             Self::ValueTooLong => ("VALUE_TOO_LONG", "超过允许的长度", "is longer than allowed"),
             Self::KeyInvalid => {
                 ("KEY_INVALID", "无法构成幂等键", "no idempotency key can be built")

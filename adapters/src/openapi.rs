@@ -404,6 +404,9 @@ impl Describer<'_> {
         if !rule.exactly_when.is_empty() {
             more.push(format!("there exactly when {}", rule.exactly_when));
         }
+        if !rule.required_when.is_empty() {
+            more.push(format!("needed when {}", rule.required_when));
+        }
         described(&term_of(&hole.path.field), &more)
     }
 }
@@ -503,8 +506,14 @@ fn statuses(answer: &Template) -> Vec<(String, String)> {
     }
     let mut told: Vec<(String, Vec<&str>)> = Vec::new();
     for hole in leaf.holes() {
-        let Codec::Code(table) = hole.codec() else { continue };
-        for (value, status) in table.written() {
+        let written: Vec<(&str, &str)> = match hole.codec() {
+            Codec::Code(table) => table.written(),
+            Codec::Bool { yes, no } => {
+                vec![(hole.path.field.name(), yes), ("What came of it", no)]
+            }
+            _ => continue,
+        };
+        for (value, status) in written {
             let value = if value == "*" { "all other codes" } else { value };
             match told.iter_mut().find(|(known, _)| known == status) {
                 Some((_, values)) => values.push(value),

@@ -100,6 +100,14 @@ const KEYED: &str = "<M><f n=\"S\"><v>{exchange.serial}</v></f>\
 const UNIT: &str = "140105001002GB00031F00010023";
 
 #[test]
+fn a_dry_run_is_answered_as_one() {
+    let tried = KEYED.replace("</M>", "<Try>{exchange.dry_run?: bool 1 0}</Try></M>");
+    let complaints = compile(XML, "title_query", &tried, "").err().unwrap();
+    let told: Vec<_> = complaints.iter().map(|complaint| complaint.message.as_str()).collect();
+    assert!(matches!(told.as_slice(), [told] if told.contains("outcome.dry_run")), "{told:#?}");
+}
+
+#[test]
 fn like_named_siblings_are_told_apart_by_literals() {
     let contract = contract(XML, "title_query", KEYED);
     let good = format!("<M>\n<f n=\"P\"><v> L </v></f> <u>{UNIT}</u><f n=\"S\"><v>7</v></f></M>");

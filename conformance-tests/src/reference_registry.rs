@@ -5,6 +5,7 @@
 //! It never tells a business refusal as a gRPC status. Not here: uploaded materials and the event stream, which it
 //! answers with UNIMPLEMENTED.
 
+mod account;
 mod asking;
 mod cases;
 mod certificates;

@@ -8,7 +8,7 @@ use std::{
 use adapters::{Contract, Mode};
 use anyhow::{Context, bail};
 use prost_reflect::{DynamicMessage, ReflectMessage};
-use proto::v1::Envelope;
+use proto::v1::{Application, Envelope, envelope::Body};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -159,6 +159,26 @@ impl Samples {
         let changed: DynamicMessage =
             proto::golden::read(&envelope.descriptor(), &json).map_err(anyhow::Error::msg)?;
         Ok((decoded.message, changed.transcode_to()?))
+    }
+}
+
+/// What an application says at a path, as text.
+///
+/// # Errors
+/// It says nothing there.
+pub fn text_of(application: &Application, path: &str) -> anyhow::Result<String> {
+    let envelope =
+        Envelope { body: Some(Body::Application(application.clone())), ..Envelope::default() };
+    let envelope = proto::descriptors::dynamic("Envelope", &envelope).context("not an envelope")?;
+    let mut json = proto::golden::write(&envelope);
+    let (parent, last) = parent_of(&mut json, path)?;
+    let found = match last.parse::<usize>() {
+        Ok(index) => parent.get(index),
+        Err(_) => parent.get(&last),
+    };
+    match found.with_context(|| format!("nothing at {path}"))? {
+        Value::String(text) => Ok(text.clone()),
+        other => Ok(other.to_string()),
     }
 }
 

@@ -30,6 +30,9 @@ pub struct Scenario {
     pub repeats: Repeats,
     /// Only banks whose messages travel so; left out, all.
     pub wire: Option<WireKind>,
+    /// Only these banks, by the folders of their contracts; empty is all that have the messages.
+    #[serde(default)]
+    pub banks: Vec<String>,
     /// Stores it is played over; empty is both.
     #[serde(default)]
     pub stores: Vec<StoreKind>,
@@ -144,6 +147,8 @@ pub enum Step {
     AskForCorrections,
     /// All gateways' clocks are turned, while they run.
     ClocksTurn(String),
+    /// What the registry says it entered has one party list filled from the other, or no longer.
+    MixUp(bool),
     /// Nobody can connect to the registry.
     RegistryDown,
     /// It can be reached again.
@@ -152,6 +157,8 @@ pub enum Step {
     RegistryHas(Vec<(Counted, u64)>),
     /// The registry has seen the bank's trace and certificate with the last submission.
     RegistrySaw,
+    /// What the last application at the registry says, by path.
+    RegistrySawSaid(Vec<(String, String)>),
     /// The gateway that the bank calls is killed (SIGKILL).
     Kill,
     /// The process is told to stop (SIGTERM), without waiting for it.
@@ -401,10 +408,20 @@ impl FromStr for Step {
             }
             ["registry", "spoils", "a", "record"] => Self::Order(Call::CertifyRecord, Fault::Spoil),
             ["clocks", "turn", "to", moment @ ..] => Self::ClocksTurn(moment.join(" ")),
+            ["registry", "mixes", "up", "the", "parties"] => Self::MixUp(true),
+            ["registry", "has", "the", "parties", "right"] => Self::MixUp(false),
             ["registry", "goes", "down"] => Self::RegistryDown,
             ["registry", "comes", "up"] => Self::RegistryUp,
             ["registry", "has", counts @ ..] => Self::RegistryHas(counts_of(counts)?),
             ["registry", "saw", "the", "bank"] => Self::RegistrySaw,
+            ["registry", "saw", said @ ..] => Self::RegistrySawSaid(
+                said.iter()
+                    .map(|word| {
+                        let (path, value) = word.split_once('=').context("`PATH=VALUE`")?;
+                        Ok((path.to_owned(), value.to_owned()))
+                    })
+                    .collect::<anyhow::Result<_>>()?,
+            ),
             ["gateway", "is", "killed"] => Self::Kill,
             ["gateway", "is", "told", "to", "stop"] => Self::Stop,
             ["gateway", "has", "stopped"] => Self::Stopped,

@@ -741,8 +741,10 @@ async fn a_filing_is_found_by_key_and_by_case(store: &Store) {
     assert!(ledger.find("bank", "k").await.unwrap().is_none());
     assert!(ledger.find_case("bank", "YWH-1").await.unwrap().is_none());
     assert!(ledger.find_case("bank", "").await.unwrap().is_none());
+    assert_eq!(ledger.asked("bank", "k").await.unwrap(), None);
 
     let entry = new(ledger.admit(&claim("k")).await);
+    assert_eq!(ledger.asked("bank", "k").await.unwrap(), Some(claim("k").fingerprint));
     ledger.settle(&entry, &accepted("YWH-1")).await.unwrap();
     assert_eq!(ledger.find_case("bank", "YWH-1").await.unwrap().unwrap().key, "k");
 
@@ -1028,6 +1030,7 @@ async fn what_is_old_is_retired_and_its_key_stays_used(store: &Store) {
         admission => panic!("{admission:?}"),
     }
     assert_eq!(ledger.find_case("bank", "YWH-1").await.unwrap().unwrap().state, State::Retired);
+    assert_eq!(ledger.asked("bank", "k").await.unwrap(), None);
 
     // Nobody who was away for that long changes it, and the loan stays guarded.
     ledger.settle(&entry, &accepted("YWH-2")).await.unwrap();

@@ -193,6 +193,77 @@ async fn every_sample_of_this_issue_is_registered_or_discharged() {
 }
 
 #[tokio::test]
+async fn every_matter_is_entered_and_told_by_its_numbers() {
+    let scene = Scene::new(|_| {}).await;
+    for (name, numbers) in [
+        ("under_construction", 1),
+        ("advance_notice_discharge", 0),
+        ("new_home_transfer", 1),
+        ("ownership_transfer", 1),
+        ("spouse_rename", 1),
+        ("ownership_change", 1),
+        ("certificate_reissue", 1),
+        ("mortgage_change", 1),
+        ("mortgage_transfer", 1),
+        ("seizure", 1),
+    ] {
+        let case = scene.submit(sample("standard", name, "530102")).await.unwrap();
+        assert_eq!(status(&case), CaseStatus::Registered, "{name}: {case:?}");
+        assert_eq!(certificates(&case).len(), numbers, "{name}");
+    }
+    assert_eq!((scene.control().counts().entries, scene.control().counts().refused), (10, 0));
+}
+
+#[tokio::test]
+async fn a_charge_stays_on_a_home_that_changes_hands_unless_the_parties_agreed_otherwise() {
+    let scene = Scene::new(|_| {}).await;
+    let home = || vec![unit("530102008001GB00061F00010601")];
+    scene.submit(sample("standard", "spouse_rename", "530102")).await.unwrap();
+    let entry = scene.query(home()).await.entries.remove(0);
+    assert_eq!(entry.holder_names, ["一剪梅", "破阵子"]);
+    assert_eq!(entry.encumbrances[0].number, "云(2021)昆明市不动产证明第0821001号");
+
+    let restricted = include_str!("../data/titles.toml").replace(
+        "certificate_number = \"云(2021)昆明市不动产证明第0821001号\"",
+        "certificate_number = \"云(2021)昆明市不动产证明第0821001号\"\ntransfer_restricted = true",
+    );
+    let scene = Scene::new(|settings| settings.data = restricted).await;
+    let case = scene.submit(sample("standard", "spouse_rename", "530102")).await.unwrap();
+    assert_eq!((code(&case), status(&case)), ("TRANSFER_RESTRICTED", CaseStatus::Refused));
+}
+
+#[tokio::test]
+async fn a_queued_seizure_takes_effect_when_the_earlier_is_released_and_only_its_court_ends_it() {
+    let scene = Scene::new(|_| {}).await;
+    let asked = |key: &str, court: &str, change: &dyn Fn(&mut proto::v1::Seizure)| {
+        let mut application = sample("standard", "seizure", "530102");
+        application.idempotency_key = key.to_owned();
+        application.institution = Some(institution(court));
+        let Some(Matter::Seizure(seizure)) = &mut application.matter else { panic!("{key}") };
+        change(seizure);
+        scene.submit(application)
+    };
+    let end = |number: String| {
+        move |it: &mut proto::v1::Seizure| {
+            it.set_action(proto::v1::SeizureAction::Release);
+            it.prior_entry_number = number.clone();
+        }
+    };
+    let first = asked("1", "one", &|_| {}).await.unwrap();
+    let first = certificates(&first)[0].clone();
+    let queue = |it: &mut proto::v1::Seizure| it.set_action(proto::v1::SeizureAction::Queue);
+    let second = asked("2", "two", &queue).await.unwrap();
+    let second = certificates(&second)[0].clone();
+    let others = asked("3", "two", &end(first.clone())).await.unwrap();
+    assert_eq!(code(&others), "OTHER_COURTS_SEIZURE");
+    assert_eq!(status(&asked("4", "one", &end(first)).await.unwrap()), CaseStatus::Registered);
+    // The second has moved up: the home is seized still, and nobody seizes it a third time without queueing.
+    assert_eq!(code(&asked("5", "one", &|_| {}).await.unwrap()), "SEIZED_BEFORE");
+    assert_eq!(status(&asked("6", "two", &end(second)).await.unwrap()), CaseStatus::Registered);
+    assert_eq!(status(&asked("7", "one", &|_| {}).await.unwrap()), CaseStatus::Registered);
+}
+
+#[tokio::test]
 async fn a_key_that_comes_again_gets_the_first_case() {
     let scene = Scene::new(|_| {}).await;
     let first = scene.submit(first_general()).await.unwrap();
@@ -221,7 +292,7 @@ type Change = fn(&mut Application);
 #[tokio::test]
 async fn what_a_registry_refuses_is_an_answer_and_no_status() {
     let scene = Scene::new(|_| {}).await;
-    let cases: [(&str, CaseStatus, Change); 12] = [
+    let cases: [(&str, CaseStatus, Change); 22] = [
         ("PROPERTY_UNKNOWN", CaseStatus::Refused, |it| {
             registration(it).properties[0] = unit("140105001002GB00031F00019999");
         }),
@@ -251,6 +322,55 @@ async fn what_a_registry_refuses_is_an_answer_and_no_status() {
         ("OFFICE_NOT_OURS", CaseStatus::NotAccepted, |it| {
             it.office = None;
         }),
+        ("NOTHING_CHANGES", CaseStatus::NotAccepted, |it| {
+            *it = sample("standard", "mortgage_change", "530102");
+            let Some(Matter::MortgageChange(change)) = &mut it.matter else { return };
+            (change.secured_amount_fen, change.debt_to) = (None, String::new());
+        }),
+        ("NOT_MORTGAGEE", CaseStatus::Refused, |it| {
+            *it = sample("standard", "mortgage_transfer", "530102");
+            let Some(Matter::MortgageTransfer(transfer)) = &mut it.matter else { return };
+            transfer.transferors = transfer.transferees.clone();
+        }),
+        ("LOSS_NOT_DECLARED", CaseStatus::NotAccepted, |it| {
+            *it = sample("standard", "certificate_reissue", "530102");
+            let Some(Matter::CertificateReissue(reissue)) = &mut it.matter else { return };
+            reissue.loss_declared_on = String::new();
+        }),
+        ("OFFICERS_TOO_FEW", CaseStatus::NotAccepted, |it| {
+            *it = sample("standard", "seizure", "530102");
+            let Some(Matter::Seizure(seizure)) = &mut it.matter else { return };
+            seizure.officers.truncate(1);
+        }),
+        ("NO_COURT", CaseStatus::NotAccepted, |it| {
+            *it = sample("standard", "seizure", "530102");
+            it.institution.as_mut().unwrap().set_kind(proto::v1::InstitutionKind::Bank);
+        }),
+        ("NOT_SEIZED", CaseStatus::Refused, |it| {
+            *it = sample("standard", "seizure", "530102");
+            let Some(Matter::Seizure(seizure)) = &mut it.matter else { return };
+            seizure.set_action(proto::v1::SeizureAction::Queue);
+        }),
+        ("SEIZURE_NOT_FOUND", CaseStatus::Refused, |it| {
+            *it = sample("standard", "seizure", "530102");
+            let Some(Matter::Seizure(seizure)) = &mut it.matter else { return };
+            seizure.set_action(proto::v1::SeizureAction::Renew);
+        }),
+        ("ADVANCE_NOTICE_STANDS", CaseStatus::Refused, |it| {
+            *it = sample("standard", "new_home_transfer", "530102");
+            let Some(Matter::NewHomeTransfer(transfer)) = &mut it.matter else { return };
+            transfer.advance_notice_numbers.clear();
+        }),
+        ("NOT_OBLIGEE", CaseStatus::Refused, |it| {
+            *it = sample("standard", "new_home_transfer", "530102");
+            let Some(Matter::NewHomeTransfer(transfer)) = &mut it.matter else { return };
+            transfer.transferees.truncate(1);
+        }),
+        ("HOLDER_MISMATCH", CaseStatus::Refused, |it| {
+            *it = sample("standard", "ownership_transfer", "530102");
+            let Some(Matter::OwnershipTransfer(transfer)) = &mut it.matter else { return };
+            transfer.transferors = transfer.transferees.clone();
+        }),
         ("CERTIFICATE_NOT_FOUND", CaseStatus::Refused, |it| {
             *it = discharge_whole();
             discharge(it).certificate_numbers[0] = "晋(2021)太原市不动产证明第9999999号".to_owned();
@@ -279,7 +399,7 @@ async fn what_a_registry_refuses_is_an_answer_and_no_status() {
         assert!(!words.contains("虞知夏") && !words.contains("140105198511230014"), "{words}");
     }
     let counts = scene.control().counts();
-    assert_eq!((counts.refused, counts.registered, counts.registrations_per_key_max), (12, 0, 0));
+    assert_eq!((counts.refused, counts.registered, counts.registrations_per_key_max), (22, 0, 0));
 }
 
 fn registration(application: &mut Application) -> &mut proto::v1::MortgageRegistration {

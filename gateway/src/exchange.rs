@@ -25,10 +25,11 @@ use crate::{
     fingerprint::{differing, fingerprint, guards},
     hours::Calendar,
     identity::VerifiedBank,
+    integrity,
     ledger::{Admission, Claim, Entry, Fingerprint, Guard, Ledger, LedgerError, Record, State},
     matter,
     refusal::{Code, Refusal},
-    registry::{CallError, Caller, Purpose, Registry, Shut},
+    registry::{CallError, Caller, Purpose, Registry, Shut, Testimony},
     resolver,
     route::{NoOffice, Route},
     seal::Seals,
@@ -38,6 +39,7 @@ use crate::{
 };
 
 mod asking;
+mod checking;
 mod hall;
 mod queue;
 mod told;
@@ -155,7 +157,7 @@ pub async fn exchange(
         let told = match decoded {
             decoded if !contracts.is_in_force() => hearing.out_of_force(decoded),
             Ok(decoded) => hearing.hear(decoded).await,
-            Err(undecoded) => Told::faulty(*undecoded),
+            Err(undecoded) => hearing.faulty(*undecoded),
         };
         hearing.answer(told, started)
     });
@@ -233,9 +235,14 @@ impl Hearing<'_> {
             self.gateway.metrics.leaves_dropped(self.bank.id(), count);
         }
         let exchange = envelope.exchange.unwrap_or_default();
-        let what = match self.vouch(&exchange) {
-            Err(refusal) => Err(refusal),
-            Ok(()) => match envelope.body {
+        let application = match &envelope.body {
+            Some(Body::Application(application)) => Some(application),
+            _ => None,
+        };
+        let faults = self.all_wrong(&exchange, application, Vec::new());
+        let what = match faults.is_empty() {
+            false => Err(Refusal::of_faults(faults)),
+            true => match envelope.body {
                 Some(Body::Application(application)) => {
                     let outcome = self.file(application, &exchange).await;
                     outcome.map(|outcome| Said::Outcome(self.placed(outcome)))
@@ -263,18 +270,6 @@ impl Hearing<'_> {
         Told { message: Some(message), exchange, what }
     }
 
-    /// A body may name an institution, but only the one the certificate names.
-    fn vouch(&self, exchange: &Exchange) -> Result<(), Refusal> {
-        let named = exchange.institution_code.as_str();
-        let codes = self.bank.codes();
-        if named.is_empty() || codes.is_empty() || codes.iter().any(|code| code == named) {
-            return Ok(());
-        }
-        Err(Refusal::of_faults(
-            self.faults(FaultCode::InstitutionMismatch, &["exchange.institution_code".to_owned()]),
-        ))
-    }
-
     /// What only a court may ask for is not sent for a bank.
     fn may_ask(&self, application: &Application) -> Result<(), Refusal> {
         if matter::may_be_asked_by(application, &self.gateway.matters).contains(&self.bank.kind()) {
@@ -295,6 +290,9 @@ impl Hearing<'_> {
         let office = step("route", SpanKind::Internal).in_scope(|| self.office_for(properties))?;
         let registry = self.registry_of(&office.registry)?;
         self.may_correct(&application, &office).await?;
+        if exchange.dry_run() {
+            return Ok(checking::only_checked());
+        }
         let fingerprint = fingerprint(&application, self.contract.retry_may_change());
         let mut claim = self.claim(&application, fingerprint, &office, registry);
 
@@ -346,7 +344,7 @@ impl Hearing<'_> {
                     );
                     return Err(self.still_unknown(&entry).await);
                 };
-                match self.ask_first(&entry, registry).await? {
+                match self.ask_first(&entry, registry, &claim.fingerprint).await? {
                     Some(outcome) => return Ok(replayed(outcome)),
                     None => (entry, registry),
                 }
@@ -362,7 +360,7 @@ impl Hearing<'_> {
             .submit(application, &caller, leased_until)
             .instrument(step("submit", SpanKind::Client));
         match submission.await {
-            Ok(outcome) => Ok(self.settle(&entry, outcome).await),
+            Ok(testimony) => Ok(self.settle(&entry, testimony, &claim.fingerprint).await),
             // Nothing of this try may have been sent, but of the one before: it may even be on its way still.
             Err(error) if may_have_been_sent => {
                 tracing::warn!(registry = registry.name(), %error, "a filing was not answered again");
@@ -429,6 +427,7 @@ impl Hearing<'_> {
         &self,
         entry: &Entry,
         registry: &Registry,
+        asked_for: &Fingerprint,
     ) -> Result<Option<Outcome>, Refusal> {
         let caller = self.caller();
         let asking = registry
@@ -437,7 +436,7 @@ impl Hearing<'_> {
         let asked = asking.await;
         fault::point(Point::AskedFirst);
         match asked {
-            Ok(Some(outcome)) => Ok(Some(self.settle(entry, outcome).await)),
+            Ok(Some(testimony)) => Ok(Some(self.settle(entry, testimony, asked_for).await)),
             // Not known now does not prove that an earlier call is not still on its way: only a registry that promises
             // idempotency is sent to again, or one of which settings say how long to wait for such a call.
             Ok(None) if registry.resend_after().is_some() => Ok(None),
@@ -502,8 +501,15 @@ impl Hearing<'_> {
 
     /// Records what the registry answered and returns it. If the ledger fails now the answer is still true: the entry
     /// stays claimed and is found by key later.
-    async fn settle(&self, entry: &Entry, outcome: Outcome) -> Outcome {
-        let outcome = first_told(outcome);
+    async fn settle(
+        &self,
+        entry: &Entry,
+        testimony: Testimony,
+        asked_for: &Fingerprint,
+    ) -> Outcome {
+        let outcome = first_told(integrity::judged(testimony, Some(asked_for)));
+        let of = (entry.institution.as_str(), entry.key.as_str());
+        integrity::tell_operators(&self.gateway.metrics, &entry.registry, of, &outcome);
         let ledger = &self.gateway.ledger;
         fault::point(Point::BeforeSettle);
         let settled = self.gateway.timed(LedgerVerb::Settle, ledger.settle(entry, &outcome)).await;

@@ -8,7 +8,7 @@
 //! Every filing passes here, so the schema is laid out once and a walk over the bytes allocates two buffers.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     hash::Hasher,
     ops::Range,
     sync::LazyLock,
@@ -54,6 +54,77 @@ pub fn differing(
     let changed: BTreeSet<&Vec<u32>> =
         now.symmetric_difference(&before).map(|(path, _)| path).collect();
     changed.into_iter().filter_map(|path| named(path)).collect()
+}
+
+/// What an application asked for, as far as its digests let one tell.
+#[derive(Debug)]
+pub(crate) struct Asked<'f> {
+    whole: &'f [u8; 32],
+    leaves: BTreeMap<Vec<u32>, Vec<u8>>,
+}
+
+impl<'f> Asked<'f> {
+    pub(crate) fn of(fingerprint: &'f Fingerprint) -> Self {
+        let leaves = unpack(&fingerprint.leaves).into_iter().collect();
+        Self { whole: &fingerprint.digest, leaves }
+    }
+
+    /// Where in the message a field of the matter stands; `None` where the matter has none of that name.
+    pub(crate) fn field(&self, name: &str) -> Option<Field> {
+        let (arm, matter) = self.matter()?;
+        let field = matter.get_field_by_name(name)?;
+        Some(Field { path: [arm, field.number()], of: field.kind().as_message().cloned() })
+    }
+
+    fn matter(&self) -> Option<(u32, MessageDescriptor)> {
+        let application = proto::descriptors::message("Application")?;
+        self.leaves.keys().find_map(|path| {
+            let field = application.get_field(*path.first()?)?;
+            let is_matter = field.containing_oneof().is_some_and(|oneof| oneof.name() == "matter");
+            Some((field.number(), field.kind().as_message()?.clone())).filter(|_| is_matter)
+        })
+    }
+
+    /// The positions that items of a list take.
+    pub(crate) fn positions(&self, list: &Field) -> BTreeSet<u32> {
+        let inside = self.leaves.keys().filter(|path| path.starts_with(&list.path));
+        inside.filter_map(|path| path.get(2).copied()).collect()
+    }
+
+    /// Whether the item at that position holds this text in that field; `None` where nothing was asked there.
+    pub(crate) fn holds(
+        &self,
+        list: &Field,
+        position: u32,
+        name: &str,
+        text: &str,
+    ) -> Option<bool> {
+        let field = list.of.as_ref()?.get_field_by_name(name)?;
+        let [arm, number] = list.path;
+        self.is(&[arm, number, position, field.number()], text.as_bytes())
+    }
+
+    /// Whether a field of the matter is this number; `None` where nothing was asked there.
+    pub(crate) fn is_number(&self, field: &Field, number: i64) -> Option<bool> {
+        let mut value = Vec::with_capacity(10);
+        encode_varint(number.cast_unsigned(), &mut value);
+        self.is(&field.path, &value)
+    }
+
+    fn is(&self, path: &[u32], value: &[u8]) -> Option<bool> {
+        let asked = self.leaves.get(path)?;
+        let mut leaf = Leaves { bytes: Vec::with_capacity(64), spans: Vec::new() };
+        leaf.add(path, value);
+        let packed = leaf.packed(self.whole);
+        Some(packed.ends_with(asked))
+    }
+}
+
+/// A field of the matter of an application.
+#[derive(Debug)]
+pub(crate) struct Field {
+    path: [u32; 2],
+    of: Option<MessageDescriptor>,
 }
 
 /// What guards its loan against being filed twice: a digest for each property that is named so that it can be recognised.

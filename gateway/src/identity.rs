@@ -43,6 +43,11 @@ impl VerifiedBank {
         }
     }
 
+    /// What settings say of it.
+    pub(crate) fn settings(&self) -> &Institution {
+        &self.institution
+    }
+
     /// What it is.
     pub fn kind(&self) -> InstitutionKind {
         self.institution.kind
@@ -319,6 +324,8 @@ mod tests {
             certificate_issuer: issuer.to_owned(),
             certificate_san: san.to_owned(),
             codes: Vec::new(),
+            mortgagee_names: Vec::new(),
+            mortgagee_codes: Vec::new(),
             exchanges_max: None,
             connections_max: None,
             messages_per_second_max: None,

@@ -115,6 +115,10 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// A filing by its key.
     async fn find(&self, institution: &str, key: &str) -> Result<Option<Record>, LedgerError>;
 
+    /// What was asked for under a key, as digests; `None` if nobody knows the key, or not any more.
+    async fn asked(&self, institution: &str, key: &str)
+    -> Result<Option<Fingerprint>, LedgerError>;
+
     /// A filing by the registry's case number. Case numbers are a registry's own: should two of an
     /// institution's filings bear the same, it is the one that changed last.
     async fn find_case(
@@ -416,6 +420,12 @@ struct Standing {
 }
 
 impl Standing {
+    /// What was asked for, while it is known.
+    fn fingerprint(self) -> Option<Fingerprint> {
+        let digest = <[u8; 32]>::try_from(self.digest).ok()?;
+        Some(Fingerprint { digest, leaves: self.leaves }).filter(|it| !it.leaves.is_empty())
+    }
+
     /// What to tell the claimant; `None` if the key could be taken by now, so that it is to be tried
     /// again.
     fn admission(self, claim: &Claim) -> Result<Option<Admission>, LedgerError> {

@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::Subcommand;
 use gateway::{assembly, settings::Settings};
 
-use crate::{Failure, runtime, say};
+use super::{Failure, runtime, say};
 
 #[derive(Subcommand)]
 pub(crate) enum LedgerCommand {

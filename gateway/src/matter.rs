@@ -6,7 +6,10 @@ use proto::v1::{
 };
 
 use crate::settings::{InstitutionKind, Matters};
-use time::{Date, PrimitiveDateTime, Time, UtcOffset, macros::format_description, macros::offset};
+use time::{
+    Date, OffsetDateTime, PrimitiveDateTime, Time, UtcOffset, macros::format_description,
+    macros::offset,
+};
 
 /// Banks' times without a zone are Asia/Shanghai, which has had no daylight saving since 1992.
 const BANK_ZONE: UtcOffset = offset!(+8);
@@ -115,6 +118,11 @@ pub fn loan(application: &Application) -> Option<Loan<'_>> {
         | Matter::CertificateReissue(_)
         | Matter::Seizure(_) => None,
     }
+}
+
+/// The day it is in Asia/Shanghai, `YYYY-MM-DD`.
+pub fn today() -> String {
+    OffsetDateTime::now_utc().to_offset(BANK_ZONE).date().to_string()
 }
 
 /// When the bank says it sent it: `sent_at`, or its `date` and `time` joined.

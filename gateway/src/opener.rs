@@ -23,9 +23,10 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     exchange::Gateway,
     fault::{self, Point},
+    integrity,
     ledger::{Entry, LedgerError, Opening, Taken},
     refusal::{Code, Refusal},
-    registry::{CallError, Caller, Purpose, Registry, Shut},
+    registry::{CallError, Caller, Purpose, Registry, Shut, Testimony},
     resolver, retry,
     seal::Seals,
     settings::{self, Office},
@@ -189,7 +190,7 @@ impl Opener {
             let asked = registry.case_by_key(&entry.key, &caller).await;
             fault::point(Point::QueueAsked);
             match asked {
-                Ok(Some(outcome)) => return self.settle(&entry, outcome).await,
+                Ok(Some(testimony)) => return self.believe(&entry, testimony).await,
                 Ok(None) if registry.resend_after().is_some() => {}
                 Ok(None) => return self.put_off(&entry, ask_first).await,
                 Err(error) => {
@@ -219,7 +220,7 @@ impl Opener {
         leased_until: Instant,
     ) -> Result<(), LedgerError> {
         let error = match registry.submit(application, caller, leased_until).await {
-            Ok(outcome) => return self.settle(entry, outcome).await,
+            Ok(testimony) => return self.believe(entry, testimony).await,
             Err(error) => error,
         };
         tracing::warn!(registry = registry.name(), %error, "a queued filing was not answered");
@@ -235,6 +236,16 @@ impl Opener {
             CallError::NoAnswer(_) | CallError::Rejected(_) => self.put_off(entry, true).await,
             CallError::Shut(_) | CallError::NotSent(_) => self.put_off(entry, sent_before).await,
         }
+    }
+
+    /// Settles what the registry says, compared with what was asked for.
+    async fn believe(&self, entry: &Entry, testimony: Testimony) -> Result<(), LedgerError> {
+        let asked = self.gateway.ledger.asked(&entry.institution, &entry.key);
+        let asked = self.gateway.timed(LedgerVerb::Find, asked).await?;
+        let outcome = integrity::judged(testimony, asked.as_ref());
+        let of = (entry.institution.as_str(), entry.key.as_str());
+        integrity::tell_operators(&self.gateway.metrics, &entry.registry, of, &outcome);
+        self.settle(entry, outcome).await
     }
 
     async fn settle(&self, entry: &Entry, outcome: Outcome) -> Result<(), LedgerError> {

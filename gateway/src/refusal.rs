@@ -78,6 +78,8 @@ pub enum Code {
     NotWithdrawn,
     /// Whether the case is withdrawn is not known.
     WithdrawalUnknown,
+    /// The registry registered something else than was asked for.
+    IntegrityMismatch,
     /// There is no such case.
     CaseUnknown,
     /// The filing never reached the registry; it may be sent again.
@@ -246,6 +248,12 @@ impl Code {
                 "登记机构无应答，是否撤回尚不清楚，请再次申请撤回",
                 "the registry gave no answer; ask for the withdrawal again",
             ),
+            Self::IntegrityMismatch => row(
+                "INTEGRITY_MISMATCH",
+                v1::Layer::Registry,
+                "登记机构登簿内容与申请不一致，请立即联系登记机构",
+                "the registry registered something else than was asked for",
+            ),
             Self::CaseUnknown => {
                 row("CASE_UNKNOWN", v1::Layer::Ledger, "没有该笔业务", "there is no such case")
             }
@@ -315,6 +323,10 @@ fn layer_of(fault: FaultCode) -> v1::Layer {
         | F::FieldRequired
         | F::FieldForbidden
         | F::OrderInvalid
+        | F::TermTooLong
+        | F::SharesNotOne
+        | F::DateInFuture
+        | F::MortgageeMismatch
         | F::ValueTooLong
         | F::KeyInvalid => v1::Layer::Mapping,
         F::KeyReused | F::Duplicate => v1::Layer::Ledger,

@@ -17,8 +17,8 @@ use hyper_util::rt::TokioIo;
 use opentelemetry::propagation::Injector;
 use prost::Message;
 use proto::v1::{
-    self, DescribeOfficesRequest, GetCaseRequest, Institution, Outcome, SubmitRequest,
-    SubmitResponse, get_case_request::By, registry_client::RegistryClient,
+    self, DescribeOfficesRequest, GetCaseRequest, Institution, SubmitRequest, SubmitResponse,
+    get_case_request::By, registry_client::RegistryClient,
 };
 use rustls::pki_types::ServerName;
 use tokio::{
@@ -55,6 +55,7 @@ use gate::Gate;
 pub use gate::{Purpose, Shut};
 use handover::{Courier, Handover};
 use testimony::Flaw;
+pub use testimony::Testimony;
 
 /// A registry.
 #[derive(Clone)]
@@ -191,7 +192,7 @@ impl Registry {
         application: v1::Application,
         caller: &Caller,
         until: Instant,
-    ) -> Result<Outcome, CallError> {
+    ) -> Result<Testimony, CallError> {
         let deadline = until.min(Instant::now() + self.settings.deadline);
         self.through_gate(Purpose::Filing, self.submit_until(application, caller, deadline)).await
     }
@@ -201,7 +202,7 @@ impl Registry {
         application: v1::Application,
         caller: &Caller,
         deadline: Instant,
-    ) -> Result<Outcome, CallError> {
+    ) -> Result<Testimony, CallError> {
         let key = application.idempotency_key.clone();
         let verb = Verb::of(&application);
         let message = SubmitRequest { application: Some(application) }.encode_to_vec().into();
@@ -238,7 +239,7 @@ impl Registry {
         message: &Bytes,
         caller: &Caller,
         deadline: Instant,
-    ) -> Result<Outcome, CallError> {
+    ) -> Result<Testimony, CallError> {
         let mut call = self.call(verb.call(), message.clone(), caller, deadline);
         insert_ascii(call.request.metadata_mut(), "idempotency-key", key);
         let mut client = Grpc::new(self.courier.clone());
@@ -248,7 +249,7 @@ impl Registry {
             let path = PathAndQuery::from_static(verb.path());
             let answer = client.unary(request, path, Encoded::<SubmitResponse>::default()).await?;
             let case = answer.into_inner().case.ok_or_else(silent)?;
-            testimony::outcome_of(case, &caller.institution.id, &by)
+            testimony::testimony_of(case, &caller.institution.id, &by)
                 .map_err(|flaw| self.not_believed(flaw))
         })
         .await
@@ -263,7 +264,7 @@ impl Registry {
         &self,
         key: &str,
         caller: &Caller,
-    ) -> Result<Option<Outcome>, CallError> {
+    ) -> Result<Option<Testimony>, CallError> {
         self.case(By::IdempotencyKey(key.to_owned()), caller).await
     }
 
@@ -275,11 +276,11 @@ impl Registry {
         &self,
         case_id: &str,
         caller: &Caller,
-    ) -> Result<Option<Outcome>, CallError> {
+    ) -> Result<Option<Testimony>, CallError> {
         self.case(By::CaseId(case_id.to_owned()), caller).await
     }
 
-    async fn case(&self, by: By, caller: &Caller) -> Result<Option<Outcome>, CallError> {
+    async fn case(&self, by: By, caller: &Caller) -> Result<Option<Testimony>, CallError> {
         let institution = Some(caller.institution.clone());
         let message = GetCaseRequest { institution, by: Some(by.clone()) };
         let deadline = Instant::now() + self.settings.deadline;
@@ -287,7 +288,7 @@ impl Registry {
         let mut client = RegistryClient::new(self.courier.clone());
         let answer = self.answer(call, async |request| {
             let case = client.get_case(request).await?.into_inner().case;
-            case.map(|case| testimony::outcome_of(case, &caller.institution.id, &by))
+            case.map(|case| testimony::testimony_of(case, &caller.institution.id, &by))
                 .transpose()
                 .map_err(|flaw| self.not_believed(flaw))
         });

@@ -18,8 +18,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     exchange::Gateway,
     fault::{self, Point},
+    integrity,
     ledger::{Entry, LedgerError},
-    registry::{CallError, Caller, Purpose, Registry, Shut},
+    registry::{CallError, Caller, Purpose, Registry, Shut, Testimony},
     retry, settings,
     telemetry::LedgerVerb,
 };
@@ -85,15 +86,13 @@ impl Resolver {
     }
 
     async fn ask(&self, entry: Entry) {
-        let ledger = &self.gateway.ledger;
         fault::point(Point::DueTaken);
         let answer = self.registry.case_by_key(&entry.key, &on_behalf_of(&entry)).await;
         fault::point(Point::Asked);
         let noted = match answer {
-            Ok(Some(outcome)) => {
+            Ok(Some(testimony)) => {
                 tracing::info!(registry = self.registry.name(), "an unknown outcome was found out");
-                let settle = ledger.settle(&entry, &outcome);
-                let settled = self.gateway.timed(LedgerVerb::Settle, settle).await;
+                let settled = self.settle(&entry, testimony).await;
                 fault::point(Point::Resolved);
                 settled
             }
@@ -113,6 +112,18 @@ impl Resolver {
         if let Err(error) = noted {
             self.failed(&error);
         }
+    }
+
+    /// Records what was found out, compared with what was asked for.
+    async fn settle(&self, entry: &Entry, testimony: Testimony) -> Result<(), LedgerError> {
+        let ledger = &self.gateway.ledger;
+        let asked = ledger.asked(&entry.institution, &entry.key);
+        let asked = self.gateway.timed(LedgerVerb::Find, asked).await?;
+        let outcome = integrity::judged(testimony, asked.as_ref());
+        let of = (entry.institution.as_str(), entry.key.as_str());
+        integrity::tell_operators(&self.gateway.metrics, self.registry.name(), of, &outcome);
+        let settle = ledger.settle(entry, &outcome);
+        self.gateway.timed(LedgerVerb::Settle, settle).await
     }
 
     async fn put_off(&self, entry: &Entry) -> Result<(), LedgerError> {

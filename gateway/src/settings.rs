@@ -207,6 +207,13 @@ pub struct Institution {
     /// compared.
     #[serde(default)]
     pub codes: Vec<String>,
+    /// What the names of its lending branches begin with. Default: none.
+    #[serde(default)]
+    pub mortgagee_names: Vec<String>,
+    /// Identity numbers of its lending branches. With either of the two, an application of which none of the lenders is
+    /// one of them is refused. Default: none.
+    #[serde(default)]
+    pub mortgagee_codes: Vec<String>,
     /// Most messages of it that are being answered at a time. Default: `institution_exchanges_max` of `[limits]`.
     pub exchanges_max: Option<usize>,
     /// Most connections of it. Default: `institution_connections_max` of `[limits]`.

@@ -134,6 +134,8 @@ impl House {
                 certificate_issuer: "CN=Authority".to_owned(),
                 certificate_san: format!("{id}.example"),
                 codes: Vec::new(),
+                mortgagee_names: Vec::new(),
+                mortgagee_codes: Vec::new(),
                 exchanges_max: None,
                 connections_max: None,
                 messages_per_second_max: None,

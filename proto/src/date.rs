@@ -38,6 +38,15 @@ impl Date {
         time::Date::from_calendar_date(i32::from(year), month, day).map(Self).ok().ok_or(MALFORMED)
     }
 
+    /// The same day so many years later; the first of March where that year has no such day. `None` after the year 9999.
+    pub fn years_later(self, years: u16) -> Option<Self> {
+        let (year, month, day) = self.0.to_calendar_date();
+        let year = u16::try_from(year).ok()?.checked_add(years)?;
+        let leaps = month == Month::February && day == 29;
+        let same = Self::new(year, u8::from(month), day).ok();
+        same.or_else(|| Self::new(year, 3, 1).ok().filter(|_| leaps))
+    }
+
     /// Days since 1970-01-01; before it negative.
     pub fn days_since_1970(self) -> i64 {
         i64::from(self.0.to_julian_day()) - JULIAN_DAY_OF_1970
@@ -80,6 +89,14 @@ mod tests {
         {
             assert!(Date::parse(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_day_comes_again_years_later() {
+        let later = |day: &str| Date::parse(day).unwrap().years_later(3).map(String::from);
+        assert_eq!(later("2026-03-05").unwrap(), "2029-03-05");
+        assert_eq!(later("2024-02-29").unwrap(), "2027-03-01");
+        assert_eq!(later("9998-01-01"), None);
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod key;
 mod malformed;
 mod office_code;
 mod resident_id;
+mod share;
 mod unit_code;
 
 pub use area::AreaDm2;
@@ -40,6 +41,7 @@ pub use key::IdempotencyKey;
 pub use malformed::Malformed;
 pub use office_code::OfficeCode;
 pub use resident_id::ResidentId;
+pub use share::Share;
 pub use unit_code::UnitCode;
 
 /// The messages and the Registry service of package `directlink.v1`.

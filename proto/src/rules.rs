@@ -2,7 +2,8 @@
 //! form, and what depends on what.
 //!
 //! They stand in the descriptors (`directlink/v1/rules.proto`); no list of fields stands here. They
-//! are read once, into a table per message; checking a message that is right allocates nothing.
+//! are read once, into a table per message; checking a message that is right allocates nothing, but
+//! where shares are stated.
 //! What the rules are called towards a bank is not said here.
 
 use std::{collections::HashMap, sync::LazyLock};
@@ -14,7 +15,9 @@ use prost_reflect::{
 use crate::{
     clock,
     date::Date,
-    descriptors, division_code, golden, identity_number, malformed, unit_code,
+    descriptors, division_code, golden, identity_number, malformed,
+    share::{self, Share},
+    unit_code,
     v1::{FieldRule, Form, IdType},
 };
 
@@ -37,6 +40,10 @@ pub enum BreachKind {
     Forbidden,
     /// The date precedes the one it may not precede.
     Order,
+    /// The date is too many years after the one it follows.
+    TooLate,
+    /// The shares of the parties do not make what they must.
+    Shares,
     /// An identity number whose check digit or checked form is wrong.
     CheckDigit,
     /// The text is not of its form.
@@ -117,11 +124,24 @@ struct Compiled {
     chars_max: usize,
     form: Form,
     condition: Option<CompiledCondition>,
+    /// The field is also required while this holds.
+    required_when: Option<CompiledCondition>,
     not_before: Option<FieldDescriptor>,
+    years_max: u16,
+    /// What the shares of the list's parties must make.
+    shares: Option<Whole>,
     /// The sibling that says which document an identity number is from.
     id_type: Option<FieldDescriptor>,
     /// The place in the table of the messages inside.
     inner: Option<usize>,
+}
+
+/// What shares must make.
+enum Whole {
+    /// One.
+    One,
+    /// As much as those of a sibling list.
+    As(FieldDescriptor),
 }
 
 struct CompiledCondition {
@@ -170,6 +190,7 @@ impl Table {
             }
             match message.get_field(&compiled.field).as_ref() {
                 Value::List(items) => {
+                    compiled.check_shares(items, message, &trail, breaches);
                     for (index, item) in items.iter().enumerate() {
                         let trail = Trail::Item(&trail, index);
                         self.check_value(compiled, item, message, &trail, breaches);
@@ -224,6 +245,10 @@ impl Compiled {
         }
         let condition = CompiledCondition::new(message, &rule.exactly_when, true)
             .or_else(|| CompiledCondition::new(message, &rule.only_when, false));
+        let shares = match message.get_field_by_name(&rule.shares_as) {
+            Some(sibling) => Some(Whole::As(sibling)),
+            None => rule.shares_make_one.then_some(Whole::One),
+        };
         let form = rule.form();
         let id_type = match form {
             Form::IdentityNumber => message.get_field_by_name("id_type"),
@@ -236,6 +261,9 @@ impl Compiled {
             chars_max: usize::try_from(rule.chars_max).unwrap_or_default(),
             form,
             condition,
+            required_when: CompiledCondition::new(message, &rule.required_when, true),
+            years_max: u16::try_from(rule.years_max).unwrap_or_default(),
+            shares,
             not_before: message.get_field_by_name(&rule.not_before),
             id_type,
             inner,
@@ -247,7 +275,51 @@ impl Compiled {
         let by_condition = |condition: &CompiledCondition| {
             condition.exactly && condition.holds(message) == Some(true)
         };
-        self.required || self.condition.as_ref().is_some_and(by_condition)
+        self.required
+            || [&self.condition, &self.required_when].into_iter().flatten().any(by_condition)
+    }
+
+    /// For each property, the shares of those it belongs to. What is no share is told at itself, and nothing follows from
+    /// it.
+    fn check_shares(
+        &self,
+        parties: &[Value],
+        message: &DynamicMessage,
+        trail: &Trail<'_>,
+        breaches: &mut Vec<Breach>,
+    ) {
+        let Some(whole) = &self.shares else { return };
+        if !parties.iter().any(states_share) {
+            return;
+        }
+        let mut told = Vec::new();
+        for property in Share::properties(parties) {
+            let Ok((first, shares)) = Share::stated(parties, property) else { continue };
+            let Some(first) = first else { continue };
+            let holds = match whole {
+                Whole::One => shares.as_deref().is_some_and(share::make_one),
+                Whole::As(sibling) => {
+                    let theirs = message.get_field(sibling);
+                    let theirs = Share::stated(theirs.as_list().unwrap_or(&[]), property);
+                    match (shares, theirs) {
+                        (Some(shares), Ok((Some(_), Some(theirs)))) => {
+                            share::make_as_much(&shares, &theirs)
+                        }
+                        (Some(shares), Ok((None, _))) => share::make_one(&shares),
+                        // The sibling's own faults are told there.
+                        (Some(_), Ok((Some(_), None)) | Err(_)) => true,
+                        (None, _) => false,
+                    }
+                }
+            };
+            if !holds && !told.contains(&first) {
+                told.push(first);
+            }
+        }
+        for first in told {
+            let item = Trail::Item(trail, first);
+            breaches.push(Trail::Field(&item, "share").breach(BreachKind::Shares));
+        }
     }
 
     fn is_forbidden(&self, message: &DynamicMessage) -> bool {
@@ -269,6 +341,7 @@ impl Compiled {
             Form::UnitCode => unit_code::is_unit_code(text),
             Form::Key => malformed::is_visible_ascii(text, 128),
             Form::Division => division_code::is_division(text.as_bytes()),
+            Form::Share => Share::parse(text).is_ok(),
             Form::IdentityNumber => return self.identity_breach(text, message),
         };
         (!in_form).then_some(BreachKind::Form)
@@ -279,7 +352,11 @@ impl Compiled {
         let earliest = message.get_field(self.not_before.as_ref()?);
         // An earliest day that is no day is told at its own field.
         let earliest = Date::parse(earliest.as_str()?).ok()?;
-        (date < earliest).then_some(BreachKind::Order)
+        if date < earliest {
+            return Some(BreachKind::Order);
+        }
+        let last = earliest.years_later(self.years_max).filter(|_| self.years_max > 0)?;
+        (date > last).then_some(BreachKind::TooLate)
     }
 
     fn identity_breach(&self, text: &str, message: &DynamicMessage) -> Option<BreachKind> {
@@ -294,6 +371,56 @@ impl Compiled {
             _ => Some(BreachKind::Form),
         }
     }
+}
+
+impl Share {
+    /// The properties that shares are of: those that parties name, or the one of a message whose parties name none.
+    fn properties(parties: &[Value]) -> Vec<Option<i32>> {
+        let mut named: Vec<_> = parties.iter().flat_map(indexes).map(Some).collect();
+        named.sort_unstable();
+        named.dedup();
+        if named.is_empty() { vec![None] } else { named }
+    }
+
+    /// The first party who states a share of the property, and all shares of it; no shares where one of those it belongs to
+    /// states none.
+    fn stated(
+        parties: &[Value],
+        property: Option<i32>,
+    ) -> Result<(Option<usize>, Option<Vec<Self>>), malformed::Malformed> {
+        let (mut first, mut shares) = (None, Some(Vec::new()));
+        for (place, party) in parties.iter().enumerate() {
+            let indexes = indexes(party);
+            if property.is_some_and(|it| !indexes.is_empty() && !indexes.contains(&it)) {
+                continue;
+            }
+            match text_of(party, "share").filter(|text| !text.is_empty()) {
+                Some(text) => {
+                    first = first.or(Some(place));
+                    let share = Self::parse(&text)?;
+                    shares.iter_mut().for_each(|shares| shares.push(share));
+                }
+                None => shares = None,
+            }
+        }
+        Ok((first, shares))
+    }
+}
+
+fn states_share(party: &Value) -> bool {
+    let party = party.as_message();
+    party.is_some_and(|party| party.has_field_by_name("share"))
+}
+
+fn indexes(party: &Value) -> Vec<i32> {
+    let party = party.as_message();
+    let indexes = party.and_then(|party| party.get_field_by_name("property_indexes"));
+    let indexes = indexes.as_ref().and_then(|value| value.as_list());
+    indexes.into_iter().flatten().filter_map(Value::as_i32).collect()
+}
+
+fn text_of(party: &Value, name: &str) -> Option<String> {
+    party.as_message()?.get_field_by_name(name)?.as_str().map(str::to_owned)
 }
 
 impl CompiledCondition {
@@ -450,6 +577,34 @@ mod tests {
     }
 
     #[test]
+    fn shares_make_one_for_each_property_or_none_is_stated() {
+        let owner = |share: &str, indexes: &[i32]| {
+            let mut owner = mortgage()["mortgagors"][0].clone();
+            owner["property_indexes"] = json!(indexes);
+            if !share.is_empty() {
+                owner["share"] = json!(share);
+            }
+            owner
+        };
+        let told = |owners: &[Json]| told_with("/mortgagors", json!(owners));
+        let shares = |place: &str| one(place, BreachKind::Shares);
+        for fine in [
+            vec![owner("", &[]), owner("", &[])],
+            vec![owner("33.33%", &[]), owner("33.33%", &[]), owner("33.33%", &[])],
+            vec![owner("1/2", &[0]), owner("1/2", &[0]), owner("1/1", &[1])],
+        ] {
+            assert_eq!(told(&fine), []);
+        }
+        assert_eq!(told(&[owner("1/2", &[]), owner("1/3", &[])]), shares("mortgagors[0].share"));
+        assert_eq!(told(&[owner("", &[]), owner("1/1", &[])]), shares("mortgagors[1].share"));
+        assert_eq!(
+            told(&[owner("1/2", &[0]), owner("1/2", &[0]), owner("1/2", &[1])]),
+            shares("mortgagors[2].share")
+        );
+        assert_eq!(told(&[owner("half", &[])]), one("mortgagors[0].share", BreachKind::Form));
+    }
+
+    #[test]
     fn length_is_counted_in_characters() {
         assert_eq!(told_with("/contract_number", json!("号".repeat(200))), []);
     }
@@ -487,10 +642,16 @@ mod tests {
             })
         };
         assert_eq!(told("Seizure", &seizure("QUEUE")), []);
+        let mut long = seizure("SEIZE");
+        long["seized_to"] = json!("2029-03-02");
+        assert_eq!(told("Seizure", &long), one("seized_to", BreachKind::TooLate));
+        let mut undated = seizure("SEIZE");
+        undated.as_object_mut().unwrap().remove("seized_from");
+        assert_eq!(told("Seizure", &undated), one("seized_from", BreachKind::Required));
         let told = told("Seizure", &seizure("RELEASE"));
         assert_eq!(
             told.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(),
-            ["seized_from", "seized_to"]
+            ["seized_from", "seized_to", "prior_entry_number"]
         );
     }
 
@@ -521,7 +682,7 @@ mod tests {
         for message in descriptors::pool().all_messages() {
             for field in message.fields() {
                 let rule = rule_of(&field);
-                for text in [&rule.exactly_when, &rule.only_when] {
+                for text in [&rule.exactly_when, &rule.only_when, &rule.required_when] {
                     let Some(condition) = Condition::parse(text) else {
                         assert!(text.is_empty(), "{}", field.full_name());
                         continue;
@@ -533,6 +694,9 @@ mod tests {
                         "{}",
                         field.full_name()
                     );
+                }
+                for sibling in [&rule.shares_as].into_iter().filter(|it| !it.is_empty()) {
+                    assert!(message.get_field_by_name(sibling).is_some(), "{}", field.full_name());
                 }
                 if !rule.not_before.is_empty() {
                     assert!(

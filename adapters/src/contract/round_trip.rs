@@ -290,6 +290,7 @@ impl<'t> Carried<'t> {
             Form::UnitCode => {
                 format!("140105001002GB{:05}F{:08}", self.pick(100_000), self.pick(100_000_000))
             }
+            Form::Share => "1/1".to_owned(),
             Form::IdentityNumber => format!("H{:08}", self.pick(100_000_000)),
             _ if field.parent_message().name() == "Exchange" => {
                 format!("S{:05}", self.pick(100_000))
@@ -316,7 +317,12 @@ impl<'t> Carried<'t> {
         let field = holder.descriptor().get_field_by_name(name).unwrap();
         match kind {
             BreachKind::Forbidden => holder.clear_field(&field),
-            BreachKind::Order => {
+            BreachKind::Shares => {
+                let (before, list) = before.rsplit_once('.').unwrap();
+                let list = list.split('[').next().unwrap();
+                crate::fake::share_out(at(envelope, before), list);
+            }
+            BreachKind::Order | BreachKind::TooLate => {
                 let earlier = rule_of(&field).not_before.clone();
                 let earlier = holder.get_field_by_name(&earlier).unwrap().into_owned();
                 holder.set_field(&field, earlier);

@@ -7,11 +7,12 @@
 use std::collections::{BTreeMap, HashMap};
 
 use anyhow::{Context, bail};
-use proto::v1::{Application, Case, CaseStatus, Correction, Outcome};
+use proto::v1::{Application, Case, CaseStatus, Correction, Outcome, Registered};
 use serde::{Deserialize, Serialize};
 use time::{OffsetDateTime, macros::offset};
 
 use super::{
+    account,
     complaint::{Complaints, Reason},
     judgement::{self, Entry},
     register::{Register, Stamp},
@@ -113,6 +114,7 @@ pub(super) struct Cases {
     pub(super) register: Register,
     review: Review,
     repeats: Repeats,
+    mixes_up: bool,
     files: Vec<File>,
     by_id: HashMap<String, usize>,
     by_key: HashMap<(String, String), Vec<usize>>,
@@ -132,6 +134,7 @@ impl Cases {
             register,
             review,
             repeats,
+            mixes_up: false,
             files: Vec::new(),
             by_id: HashMap::new(),
             by_key: HashMap::new(),
@@ -257,7 +260,9 @@ impl Cases {
         let institution = application.institution.as_ref().map_or("", |it| it.id.as_str());
         let key = (institution.to_owned(), application.idempotency_key.clone());
         let case_id = outcome.case_id.clone();
+        let registered = self.account(&outcome, &application);
         let case = Case {
+            registered,
             idempotency_key: key.1.clone(),
             institution_id: key.0.clone(),
             outcome: Some(outcome),
@@ -270,6 +275,16 @@ impl Cases {
         self.by_key.entry(key).or_default().push(position);
         self.files.push(File { application, bank_certificate_sha256, case: case.clone() });
         case
+    }
+
+    /// From now on the account of what is entered has one party list filled from the other, or no longer.
+    pub(super) fn mix_up_parties(&mut self, mixes_up: bool) {
+        self.mixes_up = mixes_up;
+    }
+
+    fn account(&self, outcome: &Outcome, application: &Application) -> Option<Registered> {
+        let is_entered = outcome.status() == CaseStatus::Registered;
+        is_entered.then(|| account::of(application, self.mixes_up)).flatten()
     }
 
     fn count_entry(&mut self, entry: &Entry<'_>, application: &Application) {
@@ -340,7 +355,12 @@ impl Cases {
             }
             (status, step) => bail!("case {case_id} is {}: no {step:?}", name(status)),
         };
+        let registered = self.account(
+            &changed,
+            &self.files.get(position).with_context(|| format!("no case {case_id}"))?.application,
+        );
         let file = self.files.get_mut(position).with_context(|| format!("no case {case_id}"))?;
+        file.case.registered = registered.or(file.case.registered.take());
         file.change(changed, now);
         Ok(file.case.clone())
     }
@@ -375,6 +395,10 @@ impl Cases {
 
     pub(super) fn counts(&self) -> &Counts {
         &self.counts
+    }
+
+    pub(super) fn last_application(&self) -> Option<&Application> {
+        self.files.last().map(|file| &file.application)
     }
 
     pub(super) fn views(&self) -> Vec<CaseView> {

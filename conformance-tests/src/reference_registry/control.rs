@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
+use proto::v1::Application;
 use time::OffsetDateTime;
 
 use super::{
@@ -71,6 +72,16 @@ impl Control {
     /// All cases, in order of submission.
     pub fn cases(&self) -> Vec<CaseView> {
         self.shared.books().cases.views()
+    }
+
+    /// From now on the registry's account of what it enters has one party list filled from the other; or no longer.
+    pub fn mix_up_parties(&self, mixes_up: bool) {
+        self.shared.books().cases.mix_up_parties(mixes_up);
+    }
+
+    /// The last application it made a case of, as it came.
+    pub fn last_application(&self) -> Option<Application> {
+        self.shared.books().cases.last_application().cloned()
     }
 
     /// The last 10,000 calls, oldest first.

@@ -7,6 +7,7 @@
 //! | `DELETE /faults` | takes back those not yet met |
 //! | `POST /release` | lets held calls go on |
 //! | `POST /advance` `{"case_id":"…","step":"REGISTER"}` | one case takes a step; without `case_id` all that can |
+//! | `POST /mix-up` `{"parties":true}` | what it says it entered has one party list filled from the other; `false` ends it |
 //! | `POST /down`, `POST /up` | stops listening; listens again |
 //! | `GET /counts`, `GET /counts?submits=N` | the counts; waits until N calls of `Submit` have arrived |
 //! | `GET /cases`, `GET /received` | all cases; the last calls |
@@ -45,6 +46,7 @@ pub(super) async fn open(
         .route("/faults", post(order).delete(clear))
         .route("/release", post(release))
         .route("/advance", post(advance))
+        .route("/mix-up", post(mix_up))
         .route("/down", post(down))
         .route("/up", post(up))
         .route("/counts", get(counts))
@@ -103,6 +105,18 @@ async fn advance(State(control): State<Control>, body: Bytes) -> Told<Value> {
             Err(reason) => Err((StatusCode::CONFLICT, format!("{reason:#}"))),
         },
     }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MixUp {
+    parties: bool,
+}
+
+async fn mix_up(State(control): State<Control>, body: Bytes) -> Told<Value> {
+    let asked: MixUp = read(&body)?;
+    control.mix_up_parties(asked.parties);
+    Ok(Json(json!({})))
 }
 
 async fn down(State(control): State<Control>) -> Json<Value> {

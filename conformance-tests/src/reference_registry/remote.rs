@@ -77,6 +77,15 @@ impl RemoteControl {
         Ok(told["advanced"].as_u64().unwrap_or_default())
     }
 
+    /// From now on the registry's account of what it enters has one party list filled from the other; or no longer.
+    ///
+    /// # Errors
+    /// The port can't be reached.
+    pub async fn mix_up_parties(&self, mixes_up: bool) -> anyhow::Result<()> {
+        let asked = json!({ "parties": mixes_up });
+        self.call::<Value>(Method::POST, "/mix-up", Some(asked)).await.map(drop)
+    }
+
     /// Takes the registry down: it stops listening, and every connection is cut.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ use crate::{
     fake_bank::{FakeBank, Heard, Line},
     postgres_server::PostgresServer,
     reference_registry::{self, Counts, Received, Repeats, SAMPLES},
-    samples::Samples,
+    samples::{self, Samples},
 };
 
 /// How long any one thing that a step waits for may take.
@@ -66,6 +66,9 @@ impl Role {
             Some(_) => WireKind::Tcp,
             None => WireKind::Https,
         };
+        if !scenario.banks.is_empty() && !scenario.banks.contains(&self.bank) {
+            return false;
+        }
         if scenario.wire.is_some_and(|wanted| wanted != wire) {
             return false;
         }
@@ -453,6 +456,7 @@ impl<'s> Stage<'s> {
                     gateway.turn_clock(clock::offset_to(moment, before)?)?;
                 }
             }
+            Step::MixUp(mixes_up) => control.mix_up_parties(*mixes_up),
             Step::RegistryDown => control.down().await,
             Step::RegistryUp => control.up().await?,
             Step::RegistryHas(expected) => {
@@ -463,6 +467,14 @@ impl<'s> Stage<'s> {
                 }
             }
             Step::RegistrySaw => registry_saw(&turn.bank, &control.received())?,
+            Step::RegistrySawSaid(said) => {
+                let application = control.last_application().context("no application came")?;
+                for (path, expected) in said {
+                    let found = samples::text_of(&application, path)?;
+                    let expected = turn.role.worded(expected, &turn.told, turn.other)?;
+                    ensure!(found == expected, "{path} is `{found}`, not `{expected}`");
+                }
+            }
             Step::Kill => {
                 turn.line = None;
                 gateway(deployment, *called)?.kill().await?;

@@ -6,7 +6,10 @@
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use gateway::ledger::{Admission, Claim, Entry, Guard, Ledger, LedgerError, Record, Unknown};
+use gateway::ledger::{
+    Admission, Claim, Entry, Fingerprint, Guard, Ledger, LedgerError, Opening, Record, Taken,
+    Unknown,
+};
 use proto::v1::Outcome;
 
 #[path = "../main.rs"]
@@ -61,6 +64,10 @@ impl Ledger for Forgetful {
         Ok(None)
     }
 
+    async fn asked(&self, _: &str, _: &str) -> Result<Option<Fingerprint>, LedgerError> {
+        Ok(None)
+    }
+
     async fn find_case(&self, _: &str, _: &str) -> Result<Option<Record>, LedgerError> {
         Ok(None)
     }
@@ -83,6 +90,22 @@ impl Ledger for Forgetful {
 
     async fn retire(&self, _: Duration, _: u32) -> Result<u32, LedgerError> {
         Ok(0)
+    }
+
+    async fn claim_queued(&self, _: &Opening) -> Result<Option<Taken>, LedgerError> {
+        Ok(None)
+    }
+
+    async fn requeue(&self, _: &Entry, _: Duration) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    async fn withdraw_queued(&self, _: &str, _: &str, _: &Outcome) -> Result<bool, LedgerError> {
+        Ok(false)
+    }
+
+    async fn queued(&self) -> Result<Vec<(String, u64)>, LedgerError> {
+        Ok(Vec::new())
     }
 
     async fn ping(&self) -> Result<(), LedgerError> {

@@ -73,7 +73,7 @@ fn row(origin: &Origin) -> [String; 4] {
 const KEY: &str = "application.idempotency_key";
 
 fn refused(contract: &Contract, undecoded: Undecoded) -> End {
-    let Undecoded { faults, message, mut exchange } = undecoded;
+    let Undecoded { faults, message, mut exchange, application: _ } = undecoded;
     let name = message.as_deref();
     say(&format!("message 报文: {}\n", name.unwrap_or("not recognised 无法识别")));
     faults.iter().for_each(|fault| say(&told(fault)));

@@ -17,10 +17,11 @@ use crate::{
     case::{self, Told},
     discharge_check,
     fault::{self, Point},
-    ledger::{Record, State},
+    integrity,
+    ledger::{LedgerError, Record, State},
     matter,
     refusal::{Code, Refusal},
-    registry::{CallError, Registry, Unsound},
+    registry::{CallError, Registry, Testimony, Unsound},
     settings::Office,
     telemetry::{LedgerVerb, SpanKind, step},
 };
@@ -141,7 +142,10 @@ impl Hearing<'_> {
             return known;
         }
         match registry.case_by_id(&known.case_id, &self.caller()).await {
-            Ok(Some(now)) => self.believed(&record, known, now).await,
+            Ok(Some(testimony)) => {
+                let Ok(now) = self.compared(testimony, &record).await else { return known };
+                self.believed(&record, known, now).await
+            }
             Ok(None) => {
                 tracing::error!(registry = registry.name(), "the registry no longer knows a case");
                 known
@@ -158,6 +162,11 @@ impl Hearing<'_> {
         match case::judge(&known, &now) {
             Told::Same => known,
             Told::News => {
+                if now.refusal != known.refusal {
+                    let of = (record.institution.as_str(), record.key.as_str());
+                    let metrics = &self.gateway.metrics;
+                    integrity::tell_operators(metrics, &record.registry, of, &now);
+                }
                 fault::point(Point::BeforeUpdate);
                 let updated = self.gateway.ledger.update(&record.institution, &record.key, &now);
                 let updated = self.gateway.timed(LedgerVerb::Update, updated).await;
@@ -176,6 +185,27 @@ impl Hearing<'_> {
                 known
             }
         }
+    }
+
+    /// What a registry says of a case now, compared with what was asked for, as long as that is known. An answer that could
+    /// not be compared is none.
+    pub(super) async fn compared(
+        &self,
+        testimony: Testimony,
+        record: &Record,
+    ) -> Result<Outcome, LedgerError> {
+        if testimony.registered.is_none() {
+            return Ok(integrity::judged(testimony, None));
+        }
+        let asked = self.gateway.ledger.asked(&record.institution, &record.key);
+        let asked = self.gateway.timed(LedgerVerb::Find, asked).await;
+        if let Err(error) = &asked {
+            tracing::error!(
+                error = error as &dyn std::error::Error,
+                "what was registered could not be compared with what was asked for"
+            );
+        }
+        Ok(integrity::judged(testimony, asked?.as_ref()))
     }
 
     fn in_charge_of(&self, properties: &[Property]) -> Result<(Arc<Office>, &Registry), Refusal> {

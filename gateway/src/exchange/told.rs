@@ -31,7 +31,7 @@ pub(super) struct Told {
 
 impl Told {
     pub(super) fn faulty(undecoded: Undecoded) -> Self {
-        let Undecoded { faults, message, exchange } = undecoded;
+        let Undecoded { faults, message, exchange, application: _ } = undecoded;
         Self { message, exchange, what: Err(Refusal::of_faults(faults)) }
     }
 

@@ -14,7 +14,7 @@ use crate::{
     ledger::{Record, State},
     matter,
     refusal::{Code, Refusal},
-    registry::{CallError, Registry},
+    registry::{CallError, Registry, Testimony},
     settings::Office,
     telemetry::{SpanKind, step},
 };
@@ -54,7 +54,8 @@ impl Hearing<'_> {
             _ => {}
         }
         let registry = self.registry_of(&record.registry)?;
-        let now = self.withdrawn(&record, &known.case_id, reason, registry).await?;
+        let said = self.withdrawn(&record, &known.case_id, reason, registry).await?;
+        let now = self.compared(said, &record).await.map_err(|_told| self.maybe_withdrawn())?;
         let now = self.believed(&record, known, now).await;
         match now.status() {
             CaseStatus::Withdrawn => Ok(first_told(now)),
@@ -69,7 +70,7 @@ impl Hearing<'_> {
         case_id: &str,
         reason: String,
         registry: &Registry,
-    ) -> Result<Outcome, Refusal> {
+    ) -> Result<Testimony, Refusal> {
         let caller = self.caller();
         let asking = registry
             .withdraw(case_id, &record.key, reason, &caller)
@@ -84,12 +85,15 @@ impl Hearing<'_> {
         }
         // It may have been withdrawn all the same. That it has not been yet proves nothing.
         match registry.case_by_id(case_id, &caller).await {
-            Ok(Some(now)) if matter::is_final(now.status()) => Ok(now),
-            Ok(_) | Err(_) => Err(Refusal {
-                sent: Sent::Unknown,
-                ..Refusal::retry_same_key(Code::WithdrawalUnknown, self.gateway.ask_again_after)
-            }),
+            Ok(Some(now)) if matter::is_final(now.outcome.status()) => Ok(now),
+            Ok(_) | Err(_) => Err(self.maybe_withdrawn()),
         }
+    }
+
+    fn maybe_withdrawn(&self) -> Refusal {
+        let refusal =
+            Refusal::retry_same_key(Code::WithdrawalUnknown, self.gateway.ask_again_after);
+        Refusal { sent: Sent::Unknown, ..refusal }
     }
 
     /// A correction names a case that the institution has, at the registry that the correction goes to.

@@ -36,9 +36,9 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use writer::{Together, Writer};
 
 use super::{
-    Admission, CLAIM_TRIES, Claim, Entry, Guard, Ledger, LedgerError, Opening, RETRY_AFTER_MIN,
-    Record, Sealed, Standing, State, TEN_YEARS_MS, Taken, Unknown, case_id, length, milliseconds,
-    read_outcome, taken,
+    Admission, CLAIM_TRIES, Claim, Entry, Fingerprint, Guard, Ledger, LedgerError, Opening,
+    RETRY_AFTER_MIN, Record, Sealed, Standing, State, TEN_YEARS_MS, Taken, Unknown, case_id,
+    length, milliseconds, read_outcome, taken,
 };
 use crate::tls;
 
@@ -368,6 +368,14 @@ impl Ledger for PostgresLedger {
 
     async fn find(&self, institution: &str, key: &str) -> Result<Option<Record>, LedgerError> {
         Ok(self.server.standing(FIND, &[&institution, &key]).await?.map(|standing| standing.record))
+    }
+
+    async fn asked(
+        &self,
+        institution: &str,
+        key: &str,
+    ) -> Result<Option<Fingerprint>, LedgerError> {
+        Ok(self.server.standing(FIND, &[&institution, &key]).await?.and_then(Standing::fingerprint))
     }
 
     async fn find_case(

@@ -30,9 +30,9 @@ use rusqlite::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Admission, CLAIM_TRIES, Claim, Entry, Guard, Ledger, LedgerError, Opening, RETRY_AFTER_MIN,
-    Record, Sealed, Standing, State, TEN_YEARS_MS, Taken, Unknown, Waiting, case_id, length,
-    milliseconds, read_outcome, taken,
+    Admission, CLAIM_TRIES, Claim, Entry, Fingerprint, Guard, Ledger, LedgerError, Opening,
+    RETRY_AFTER_MIN, Record, Sealed, Standing, State, TEN_YEARS_MS, Taken, Unknown, Waiting,
+    case_id, length, milliseconds, read_outcome, taken,
 };
 use crate::fault::{self, Point};
 
@@ -150,6 +150,20 @@ impl Ledger for SqliteLedger {
             .run(move |database| {
                 let parameters = named_params! { ":institution": institution, ":key": key };
                 Ok(standing(database, FIND, parameters)?.map(|standing| standing.record))
+            })
+            .await
+    }
+
+    async fn asked(
+        &self,
+        institution: &str,
+        key: &str,
+    ) -> Result<Option<Fingerprint>, LedgerError> {
+        let (institution, key) = (institution.to_owned(), key.to_owned());
+        self.reader
+            .run(move |database| {
+                let parameters = named_params! { ":institution": institution, ":key": key };
+                Ok(standing(database, FIND, parameters)?.and_then(Standing::fingerprint))
             })
             .await
     }

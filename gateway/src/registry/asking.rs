@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use proto::v1::{
-    self, CertificateAnswer, CertifyRecordRequest, Document, FetchCertificateRequest, Outcome,
+    self, CertificateAnswer, CertifyRecordRequest, Document, FetchCertificateRequest,
     QueryTitleRequest, RecordAnswer, VerifyCertificateRequest, WithdrawRequest,
     get_case_request::By, registry_client::RegistryClient,
     verify_certificate_request::By as Certificate,
@@ -11,7 +11,7 @@ use proto::v1::{
 use tonic::Status;
 
 use super::{
-    CallError, Caller, Registry,
+    CallError, Caller, Registry, Testimony,
     document::{Gathering, Unsound, checked},
     gate::Purpose,
     silent, testimony,
@@ -133,7 +133,7 @@ impl Registry {
         key: &str,
         reason: String,
         caller: &Caller,
-    ) -> Result<Outcome, CallError> {
+    ) -> Result<Testimony, CallError> {
         let message = WithdrawRequest {
             institution: Some(caller.institution.clone()),
             case_id: case_id.to_owned(),
@@ -146,7 +146,7 @@ impl Registry {
         let answer = self.answer(call, async |request| {
             let case = client.withdraw(request).await?.into_inner().case;
             let case: v1::Case = case.ok_or_else(silent)?;
-            testimony::outcome_of(case, &caller.institution.id, &by)
+            testimony::testimony_of(case, &caller.institution.id, &by)
                 .map_err(|flaw| -> Status { self.not_believed(flaw) })
         });
         self.through_gate(Purpose::Filing, answer).await

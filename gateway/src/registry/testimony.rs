@@ -3,20 +3,37 @@
 //!
 //! Source: registry.proto, "Case" and "TitleAnswer"; docs/domain.md ("Only REGISTERED has legal effect").
 
+use std::fmt;
+
 use proto::v1::{
     Case, CaseStatus, CertificateAnswer, CertificateState, Layer, NextAction, Outcome, Property,
-    RecordAnswer, Sent, TitleAnswer, TitleState, VerifyCertificateResponse, get_case_request::By,
-    verify_certificate_request::By as Certificate,
+    RecordAnswer, Registered, Sent, TitleAnswer, TitleState, VerifyCertificateResponse,
+    get_case_request::By, verify_certificate_request::By as Certificate,
 };
 
 /// What is wrong with an answer, in words for an operator; never a value out of it.
 pub(super) type Flaw = &'static str;
 
-/// The outcome a case tells of what was asked.
+/// What a registry says of a case: where it stands, and what it entered, where it says so. Only
+/// [`crate::integrity::judged`] makes an outcome of it that is told or kept.
+#[derive(Clone, PartialEq)]
+pub struct Testimony {
+    pub(crate) outcome: Outcome,
+    pub(crate) registered: Option<Registered>,
+}
+
+/// What was entered names people.
+impl fmt::Debug for Testimony {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Testimony").field("outcome", &self.outcome).finish_non_exhaustive()
+    }
+}
+
+/// What a case tells of what was asked.
 ///
 /// # Errors
 /// It is another's case, or says nothing, or contradicts itself.
-pub(super) fn outcome_of(case: Case, institution: &str, by: &By) -> Result<Outcome, Flaw> {
+pub(super) fn testimony_of(case: Case, institution: &str, by: &By) -> Result<Testimony, Flaw> {
     let outcome = case.outcome.ok_or("a case without an outcome")?;
     if case.institution_id != institution {
         return Err("a case of another institution");
@@ -39,7 +56,7 @@ pub(super) fn outcome_of(case: Case, institution: &str, by: &By) -> Result<Outco
         }
         _ => {}
     }
-    Ok(as_a_registrys_own(outcome))
+    Ok(Testimony { outcome: as_a_registrys_own(outcome), registered: case.registered })
 }
 
 /// The answer to a title query, an entry for each property asked about.
@@ -161,7 +178,7 @@ mod tests {
     }
 
     fn by_key(case: Case) -> Result<Outcome, Flaw> {
-        outcome_of(case, "bank", &By::IdempotencyKey("k".into()))
+        testimony_of(case, "bank", &By::IdempotencyKey("k".into())).map(|it| it.outcome)
     }
 
     fn with(change: impl FnOnce(&mut Outcome)) -> Case {
@@ -173,14 +190,14 @@ mod tests {
     #[test]
     fn a_case_that_says_what_was_asked_is_an_answer() {
         assert_eq!(by_key(registered()).unwrap().status(), CaseStatus::Registered);
-        assert!(outcome_of(registered(), "bank", &By::CaseId("c".into())).is_ok());
+        assert!(testimony_of(registered(), "bank", &By::CaseId("c".into())).is_ok());
     }
 
     #[test]
     fn anothers_case_is_no_answer() {
-        assert!(outcome_of(registered(), "other", &By::IdempotencyKey("k".into())).is_err());
-        assert!(outcome_of(registered(), "bank", &By::IdempotencyKey("other".into())).is_err());
-        assert!(outcome_of(registered(), "bank", &By::CaseId("other".into())).is_err());
+        assert!(testimony_of(registered(), "other", &By::IdempotencyKey("k".into())).is_err());
+        assert!(testimony_of(registered(), "bank", &By::IdempotencyKey("other".into())).is_err());
+        assert!(testimony_of(registered(), "bank", &By::CaseId("other".into())).is_err());
     }
 
     #[test]

@@ -273,6 +273,17 @@ impl Tables {
                     notes.add(placed.of(key), format!("expected 1 to {COUNT_MAX}"));
                 }
             }
+            if it.mortgagee_names.iter().any(|name| name.trim().is_empty()) {
+                notes.add(placed.of("mortgagee_names"), "expected some characters");
+            }
+            for code in &it.mortgagee_codes {
+                if proto::CreditCode::parse(code).is_err() {
+                    notes.add(
+                        placed.of("mortgagee_codes"),
+                        format!("`{code}` is no unified social credit code"),
+                    );
+                }
+            }
             if it.certificate_san.trim().is_empty() {
                 notes.add(
                     placed.of("certificate_san"),

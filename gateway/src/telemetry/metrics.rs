@@ -33,6 +33,7 @@ struct Instruments {
     offices_differing: Gauge<u64>,
     queued: Gauge<u64>,
     leaves_dropped: Counter<u64>,
+    integrity_mismatches: Counter<u64>,
     versions_used: Counter<u64>,
     contracts_changed: Counter<u64>,
     contracts_outdated: UpDownCounter<i64>,
@@ -123,6 +124,10 @@ impl Metrics {
                 .with_description(
                     "Items of messages that no contract knows, dropped in production mode",
                 )
+                .build(),
+            integrity_mismatches: meter
+                .u64_counter("directlink.integrity.mismatches")
+                .with_description("Cases that a registry registered otherwise than was asked for")
                 .build(),
             versions_used: meter
                 .u64_counter(VERSIONS)
@@ -286,6 +291,12 @@ impl Metrics {
     /// Items of one message were dropped because no contract knows them.
     pub fn leaves_dropped(&self, institution: &str, count: u64) {
         self.0.leaves_dropped.add(count, &[KeyValue::new("institution", institution.to_owned())]);
+    }
+
+    /// A registry registered something else than was asked for.
+    pub fn integrity_mismatch(&self, registry: &str) {
+        let labels = [KeyValue::new("registry", registry.to_owned())];
+        self.0.integrity_mismatches.add(1, &labels);
     }
 
     /// A message was understood, with this version of the institution's contract.
@@ -591,6 +602,7 @@ mod tests {
         metrics.offices_differing("north", 4);
         metrics.queued(&[("1".to_owned(), 2), ("2".to_owned(), 3)]);
         metrics.leaves_dropped("one", 2);
+        metrics.integrity_mismatch("north");
         metrics.read_with("one", "2026a");
         metrics.contract("one", ContractEnd::Refused);
         metrics.contracts_outdated(1);
@@ -616,6 +628,7 @@ mod tests {
             r#"directlink_offices_differing{registry="north"} 4"#,
             "directlink_queued_filings 5",
             r#"directlink_leaves_dropped_total{institution="one"} 2"#,
+            r#"directlink_integrity_mismatches_total{registry="north"} 1"#,
             r#"directlink_versions_used_total{institution="one",version="2026a"} 1"#,
             r#"directlink_contracts_changed_total{contract="one",end="refused"} 1"#,
             "directlink_contracts_outdated 1",
