@@ -1,5 +1,5 @@
 //! What the ledger costs: floor, a gateway that keeps nothing, and gateways over each store, in rounds that take turns; then a
-//! steady stream of filings; then what a claim costs where millions of keys are stored ([`stock`](super::stock)).
+//! steady stream of filings; then what a claim costs where millions of keys are stored ([`super::stock`]).
 //!
 //! Of Postgres, the CPU time of all its processes counts too.
 
