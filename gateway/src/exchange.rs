@@ -291,7 +291,7 @@ impl Hearing<'_> {
         let registry = self.registry_of(&office.registry)?;
         self.may_correct(&application, &office).await?;
         if exchange.dry_run() {
-            return Ok(checking::only_checked());
+            return self.supported(&application, &office).map(|()| checking::only_checked());
         }
         let fingerprint = fingerprint(&application, self.contract.retry_may_change());
         let mut claim = self.claim(&application, fingerprint, &office, registry);
