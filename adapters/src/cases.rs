@@ -52,9 +52,18 @@ impl Report {
 /// messages. Files that no case names fail too.
 pub fn run(contract: &Contract, files: &Files) -> Report {
     let mut run = Run { files, named: BTreeSet::new(), report: Report::default() };
-    run.samples(contract).unwrap_or_else(|why| run.fail_as_case("samples.json", &why));
-    run.bad(contract);
-    run.unread();
+    match samples(files) {
+        Ok(samples) => {
+            run.samples(contract, &samples);
+            run.bad(contract);
+            run.unread();
+        }
+        // Which file belongs to which cannot be known, so whatever else were told would only follow from this.
+        Err(why) => run.fail_as_case(
+            INDEX,
+            &format!("{why}\n  no case was run: the index of samples comes first"),
+        ),
+    }
     run.report
 }
 
@@ -70,8 +79,8 @@ pub struct Sample {
     pub ack: Option<String>,
     /// What decoding either gives.
     pub canonical: String,
-    /// What is answered or told.
-    pub outcome: String,
+    /// What is answered or told, where that is known.
+    pub outcome: Option<String>,
     /// The outcome as the bank gets it.
     pub reply: Option<String>,
     /// The outcome as a notice.
@@ -128,41 +137,40 @@ struct Run<'f> {
 }
 
 impl Run<'_> {
-    fn samples(&mut self, contract: &Contract) -> Result<(), String> {
+    fn samples(&mut self, contract: &Contract, samples: &[Sample]) {
         self.named.insert(INDEX.to_owned());
-        for sample in samples(self.files)? {
+        for sample in samples {
             self.report.cases = self.report.cases.saturating_add(1);
-            self.sample(contract, &sample).unwrap_or_else(|why| self.fail(&sample.name, &why));
+            self.sample(contract, sample).unwrap_or_else(|why| self.fail(&sample.name, &why));
         }
-        Ok(())
     }
 
     fn sample(&mut self, contract: &Contract, sample: &Sample) -> Result<(), String> {
         let file = |name: &String| format!("samples/{name}");
         let named = [&sample.request, &sample.ack, &sample.reply, &sample.notice, &sample.refusal];
-        for name in named.into_iter().chain([&sample.refused]).flatten() {
+        for name in named.into_iter().chain([&sample.refused, &sample.outcome]).flatten() {
             self.name(&file(name));
         }
         self.name(&file(&sample.canonical));
-        self.name(&file(&sample.outcome));
         let sent =
             sample.request.as_ref().or(sample.ack.as_ref()).ok_or("neither request nor ack")?;
         let sent = self.bytes(&file(sent))?;
-        let outcome = envelope(&parsed(&self.bytes(&file(&sample.outcome))?)?)?;
-        let refusal = match &sample.refusal {
-            Some(refusal) => Some(envelope(&parsed(&self.bytes(&file(refusal))?)?)?),
-            None => None,
+        let mut told = |name: &Option<String>| -> Result<Option<Envelope>, String> {
+            let Some(name) = name else { return Ok(None) };
+            envelope(&parsed(&self.bytes(&file(name))?)?).map(Some)
         };
+        let (outcome, refusal) = (told(&sample.outcome)?, told(&sample.refusal)?);
         let decoded = contract.decode(&sent, Mode::Test).map_err(|faults| undecoded(&faults))?;
         let message = Some(decoded.message.as_str());
         self.means(&sample.name, &file(&sample.canonical), &decoded)?;
         let answers = [
-            (&sample.reply, Reply::Outcome, Some(&outcome)),
-            (&sample.notice, Reply::Notice, Some(&outcome)),
+            (&sample.reply, Reply::Outcome, outcome.as_ref()),
+            (&sample.notice, Reply::Notice, outcome.as_ref()),
             (&sample.refused, Reply::Refusal, refusal.as_ref()),
         ];
         for (golden, reply, told) in answers {
-            let (Some(golden), Some(told)) = (golden, told) else { continue };
+            let Some(golden) = golden else { continue };
+            let told = told.ok_or_else(|| format!("{golden} is named, but not what it tells"))?;
             match contract.encode(message, reply, told) {
                 Ok(bytes) => {
                     self.written(&sample.name, &file(golden), &bytes)?;

@@ -55,11 +55,18 @@ pub struct Proposal {
     pub example: String,
 }
 
-/// Writes a first contract for a bank.
+/// Writes a first contract for a bank. `about` is what all samples are about (`application.mortgage_registration`); without
+/// it, each is about what most of its names tell.
 ///
 /// # Errors
-/// A sample that is no document, samples that travel differently, or none at all.
-pub fn draft(bank: &str, samples: &[Sample<'_>], knowledge: &Knowledge) -> Result<Draft, String> {
+/// A sample that is no document, samples that travel differently, none at all, or nothing that a message can be about.
+pub fn draft(
+    bank: &str,
+    about: Option<&str>,
+    samples: &[Sample<'_>],
+    knowledge: &Knowledge,
+) -> Result<Draft, String> {
+    let subjects = subjects(about)?;
     let mut taken: Vec<Taken> = Vec::new();
     for sample in samples {
         taken.push(
@@ -93,7 +100,7 @@ pub fn draft(bank: &str, samples: &[Sample<'_>], knowledge: &Knowledge) -> Resul
     let (mut files, mut messages) = (BTreeMap::new(), String::new());
     let kind = if wire.media == Media::Xml { "xml" } else { "json" };
     for (code, root) in &kinds {
-        let Some((subject, matter)) = subject(root, knowledge) else { continue };
+        let Some((subject, matter)) = likeliest(root, knowledge, &subjects) else { continue };
         let mut name = subject.rsplit('.').next().unwrap_or(&subject).to_owned();
         if files.contains_key(&format!("{name}.request.{kind}")) {
             let _ = write!(name, "_{}", files.len());
@@ -125,20 +132,34 @@ pub fn draft(bank: &str, samples: &[Sample<'_>], knowledge: &Knowledge) -> Resul
     Ok(Draft { files, leaves: drafter.leaves })
 }
 
+/// What a message can be about, with its descriptor; only `about` if that is given.
+fn subjects(about: Option<&str>) -> Result<Vec<(String, MessageDescriptor)>, String> {
+    let application = proto::descriptors::message("Application");
+    let matter = application.as_ref().and_then(|application| application.oneofs().next());
+    let matters = matter.iter().flat_map(|matter| matter.fields()).filter_map(|field| {
+        Some((format!("application.{}", field.name()), field.kind().as_message()?.clone()))
+    });
+    let queries = [("title_query", "TitleQuery"), ("case_query", "CaseQuery")];
+    let queries = queries.into_iter().filter_map(|(name, message)| {
+        Some((name.to_owned(), proto::descriptors::message(message)?))
+    });
+    let mut subjects: Vec<_> = matters.chain(queries).collect();
+    let Some(about) = about else { return Ok(subjects) };
+    let known: Vec<String> = subjects.iter().map(|(name, _)| name.clone()).collect();
+    subjects.retain(|(name, _)| name == about);
+    if subjects.is_empty() {
+        return Err(format!("no message is about `{about}`, but {}", known.join(", ")));
+    }
+    Ok(subjects)
+}
+
 /// What the message is about: the matter that has most of the fields that the sample's names tell, and lacks fewest of its
 /// own.
-fn subject(root: &Part, knowledge: &Knowledge) -> Option<(String, MessageDescriptor)> {
-    let application = proto::descriptors::message("Application")?;
-    let matter = application.oneofs().next()?;
-    let mut subjects: Vec<(String, MessageDescriptor)> = matter
-        .fields()
-        .filter_map(|field| {
-            Some((format!("application.{}", field.name()), field.kind().as_message()?.clone()))
-        })
-        .collect();
-    for (name, message) in [("title_query", "TitleQuery"), ("case_query", "CaseQuery")] {
-        subjects.push((name.to_owned(), proto::descriptors::message(message)?));
-    }
+fn likeliest(
+    root: &Part,
+    knowledge: &Knowledge,
+    subjects: &[(String, MessageDescriptor)],
+) -> Option<(String, MessageDescriptor)> {
     let mut names = Vec::new();
     root.labels(&mut names);
     let mut told: BTreeSet<&str> = BTreeSet::new();
@@ -153,14 +174,14 @@ fn subject(root: &Part, knowledge: &Knowledge) -> Option<(String, MessageDescrip
         let lacking = required.filter(|field| !told.contains(field.name())).count();
         found.saturating_mul(2).saturating_add(100).saturating_sub(lacking)
     };
-    let mut best: Option<(usize, (String, MessageDescriptor))> = None;
+    let mut best: Option<(usize, &(String, MessageDescriptor))> = None;
     for one in subjects {
         let score = score(&one.1);
         if best.as_ref().is_none_or(|(most, _)| score > *most) {
             best = Some((score, one));
         }
     }
-    best.map(|(_, one)| one)
+    best.map(|(_, one)| one.clone())
 }
 
 struct Drafter<'k> {

@@ -17,8 +17,8 @@ use crate::{
     fill,
     path::{Path, Start, set_value},
     template::{
-        Form, Hole, Leaf, Slot, Template, Unset,
-        rivals::{Mark, To},
+        Form, Hole, Leaf, Piece, Slot, Template, Unset,
+        rivals::{Mark, Sign, To},
     },
 };
 
@@ -126,7 +126,7 @@ pub fn examples(contract: &Contract, files: &Files) -> Vec<Example> {
         let told = |name: &Option<String>| {
             cases::envelope(&serde_json::from_slice(read(name)?).ok()?).ok()
         };
-        if let Some(outcome) = told(&Some(sample.outcome)) {
+        if let Some(outcome) = told(&sample.outcome) {
             add(if sample.notice.is_some() { Reply::Notice } else { Reply::Outcome }, outcome);
         }
         if let Some(refusal) = told(&sample.refusal) {
@@ -351,7 +351,11 @@ fn told_mark(mark: &Mark) -> String {
         To::Item(number) => number.to_string(),
         To::Embedded(_) => "!".to_owned(),
     });
-    format!("{}='{}'", steps.collect::<Vec<_>>().join("/"), mark.text)
+    let way = steps.collect::<Vec<_>>().join("/");
+    match &mark.sign {
+        Sign::Text(text) => format!("{way}='{text}'"),
+        Sign::Items(items) => format!("count({way})={items}"),
+    }
 }
 
 /// A value as contracts write it.
@@ -495,6 +499,32 @@ pub(crate) fn format_of(codec: &Codec, written: &str) -> (String, String) {
             )
         }
     }
+}
+
+/// What can stand for a hole, as a clerk is told who sent something else; `None` where anything can.
+pub(crate) fn wanted(hole: &Hole) -> Option<String> {
+    /// More codes than that nobody reads in a line.
+    const CODES_MAX: usize = 20;
+    match hole.codec() {
+        Codec::Text => None,
+        Codec::Is(text) => Some(text.clone()),
+        Codec::Bool { yes, no } => Some(format!("{yes}或{no}")),
+        Codec::Code(table) => {
+            let codes: Vec<&str> = table.codes().into_iter().map(|(code, _)| code).collect();
+            let told = codes.len() <= CODES_MAX;
+            told.then(|| format!("{}之一", codes.join("、")))
+        }
+        codec => Some(format_of(codec, hole.words()).0),
+    }
+}
+
+/// A leaf of several pieces, as a clerk is told how to write it: `〈日期 yyyyMMdd〉-〈日期 yyyyMMdd〉`.
+pub(crate) fn wanted_pieces(leaf: &Leaf) -> String {
+    let told = |piece: &Piece| match piece {
+        Piece::Literal(text) => text.to_string(),
+        Piece::Hole(hole) => format!("〈{}〉", format_of(hole.codec(), hole.words()).0),
+    };
+    leaf.pieces.iter().map(told).collect()
 }
 
 /// A format as banks' documents write it: `yyyyMMdd HHmmss`.

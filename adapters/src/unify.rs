@@ -16,11 +16,12 @@ pub(crate) use self::record::Record;
 use crate::{
     Mode,
     codec::Codec,
+    explain,
     fault::FaultCode,
     path::{self, Path, Scope, Start},
     template::{
         Each, Form, Hole, Leaf, Maybe, Piece, Rivals, Slot, Template, Unset, When,
-        rivals::{follow, text_of},
+        rivals::{Mark, follow, text_of},
     },
     tree::{Kind, xml::XMLNS},
 };
@@ -350,7 +351,7 @@ impl<'c> Reader<'c> {
         if let Some(way) = rivals.shared() {
             let shown = |text: &str| {
                 children().find(|(_, child)| {
-                    child.marks().first().is_some_and(|mark| *mark.text == *text)
+                    child.marks().first().and_then(Mark::text).is_some_and(|own| own == text)
                 })
             };
             let found = follow(spot, way).and_then(text_of).and_then(shown);
@@ -490,7 +491,7 @@ impl<'c> Reader<'c> {
             self.taint_leaf(leaf);
             let told = self.fault(FaultCode::PartsMismatch, Where::Value(spot), None, None);
             if let Some(fault) = self.record.as_mut().and_then(|record| record.faults.last_mut()) {
-                fault.expected = Some(leaf.pieces.iter().map(ToString::to_string).collect());
+                fault.expected = Some(explain::wanted_pieces(leaf));
             }
             return told;
         };

@@ -57,7 +57,7 @@ fn no_draft_passes_the_check() {
 #[test]
 fn what_is_no_document_is_told() {
     let samples = [Sample { file: "one", bytes: b"<a>" }];
-    let told = draft("甲", &samples, &knowledge()).unwrap_err();
+    let told = draft("甲", None, &samples, &knowledge()).unwrap_err();
     assert!(told.starts_with("one: is no document"), "{told}");
 }
 
@@ -75,7 +75,7 @@ fn drafted(bank: &str) -> Draft {
         files.iter().map(|file| fs::read(cases.join("samples").join(file)).unwrap()).collect();
     let samples: Vec<Sample<'_>> =
         files.iter().zip(&bytes).map(|(file, bytes)| Sample { file, bytes }).collect();
-    draft(bank, &samples, &knowledge()).unwrap()
+    draft(bank, None, &samples, &knowledge()).unwrap()
 }
 
 /// What stands where in the contract that a person wrote: fields, and `""` for a literal.

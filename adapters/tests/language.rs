@@ -710,6 +710,31 @@ fn two_messages_that_one_input_could_match_are_refused() {
 }
 
 #[test]
+fn inside_a_message_its_fields_have_no_other_name() {
+    let request = |inside: &str| {
+        format!(
+            "<m c:when=\"matter.scope=WHOLE matter.cause=OTHER\"><sn>{{exchange.serial}}</sn><z>{{matter.certificate_numbers: list ,}}</z>\
+             <d>{{matter.discharge_date: date %Y%m%d}}</d><h c:each=\"matter.properties\"><at>{{.location}}</at></h>\
+             <o c:each=\"matter.mortgagors\">{{.name}}/{{.id_type: code id}}/{{.id_number: id}}</o>\
+             <b c:each=\"matter.mortgagees\">{{.name}}/{{.id_type: code id}}/{{.id_number: id}}</b>{inside}</m>"
+        )
+    };
+    let told = |inside: &str| -> Vec<String> {
+        let compiled = compile(XML, "application.mortgage_discharge", &request(inside), "");
+        let complaints = compiled.err().unwrap_or_default();
+        complaints.into_iter().map(|complaint| complaint.message).collect()
+    };
+    let to = |condition: &str, field: &str| {
+        format!("<v c:maybe=\"delivery\" c:when=\"{condition}\"><to>{{{field}}}</to></v>")
+    };
+    assert_eq!(told(&to(".method=COURIER", ".address")), [""; 0]);
+    let whole = told(&to("delivery.method=COURIER", ".address"));
+    assert!(whole.iter().any(|told| told.contains("write `.method` here")), "{whole:?}");
+    let whole = told(&to(".method=COURIER", "delivery.address"));
+    assert!(whole.iter().any(|told| told.contains("write `.address` here")), "{whole:?}");
+}
+
+#[test]
 fn a_message_of_no_kind_is_told_at_the_literal_that_differs() {
     let kinds = [("10", "1"), ("10", "2"), ("20", "1")].map(|(service, scene)| {
         format!(

@@ -28,6 +28,9 @@ CASE_UNKNOWN = "404"
 const CASE: &str = r#"{ "method": "GET", "path": ["v1", "cases", "{case_id}"],
  "query": { "branch": "{branch.code?}" }, "headers": { "Serial": "{exchange.serial?}" } }"#;
 
+/// Where no literal differs from [`CASE`].
+const DESK: &str = r#"{ "method": "GET", "path": ["v1", "cases", "{case_id}", "{branch.code}"] }"#;
+
 const REPLY: &str = r#"{ "status": "200", "headers": { "Content-Type": "application/json",
  "Location": ["v1", "cases", "{outcome.case_id?}"] }, "body": { "serial": "{exchange.serial?}" } }"#;
 
@@ -36,8 +39,13 @@ const REFUSAL: &str = r#"{ "status": "{outcome.refusal.code: code http}",
  "body": { "code": "{outcome.refusal.code}", "errors": [{ "c:each": "outcome.refusal.faults", "at": "{.place?=}" }] } }"#;
 
 fn compile(changes: &[(&str, &str)]) -> Result<Contract, Vec<String>> {
-    let files =
-        [("contract.toml", CONTRACT), ("case", CASE), ("reply", REPLY), ("refusal", REFUSAL)];
+    let files = [
+        ("contract.toml", CONTRACT),
+        ("case", CASE),
+        ("desk", DESK),
+        ("reply", REPLY),
+        ("refusal", REFUSAL),
+    ];
     let changed = |text: &str| {
         changes.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
     };
@@ -91,6 +99,32 @@ fn what_is_wrong_in_the_head_is_told_as_openapi_names_it() {
         let told = faults(request);
         assert_eq!(told, [(code.to_owned(), place.to_owned())], "{request:?}");
     }
+}
+
+#[test]
+fn paths_of_different_length_are_different_messages() {
+    let line = "case = { subject";
+    let desk = "desk = { subject = 'case_query', request = 'desk', reply = 'reply', refusal = 'refusal' }\n";
+    let behind = format!("{desk}[codes.http.also");
+    for (from, to) in [(line, format!("{desk}{line}")), ("[codes.http.also", behind)] {
+        let contract = compile(&[(from, &to)]).unwrap_or_else(|told| panic!("{told:#?}"));
+        let read = |path: &str| {
+            let request = format!("GET {path} HTTP/1.1\r\n\r\n");
+            match contract.decode(request.as_bytes(), Mode::Production) {
+                Ok(decoded) => decoded.message,
+                Err(undecoded) => undecoded.faults.iter().map(|it| it.code.to_string()).collect(),
+            }
+        };
+        assert_eq!(read("/v1/cases/7"), "case");
+        assert_eq!(read("/v1/cases/7/B1"), "desk");
+        assert_eq!(read("/v1/cases/7/B1/2"), "MESSAGE_UNKNOWN");
+        assert_eq!(read("/v1/cases"), "MESSAGE_UNKNOWN");
+    }
+    // A segment that may be missing is no certain length.
+    let told = compile(&[(line, &format!("{desk}{line}")), ("{branch.code}", "{branch.code?}")]);
+    let told = told.err().unwrap_or_default();
+    let is_told = told.iter().any(|told| told.contains("message `case` or message `desk`"));
+    assert!(is_told, "{told:#?}");
 }
 
 #[test]

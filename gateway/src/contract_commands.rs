@@ -116,6 +116,10 @@ pub(crate) enum ContractCommand {
         /// The bank's name, for people. 银行名称
         #[arg(long, value_name = "NAME")]
         bank: String,
+        /// What all these messages are about, as application.mortgage_discharge; otherwise each is about what its names
+        /// tell. 事项
+        #[arg(long, value_name = "SUBJECT")]
+        subject: Option<String>,
         /// The folder to write into; nothing in it is overwritten. Otherwise everything is printed. 输出目录
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
@@ -227,11 +231,12 @@ Exit codes 退出码:
 const AFTER_DRAFT: &str = "\
 Examples 示例:
   directlink contract draft --like samples/*.xml --bank 某某银行 --out contracts/banks/mybank
+  directlink contract draft --like samples/discharge*.xml --bank 某某银行 --subject application.mortgage_discharge
   directlink contract check contracts/banks/mybank    what is still to be decided
 
 Exit codes 退出码:
   0  it was written 已生成
-  1  a sample is no document, or a file is there already 样例有误
+  1  a sample is no document, nothing is about that subject, or a file is there already 样例有误
   2  the command line was not understood, or names what is not there 命令行有误";
 
 /// How a command ended, with what is still to be said on standard error.
@@ -268,8 +273,8 @@ pub(crate) fn run(command: ContractCommand) -> ExitCode {
             };
             fake::fake(&folder, &wanted)
         }
-        ContractCommand::Draft { samples, bank, out } => {
-            draft::draft_contract(&bank, &samples, out.as_deref())
+        ContractCommand::Draft { samples, bank, subject, out } => {
+            draft::draft_contract(&bank, subject.as_deref(), &samples, out.as_deref())
         }
         ContractCommand::Diff { old, new } => difference::diff(&old, &new),
     };

@@ -7,7 +7,7 @@ use crate::{
     fault::FaultCode,
     template::{
         Form, Template, ToldBy,
-        rivals::{Alike, Mark, Step, broken, follow, literals, shared, tell_apart, text_of},
+        rivals::{Alike, Mark, Step, broken, follow, known_by, shared, tell_apart, text_of},
     },
     tree::Kind,
     unify::document::{Document, Spot, Where},
@@ -82,8 +82,9 @@ impl Entrance {
             ([only], _) => only,
             (doors, Some(way)) => {
                 let text = text_of(follow(spot, way)?)?;
-                let is_of =
-                    |door: &&Door| door.marks.first().is_some_and(|mark| *mark.text == *text);
+                let is_of = |door: &&Door| {
+                    door.marks.first().and_then(Mark::text).is_some_and(|shown| shown == text)
+                };
                 doors.iter().find(is_of)?
             }
             (doors, None) => {
@@ -170,25 +171,28 @@ impl Group {
         nearest
     }
 
-    /// The ways to all leaves by which any message is told from the others.
+    /// The ways to all places by which any message is told from the others.
     fn ways(&self) -> Vec<&[Step]> {
         self.doors.iter().flat_map(|door| &door.marks).map(|mark| mark.way.as_slice()).collect()
     }
 }
 
 impl Door {
-    /// What the message has at leaves by which messages are told apart.
+    /// What the message has at places by which messages are told apart.
     fn telling(&self, ways: &[&[Step]]) -> Vec<Mark> {
-        let all = literals(&self.template.root).into_iter();
+        let all = known_by(&self.template.root).into_iter();
         all.filter(|mark| ways.contains(&mark.way.as_slice())).collect()
     }
 }
 
-/// Whether the literal that tells messages apart is bound to the transaction code.
+/// Whether the literal by which messages are told apart is bound to the transaction code.
 fn binds_code(door: &Door, mark: &Mark) -> bool {
     let mut binds = false;
     door.template.root.visit(&mut |slot| {
-        let leaf = slot.leaf.as_ref().filter(|leaf| leaf.literal() == Some(&*mark.text));
+        let leaf = slot
+            .leaf
+            .as_ref()
+            .filter(|leaf| mark.text().is_some() && leaf.literal() == mark.text());
         binds |= leaf.is_some_and(|leaf| {
             leaf.holes().any(|hole| *hole.path.text == *"exchange.transaction_code")
         });

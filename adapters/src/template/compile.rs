@@ -67,6 +67,7 @@ pub(crate) fn compile(source: Source<'_>) -> Result<Template, Vec<Complaint>> {
         base: None,
         placing: Vec::new(),
         numbering: None,
+        around: Vec::new(),
         complaints: Vec::new(),
         of_message: Vec::new(),
         of_item: Vec::new(),
@@ -114,6 +115,8 @@ struct Compiler<'c> {
     /// The parts at hand, outermost first.
     placing: Vec<String>,
     numbering: Option<Numbering>,
+    /// The messages and lists that the `c:maybe` and `c:each` around are about, outermost first.
+    around: Vec<Arc<Path>>,
     complaints: Vec<Complaint>,
     /// Lists numbered from a home, and from the item at hand.
     of_message: Vec<Arc<Path>>,
@@ -160,7 +163,7 @@ impl Compiler<'_> {
     fn slot(&mut self, tree: &Tree<'_>, id: NodeId, outer: &Scope) -> Slot {
         let Some(node) = tree.node(id) else { return empty_slot() };
         let directives = self.directives(tree, id);
-        let (mut scope, mut opens) = (outer.clone(), false);
+        let (mut scope, mut opens, outside) = (outer.clone(), false, self.around.len());
         let mut slot = Slot {
             name: self.name_of(node),
             form: form_of(node),
@@ -171,12 +174,16 @@ impl Compiler<'_> {
             slot.each = self.each(words, outer).map(Box::new);
             if let Some(each) = &slot.each {
                 (scope, opens) = (each.scope.clone(), true);
+                self.around.push(Arc::clone(&each.list));
             }
         }
         if let Some(words) = directives.maybe {
             slot.maybe = self.maybe(words, &scope).map(Box::new);
-            if let Some(inner) = slot.maybe.as_ref().and_then(|maybe| maybe.scope.clone()) {
+            if let Some((inner, path)) =
+                slot.maybe.as_ref().and_then(|maybe| Some((maybe.scope.clone()?, &maybe.path)))
+            {
                 (scope, opens) = (inner, true);
+                self.around.push(Arc::clone(path));
             }
         }
         let around = opens.then(|| (mem::take(&mut self.of_item), self.numbering.take()));
@@ -193,6 +200,7 @@ impl Compiler<'_> {
             slot.put(|seldom| seldom.numbered = numbered);
             self.numbering = numbering;
         }
+        self.around.truncate(outside);
         self.weigh(&mut slot);
         slot
     }
@@ -320,6 +328,7 @@ impl Compiler<'_> {
                         hole.unset = Unset::Absent;
                     }
                     self.number(&hole.path);
+                    self.not_from_outside(&hole.path, hole.span.range());
                 }
                 Some(leaf)
             }
@@ -512,11 +521,11 @@ fn told_by(root: &Slot) -> Box<[ToldBy]> {
     let mut found = Vec::new();
     root.visit(&mut |slot| {
         for mark in slot.marks() {
-            if let [rivals::Step { to: rivals::To::Attribute(name), .. }] = mark.way.as_slice() {
+            if let Some((attribute, text)) = mark.attribute() {
                 let pair = ToldBy {
                     element: slot.name.local().into(),
-                    attribute: name.clone(),
-                    text: mark.text.clone(),
+                    attribute: attribute.clone(),
+                    text: text.into(),
                 };
                 if !found.contains(&pair) {
                     found.push(pair);

@@ -1,8 +1,13 @@
 //! Which of several like-named slots, or of several messages, a node is meant for: by the literals
-//! in which they differ.
+//! in which they differ, or else by how many items a row has.
 
 use super::{Form, Name, Slot, ToldBy};
-use crate::{fault::FaultCode, tree::NodeId, unify::document::Spot, wire::Media};
+use crate::{
+    fault::FaultCode,
+    tree::{Kind, NodeId},
+    unify::document::Spot,
+    wire::Media,
+};
 
 /// Slots that bear one name (items of an array bear none), by their numbers among their parent's
 /// children.
@@ -32,13 +37,22 @@ impl Rivals {
     }
 }
 
-/// A literal that a slot has and a rival has not.
+/// What always stands in a slot, and not in a rival.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Mark {
-    /// The way from the slot to the leaf.
+    /// The way from the slot to the leaf or row.
     pub(crate) way: Vec<Step>,
     /// What stands there.
-    pub(crate) text: Box<str>,
+    pub(crate) sign: Sign,
+}
+
+/// What a slot is known by.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Sign {
+    /// A literal.
+    Text(Box<str>),
+    /// A row of so many items, each of which is mandatory: a path of four segments is none of three.
+    Items(usize),
 }
 
 /// One step from a node to a node inside it.
@@ -69,15 +83,15 @@ pub(crate) type Alike = (usize, usize);
 /// Works out by which literals each of the slots is told from the others, and which pairs are
 /// alike.
 pub(crate) fn tell_apart(slots: &[&Slot]) -> (Vec<Vec<Mark>>, Vec<Alike>) {
-    let literals: Vec<Vec<Mark>> = slots.iter().map(|slot| literals(slot)).collect();
+    let known: Vec<Vec<Mark>> = slots.iter().map(|slot| known_by(slot)).collect();
     let (mut marks, mut alike) = (Vec::new(), Vec::new());
-    for (number, own) in literals.iter().enumerate() {
-        let others = literals.iter().zip(slots).enumerate().filter(|(other, _)| *other != number);
+    for (number, own) in known.iter().enumerate() {
+        let others = known.iter().zip(slots).enumerate().filter(|(other, _)| *other != number);
         let mut others: Vec<(usize, &Vec<Mark>, &Slot)> =
             others.map(|(other, (theirs, slot))| (other, theirs, *slot)).collect();
         let mut chosen: Vec<Mark> = Vec::new();
         // The literal that tells most of the others apart comes first: usually it tells them all.
-        for tells in [differs, stands_only_here] {
+        for tells in [differs, stands_only_here, differs_in_length] {
             loop {
                 let count = |mark: &Mark| {
                     others.iter().filter(|(_, theirs, slot)| tells(mark, theirs, slot)).count()
@@ -101,12 +115,25 @@ pub(crate) fn tell_apart(slots: &[&Slot]) -> (Vec<Vec<Mark>>, Vec<Alike>) {
 }
 
 fn differs(mark: &Mark, theirs: &[Mark], _: &Slot) -> bool {
-    theirs.iter().any(|other| other.way == mark.way && other.text != mark.text)
+    mark.text().is_some_and(|text| {
+        let mut there = theirs.iter().filter(|other| other.way == mark.way);
+        there.any(|other| other.text().is_some_and(|other| other != text))
+    })
 }
 
 /// A message that must have this literal is none that has no place for it.
 fn stands_only_here(mark: &Mark, _: &[Mark], other: &Slot) -> bool {
-    !has_place(other, &mark.way)
+    mark.text().is_some() && !has_place(other, &mark.way)
+}
+
+/// Only where no literal tells: what is read as a message in spite of an item too many is better told so.
+fn differs_in_length(mark: &Mark, theirs: &[Mark], _: &Slot) -> bool {
+    let items = |mark: &Mark| match mark.sign {
+        Sign::Items(items) => Some(items),
+        Sign::Text(_) => None,
+    };
+    let mut there = theirs.iter().filter(|other| other.way == mark.way).filter_map(items);
+    items(mark).is_some_and(|own| there.any(|other| other != own))
 }
 
 fn has_place(slot: &Slot, way: &[Step]) -> bool {
@@ -125,15 +152,18 @@ pub(crate) fn shared(marks: &[Vec<Mark>]) -> Option<Vec<Step>> {
     let way = &marks.first()?.first()?.way;
     marks
         .iter()
-        .all(|own| matches!(own.as_slice(), [mark] if mark.way == *way))
+        .all(|own| matches!(own.as_slice(), [mark] if mark.way == *way && mark.text().is_some()))
         .then(|| way.clone())
 }
 
-/// The literals that always stand in a slot.
-pub(crate) fn literals(slot: &Slot) -> Vec<Mark> {
+/// What always stands in a slot: literals, and how many items its rows have.
+pub(crate) fn known_by(slot: &Slot) -> Vec<Mark> {
     let mut found = Vec::new();
     if let Some(text) = slot.leaf.as_ref().and_then(super::Leaf::literal) {
-        found.push(Mark { way: Vec::new(), text: text.into() });
+        found.push(Mark { way: Vec::new(), sign: Sign::Text(text.into()) });
+    }
+    if slot.form == Form::Row && slot.children.iter().all(|item| item.required) {
+        found.push(Mark { way: Vec::new(), sign: Sign::Items(slot.children.len()) });
     }
     for (number, child) in slot.children.iter().enumerate() {
         if child.required && child.each.is_none() && child.when().is_empty() {
@@ -142,35 +172,50 @@ pub(crate) fn literals(slot: &Slot) -> Vec<Mark> {
                 _ if matches!(slot.form, Form::Array | Form::Row) => To::Item(number),
                 _ => To::Inside(child.name.clone()),
             };
-            add_behind(&Step { to, marks: child.marks().into() }, literals(child), &mut found);
+            add_behind(&Step { to, marks: child.marks().into() }, known_by(child), &mut found);
         }
     }
     if let Some(embed) = &slot.embed {
         let step = Step { to: To::Embedded(embed.media), marks: Box::default() };
-        add_behind(&step, literals(&embed.root), &mut found);
+        add_behind(&step, known_by(&embed.root), &mut found);
     }
     found
 }
 
 fn add_behind(step: &Step, inside: Vec<Mark>, found: &mut Vec<Mark>) {
-    for Mark { mut way, text } in inside {
+    for Mark { mut way, sign } in inside {
         way.insert(0, step.clone());
-        found.push(Mark { way, text });
+        found.push(Mark { way, sign });
     }
 }
 
 impl Mark {
+    /// The literal that it is.
+    pub(crate) fn text(&self) -> Option<&str> {
+        match &self.sign {
+            Sign::Text(text) => Some(text),
+            Sign::Items(_) => None,
+        }
+    }
+
     /// The attribute of the slot itself that it is, with its text.
-    pub(crate) fn attribute(&self) -> Option<(&str, &str)> {
+    pub(crate) fn attribute(&self) -> Option<(&Name, &str)> {
         match self.way.as_slice() {
-            [Step { to: To::Attribute(name), .. }] => Some((&name.written, &self.text)),
+            [Step { to: To::Attribute(name), .. }] => Some((name, self.text()?)),
             _ => None,
         }
     }
 
-    /// Whether a node has this literal where the slot has it.
+    /// Whether a node has this where the slot has it.
     pub(crate) fn shows(&self, spot: Spot<'_>) -> bool {
-        follow(spot, &self.way).and_then(text_of).is_some_and(|text| *text == *self.text)
+        let Some(there) = follow(spot, &self.way) else { return false };
+        match &self.sign {
+            Sign::Text(text) => text_of(there).is_some_and(|shown| *shown == **text),
+            Sign::Items(items) => {
+                let is_array = there.node().is_some_and(|node| node.kind == Kind::Array);
+                is_array && there.children().count() == *items
+            }
+        }
     }
 }
 
@@ -219,7 +264,7 @@ impl Step {
             To::Attribute(name) | To::Inside(name) => {
                 let attribute = matches!(self.to, To::Attribute(_));
                 let bears = |node: &crate::tree::Node<'_>| {
-                    (node.kind == crate::tree::Kind::Attribute) == attribute && name.is_of(node)
+                    (node.kind == Kind::Attribute) == attribute && name.is_of(node)
                 };
                 let mut named = children.filter(|(_, node)| bears(node)).map(|(id, _)| id);
                 named.find(|id| shown(*id))

@@ -254,7 +254,7 @@ fn missing_segment(slot: &Slot, holder: Option<Kind>, spot: Spot<'_>) -> String 
             let mut segment = format!("/{}", slot.name.written);
             for mark in slot.marks() {
                 if let Some((attribute, text)) = mark.attribute() {
-                    segment.push_str(&format!("[@{attribute}='{text}']"));
+                    segment.push_str(&format!("[@{}='{text}']", attribute.written));
                 }
             }
             segment

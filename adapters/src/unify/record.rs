@@ -6,6 +6,7 @@ use super::{
     document::{Spot, Where},
 };
 use crate::{
+    explain,
     fault::{Fault, FaultCode},
     path::Path,
     template::{Hole, Leaf, Slot},
@@ -263,7 +264,7 @@ impl<'c> Reader<'c> {
             found: found
                 .filter(|found| !found.is_empty())
                 .map(|found| shown(found, hole.is_some_and(|hole| hole.personal))),
-            expected: hole.map(|hole| hole.words().to_owned()).filter(|words| !words.is_empty()),
+            expected: hole.and_then(explain::wanted),
         });
         Ok(())
     }

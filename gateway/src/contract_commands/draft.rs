@@ -13,7 +13,12 @@ use super::{End, say};
 const NAMES: &str = include_str!("../../../contracts/standard/names.toml");
 const CODES: &str = include_str!("../../../contracts/standard/codes.toml");
 
-pub(super) fn draft_contract(bank: &str, samples: &[PathBuf], out: Option<&Path>) -> End {
+pub(super) fn draft_contract(
+    bank: &str,
+    about: Option<&str>,
+    samples: &[PathBuf],
+    out: Option<&Path>,
+) -> End {
     let mut read = Vec::new();
     for path in samples {
         match fs::read(path) {
@@ -24,7 +29,7 @@ pub(super) fn draft_contract(bank: &str, samples: &[PathBuf], out: Option<&Path>
     let samples: Vec<Sample<'_>> =
         read.iter().map(|(file, bytes)| Sample { file, bytes }).collect();
     let drafted =
-        Knowledge::parse(NAMES, CODES).and_then(|knowledge| draft(bank, &samples, &knowledge));
+        Knowledge::parse(NAMES, CODES).and_then(|known| draft(bank, about, &samples, &known));
     let drafted = match drafted {
         Ok(drafted) => drafted,
         Err(why) => return End::Wrong(format!("directlink: {why}\n")),
@@ -56,6 +61,12 @@ fn write(drafted: &Draft, folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Told where a draft is of little use.
+const FEW: &str = "
+Fewer than half were placed: this bank's names are not known. Say what the messages are about with --subject, one
+draft for each kind; or copy the templates of a bank that is like it, and put its tags in.
+识别不足一半：请用 --subject 指明报文的事项，逐类起草；或参照相近银行的模板改写。";
+
 fn report(drafted: &Draft) {
     let unplaced: Vec<_> = drafted.leaves.iter().filter(|leaf| leaf.field.is_none()).collect();
     let (all, placed) = (drafted.leaves.len(), drafted.leaves.len() - unplaced.len());
@@ -64,5 +75,8 @@ fn report(drafted: &Draft) {
     ));
     for leaf in unplaced {
         say(&format!("  {} {}: {}", leaf.file, leaf.place, leaf.example));
+    }
+    if placed < all - placed {
+        say(FEW);
     }
 }

@@ -1,6 +1,6 @@
 //! The words of the language at one node: which stand there, and what they refer to.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use prost_reflect::Kind as FieldKind;
 
@@ -140,6 +140,7 @@ impl Compiler<'_> {
         match self.words(scope).resolve(text) {
             Ok(path) => {
                 self.number(&path);
+                self.not_from_outside(&path, self.value_span(words));
                 Some(path)
             }
             Err(told) => {
@@ -147,6 +148,27 @@ impl Compiler<'_> {
                 None
             }
         }
+    }
+
+    /// A field of the message or item at hand has one name, so that it is read into one place.
+    pub(super) fn not_from_outside(&mut self, path: &Path, span: Range<usize>) {
+        let holds = |outer: &&Arc<Path>| {
+            let way = path.steps.split_at_checked(outer.steps.len());
+            path.start == outer.start
+                && path.start != Start::Item
+                && way.is_some_and(|(before, behind)| {
+                    *before == *outer.steps
+                        && behind.first().is_some_and(|step| step.field == outer.field)
+                })
+        };
+        let Some(outer) = self.around.iter().rfind(holds) else { return };
+        let inside = path.text.get(outer.text.len()..).unwrap_or_default();
+        let inside = inside.trim_start_matches(|letter| letter != '.');
+        let told = format!(
+            "`{}` is a field of `{}`, which the `c:maybe` or `c:each` around is about: write `{inside}` here",
+            path.text, outer.text
+        );
+        self.complain(span, told);
     }
 
     /// Remembers the lists that a path numbers the items of.
