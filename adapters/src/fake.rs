@@ -49,7 +49,7 @@ impl Contract {
         let mut last = cannot("", "none could be made".to_owned());
         for attempt in 0..ATTEMPTS_MAX {
             let dice = Dice::new(seed, attempt);
-            let made = Maker::new(template, dice, division)
+            let made = Maker::new(template, dice, division, PLAUSIBLE)
                 .envelope(self)
                 .and_then(|envelope| self.made(message, reply, &envelope));
             match made {
@@ -87,10 +87,10 @@ impl Contract {
 
 /// A row of numbers that one seed always gives: SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
 #[derive(Debug, Clone)]
-struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
-    fn new(seed: u64, attempt: u64) -> Self {
+    pub(crate) fn new(seed: u64, attempt: u64) -> Self {
         let mut dice = Self(seed);
         // Seeds one apart give messages far apart.
         dice.0 = dice.next() ^ attempt.wrapping_mul(0xD134_2543_DE82_EF95);
@@ -105,13 +105,13 @@ impl Dice {
     }
 
     /// From `from` to `to`, both included.
-    fn number(&mut self, from: i64, to: i64) -> i64 {
+    pub(crate) fn number(&mut self, from: i64, to: i64) -> i64 {
         let span = to.abs_diff(from).saturating_add(1);
         let step = self.next().checked_rem(span).unwrap_or_default();
         from.saturating_add_unsigned(step)
     }
 
-    fn count(&mut self, from: usize, to: usize) -> usize {
+    pub(crate) fn count(&mut self, from: usize, to: usize) -> usize {
         let span = u64::try_from(to.saturating_sub(from)).unwrap_or_default().saturating_add(1);
         let step = self.next().checked_rem(span).unwrap_or_default();
         from.saturating_add(usize::try_from(step).unwrap_or_default())
@@ -122,21 +122,38 @@ impl Dice {
         self.number(1, times) == 1
     }
 
-    fn one<'a, T>(&mut self, of: &'a [T]) -> Option<&'a T> {
+    pub(crate) fn one<'a, T>(&mut self, of: &'a [T]) -> Option<&'a T> {
         of.get(self.count(0, of.len().saturating_sub(1)))
     }
 
-    fn digits(&mut self, count: usize) -> String {
+    pub(crate) fn digits(&mut self, count: usize) -> String {
         (0..count)
             .map(|_| char::from(b"0123456789".get(self.count(0, 9)).copied().unwrap_or(b'0')))
             .collect()
     }
 }
 
+/// What is made where the rules leave it open.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Manner {
+    /// A text for a field that has no form.
+    pub(crate) words: fn(&mut Dice, &FieldDescriptor) -> String,
+    /// An amount in fen.
+    pub(crate) amount: fn(&mut Dice) -> i64,
+    /// One optional value in so many is left out.
+    pub(crate) left_out: i64,
+    /// How many items a list has at most beyond what it needs.
+    pub(crate) more: usize,
+}
+
+/// As banks' customers fill things in.
+const PLAUSIBLE: Manner = Manner { words, amount, left_out: 3, more: 1 };
+
 /// Makes one canonical message that a template can carry.
-struct Maker<'t> {
+pub(crate) struct Maker<'t> {
     template: &'t Template,
     dice: Dice,
+    manner: Manner,
     /// Where properties lie.
     division: Option<&'t DivisionCode>,
     filled: Vec<Option<DynamicMessage>>,
@@ -145,13 +162,18 @@ struct Maker<'t> {
 }
 
 impl<'t> Maker<'t> {
-    fn new(template: &'t Template, dice: Dice, division: Option<&'t DivisionCode>) -> Self {
+    pub(crate) fn new(
+        template: &'t Template,
+        dice: Dice,
+        division: Option<&'t DivisionCode>,
+        manner: Manner,
+    ) -> Self {
         let mut filled = Vec::new();
         filled.resize_with(template.homes.len(), || None);
-        Self { template, dice, division, filled, numbered: BTreeMap::new() }
+        Self { template, dice, manner, division, filled, numbered: BTreeMap::new() }
     }
 
-    fn envelope(mut self, contract: &Contract) -> Result<Envelope, CannotWrite> {
+    pub(crate) fn envelope(mut self, contract: &Contract) -> Result<Envelope, CannotWrite> {
         self.slot(&self.template.root, &mut None);
         let mut filled = std::mem::take(&mut self.filled);
         filled.iter_mut().flatten().for_each(drop_blank);
@@ -174,7 +196,7 @@ impl<'t> Maker<'t> {
     fn slot(&mut self, slot: &'t Slot, item: &mut Option<DynamicMessage>) {
         if let Some(each) = &slot.each {
             let least = usize::from(rule_of(&each.list.field).required);
-            for _ in 0..self.dice.count(least, least.saturating_add(1)) {
+            for _ in 0..self.dice.count(least, least.saturating_add(self.manner.more)) {
                 let value = match &each.scope {
                     Scope::Message(message) => Some(Value::Message(self.message(slot, message))),
                     _ => slot.leaf.as_ref().and_then(|leaf| {
@@ -223,7 +245,7 @@ impl<'t> Maker<'t> {
     }
 
     fn hole(&mut self, keep_off: &str, hole: &Hole, item: &mut Option<DynamicMessage>) {
-        let left_out = hole.unset != Unset::Refused && self.dice.once_in(3);
+        let left_out = hole.unset != Unset::Refused && self.dice.once_in(self.manner.left_out);
         if !self.is_in_use(&hole.path) || matches!(hole.codec(), Codec::Count) || left_out {
             return;
         }
@@ -257,7 +279,7 @@ impl<'t> Maker<'t> {
     }
 
     fn numbered(&mut self, list: &str) -> usize {
-        let count = self.dice.count(1, 2);
+        let count = self.dice.count(1, self.manner.more.saturating_add(1));
         *self.numbered.entry(list.to_owned()).or_insert(count)
     }
 
@@ -289,7 +311,7 @@ impl<'t> Maker<'t> {
         const TRIES: usize = 32;
         if let Codec::List { item, separator } = codec {
             let keep_off = format!("{keep_off}{separator}");
-            let count = self.dice.count(1, 2);
+            let count = self.dice.count(1, self.manner.more.saturating_add(1));
             return Some(Value::List(
                 (0..count).filter_map(|_| self.value(item, field, &keep_off)).collect(),
             ));
@@ -323,7 +345,9 @@ impl<'t> Maker<'t> {
             // Which of the parties: the first is always there.
             Kind::Int32 if field.name().ends_with("_index") => Value::I32(0),
             Kind::Int32 => Value::I32(i32::try_from(self.dice.number(1, 9)).ok()?),
-            Kind::Int64 if field.name().ends_with("_fen") => Value::I64(self.amount()),
+            Kind::Int64 if field.name().ends_with("_fen") => {
+                Value::I64((self.manner.amount)(&mut self.dice))
+            }
             Kind::Int64 => Value::I64(self.dice.number(2_000, 30_000)),
             Kind::Message(message) => {
                 let mut moment = DynamicMessage::new(message);
@@ -337,16 +361,6 @@ impl<'t> Maker<'t> {
             }
             _ => Value::String(self.text(field, keep_off)),
         })
-    }
-
-    /// Fen: usually whole 万元, sometimes to the fen.
-    fn amount(&mut self) -> i64 {
-        let whole = self.dice.number(10, 2_000).saturating_mul(1_000_000);
-        if self.dice.once_in(3) {
-            whole.saturating_add(self.dice.number(1, 999_999))
-        } else {
-            whole
-        }
     }
 
     fn text(&mut self, field: &FieldDescriptor, keep_off: &str) -> String {
@@ -367,7 +381,7 @@ impl<'t> Maker<'t> {
             Form::IdentityNumber => return format!("E{}", self.dice.digits(8)),
             Form::Key => return self.dice.digits(12),
             Form::Share => return "1/1".to_owned(),
-            Form::Unspecified => self.words(field),
+            Form::Unspecified => (self.manner.words)(&mut self.dice, field),
         };
         let max = usize::try_from(rule.chars_max).ok().filter(|max| *max > 0).unwrap_or(usize::MAX);
         // A blank that separates may be any blank when it is read.
@@ -381,39 +395,6 @@ impl<'t> Maker<'t> {
     fn day(&mut self) -> String {
         let (year, month) = (self.dice.number(2024, 2026), self.dice.number(1, 12));
         format!("{year}-{month:02}-{:02}", self.dice.number(1, 28))
-    }
-
-    /// A text as people would expect it there, by the field's name; any word where that says nothing.
-    fn words(&mut self, field: &FieldDescriptor) -> String {
-        const SURNAMES: [&str; 12] =
-            ["甄", "欧阳", "司马", "龚", "𠮷", "䶮", "冼", "歐", "尉迟", "靳", "邬", "荀"];
-        const GIVEN: [&str; 12] =
-            ["一鸣", "思远", "若水", "怀瑾", "子衿", "望舒", "云", "岚", "𬀩", "婧", "朗", "知微"];
-        const ROADS: [&str; 6] = ["望江", "听雨", "枕流", "问渠", "采薇", "栖霞"];
-        let of = field.parent_message();
-        match field.name() {
-            "name" | "recipient"
-                if matches!(of.name(), "Party" | "Agent" | "Officer" | "Delivery") =>
-            {
-                let surname = self.dice.one(&SURNAMES).copied().unwrap_or_default();
-                format!("{surname}{}", self.dice.one(&GIVEN).copied().unwrap_or_default())
-            }
-            "name" if of.name() == "Material" => format!("{}.pdf", self.dice.digits(6)),
-            "media_type" => "application/pdf".to_owned(),
-            "location" | "address" => {
-                let road = self.dice.one(&ROADS).copied().unwrap_or_default();
-                let (number, room) = (self.dice.number(1, 999), self.dice.number(101, 3304));
-                format!("{road}路{number}号{room}室")
-            }
-            "phone" => format!("13{}", self.dice.digits(9)),
-            "guarantee_scope" => "主债权及其利息、违约金、实现抵押权的费用".to_owned(),
-            "remarks" | "reason" => "贷款".to_owned(),
-            name if name.ends_with("_numbers") => {
-                format!("某(2026)某某市不动产证明第{}号", self.dice.digits(7))
-            }
-            name if name.ends_with("contract_number") => format!("HT{}", self.dice.digits(10)),
-            _ => self.dice.digits(8),
-        }
     }
 
     fn mend(&mut self, envelope: &mut DynamicMessage, path: &str, kind: BreachKind) -> Option<()> {
@@ -481,6 +462,43 @@ impl<'t> Maker<'t> {
     }
 }
 
+/// Fen: usually whole 万元, sometimes to the fen.
+fn amount(dice: &mut Dice) -> i64 {
+    let whole = dice.number(10, 2_000).saturating_mul(1_000_000);
+    if dice.once_in(3) { whole.saturating_add(dice.number(1, 999_999)) } else { whole }
+}
+
+/// A text as people would expect it there, by the field's name; any word where that says nothing.
+fn words(dice: &mut Dice, field: &FieldDescriptor) -> String {
+    const SURNAMES: [&str; 12] =
+        ["甄", "欧阳", "司马", "龚", "𠮷", "䶮", "冼", "歐", "尉迟", "靳", "邬", "荀"];
+    const GIVEN: [&str; 12] =
+        ["一鸣", "思远", "若水", "怀瑾", "子衿", "望舒", "云", "岚", "𬀩", "婧", "朗", "知微"];
+    const ROADS: [&str; 6] = ["望江", "听雨", "枕流", "问渠", "采薇", "栖霞"];
+    let of = field.parent_message();
+    match field.name() {
+        "name" | "recipient" if matches!(of.name(), "Party" | "Agent" | "Officer" | "Delivery") => {
+            let surname = dice.one(&SURNAMES).copied().unwrap_or_default();
+            format!("{surname}{}", dice.one(&GIVEN).copied().unwrap_or_default())
+        }
+        "name" if of.name() == "Material" => format!("{}.pdf", dice.digits(6)),
+        "media_type" => "application/pdf".to_owned(),
+        "location" | "address" => {
+            let road = dice.one(&ROADS).copied().unwrap_or_default();
+            let (number, room) = (dice.number(1, 999), dice.number(101, 3304));
+            format!("{road}路{number}号{room}室")
+        }
+        "phone" => format!("13{}", dice.digits(9)),
+        "guarantee_scope" => "主债权及其利息、违约金、实现抵押权的费用".to_owned(),
+        "remarks" | "reason" => "贷款".to_owned(),
+        name if name.ends_with("_numbers") => {
+            format!("某(2026)某某市不动产证明第{}号", dice.digits(7))
+        }
+        name if name.ends_with("contract_number") => format!("HT{}", dice.digits(10)),
+        _ => dice.digits(8),
+    }
+}
+
 /// The same day, years later.
 fn later(day: &str, years: i64) -> Option<String> {
     let (year, rest) = day.split_once('-')?;
@@ -528,7 +546,7 @@ fn list_before(item: &str) -> Option<&str> {
 
 /// Gives every party of a list an equal share, and of the list that it must balance; none where they own different
 /// properties.
-pub(crate) fn share_out(holder: &mut DynamicMessage, list: &str) {
+fn share_out(holder: &mut DynamicMessage, list: &str) {
     let list = holder.descriptor().get_field_by_name(list);
     let rule = list.as_ref().map(rule_of);
     let sibling = rule.and_then(|rule| holder.descriptor().get_field_by_name(&rule.shares_as));
