@@ -1,5 +1,5 @@
 # The gateway as an image: the program alone, run by nobody, on a root that is never written to.
-#   docker build --tag registry.example/directlink:0.1.0 .
+#   docker build --build-arg DIRECTLINK_COMMIT=$(git rev-parse --short=12 HEAD) --tag registry.example/directlink:0.1.0 .
 # The base images are named by tag; pin their digests where the image is built (build argument, or a mirror).
 
 ARG RUST=rust:1.95-slim-bookworm
@@ -14,6 +14,8 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
+# The commit, which `directlink --version` says: the tree comes without .git.
+ARG DIRECTLINK_COMMIT
 RUN make binary
 
 FROM ${BASE}

@@ -68,6 +68,8 @@ binary: export CFLAGS = -ffile-prefix-map=$(CURDIR)=directlink -ffile-prefix-map
 binary: export CXXFLAGS = $(CFLAGS)
 # A C library writes the time at which it was compiled into itself.
 binary: export SOURCE_DATE_EPOCH = 0
+# Said by `directlink --version`; empty where git does not know it.
+binary: export DIRECTLINK_COMMIT ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 binary: ## the program as it is released: stripped, and the same bytes wherever it is built
 	cargo build --locked --profile dist -p gateway --bin directlink
 

@@ -11,7 +11,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::Arc,
+    sync::{Arc, LazyLock},
 };
 
 use anyhow::Context;
@@ -48,10 +48,23 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Carries banks' own messages to provincial land registries and the answers back.
 #[derive(Parser)]
-#[command(name = "directlink", version, arg_required_else_help = true, after_help = AFTER_HELP)]
+#[command(name = "directlink", version = version(), arg_required_else_help = true, after_help = AFTER_HELP)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
+}
+
+/// With the commit it was built from, where whoever built it said so: the program does not ask git, so that the same
+/// sources give the same bytes.
+fn version() -> &'static str {
+    static VERSION: LazyLock<String> = LazyLock::new(|| {
+        let version = env!("CARGO_PKG_VERSION");
+        match option_env!("DIRECTLINK_COMMIT").filter(|commit| !commit.is_empty()) {
+            Some(commit) => format!("{version} (commit {commit})"),
+            None => version.to_owned(),
+        }
+    });
+    &VERSION
 }
 
 const AFTER_HELP: &str = "\

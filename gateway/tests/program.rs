@@ -209,6 +209,17 @@ async fn settings_are_checked_and_everything_wrong_is_told_at_once() {
 }
 
 #[tokio::test]
+async fn it_says_its_version_and_the_commit_it_was_built_from() {
+    let (folder, _authority) = folder();
+    let (code, said, _) = run(folder.path(), &["--version"]).await;
+    let version = env!("CARGO_PKG_VERSION");
+    // As `make binary` tells it; whoever builds with cargo alone has none to tell.
+    let commit = option_env!("DIRECTLINK_COMMIT").filter(|commit| !commit.is_empty());
+    let commit = commit.map(|commit| format!(" (commit {commit})")).unwrap_or_default();
+    assert_eq!((code, said), (Some(0), format!("directlink {version}{commit}\n")));
+}
+
+#[tokio::test]
 async fn it_comes_up_serves_and_goes_down() {
     let (folder, authority) = folder();
     let mut serving = Serving::start(folder.path()).await;
