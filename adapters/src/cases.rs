@@ -152,6 +152,12 @@ impl Run<'_> {
             self.name(&file(name));
         }
         self.name(&file(&sample.canonical));
+        let all = named.into_iter().chain([&sample.refused, &sample.outcome]).flatten();
+        let all = all.chain([&sample.canonical]).map(|name| plain(&file(name)));
+        let missing: Vec<String> = all.filter(|name| !self.files.contains_key(name)).collect();
+        if !missing.is_empty() {
+            return Err(format!("is named and not there: {}", missing.join(", ")));
+        }
         let sent =
             sample.request.as_ref().or(sample.ack.as_ref()).ok_or("neither request nor ack")?;
         let sent = self.bytes(&file(sent))?;
