@@ -19,11 +19,14 @@ demo: ## the whole on this machine: gateway, registry, two banks; DEMO=--once te
 	cargo build --release --workspace --bins
 	cargo run --release --quiet -p conformance-tests --bin demo -- $(DEMO)
 
-fuzz: ## throw bytes at what reads them; needs the nightly compiler
-	cargo fuzz --version || cargo install --locked cargo-fuzz
-	for target in $$(cargo +nightly fuzz list); do \
-		mkdir -p fuzz/corpus/$$target; \
-		cargo +nightly fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; \
+# The compiler of the product, told to allow its sanitizer: no second toolchain, and no other code than is shipped.
+FUZZ = RUSTC_BOOTSTRAP=1 cargo fuzz
+
+fuzz: ## throw bytes at what reads them, FUZZ_SECONDS at each target; what is found is kept in fuzz/artifacts
+	cargo fuzz --version || cargo install --locked cargo-fuzz@0.13.1
+	for target in $$(cargo fuzz list); do \
+		mkdir -p fuzz/found/$$target; \
+		$(FUZZ) run $$target fuzz/found/$$target fuzz/corpus/$$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; \
 	done
 
 fmt: ## lay out the code
