@@ -3,13 +3,14 @@
 
 use std::{env, error::Error, fs, path::PathBuf};
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "directlink/v1/rules.proto",
     "directlink/v1/parts.proto",
     "directlink/v1/matters.proto",
     "directlink/v1/application.proto",
     "directlink/v1/outcome.proto",
     "directlink/v1/query.proto",
+    "directlink/v1/feed.proto",
     "directlink/v1/exchange.proto",
     "directlink/v1/registry.proto",
 ];

@@ -27,7 +27,7 @@ use crate::{
     tree::SyntaxFault,
     typed,
     unify::{
-        Filled, Reader, Record,
+        Filled, Reader, Record, cut,
         document::{self, Document},
     },
     wire::{
@@ -285,6 +285,21 @@ impl Contract {
         let envelope = Envelope { exchange: Some(exchange), ..Envelope::default() };
         let key = dynamic(&envelope).and_then(|envelope| self.key(&envelope));
         key.map_err(|error| fault(FaultCode::KeyInvalid, "", 0, Some(error.field)))
+    }
+
+    /// What an idempotency key was built from: the inverse of [`Contract::key_of`], since its cuts are certain. `None` for
+    /// a key that this contract does not build.
+    pub fn original_of(&self, key: &str) -> Option<OriginalFiling> {
+        let (_, leaf) = self.key.as_ref()?;
+        let pieces = cut::cut(leaf, key)?;
+        let mut exchange = proto::descriptors::message("Exchange").map(DynamicMessage::new)?;
+        for (hole, range) in leaf.holes().zip(pieces) {
+            let field = &hole.path.field;
+            exchange.set_field(field, hole.codec().read(key.get(range)?, field).ok()?);
+        }
+        let Exchange { serial, date, system_id, .. } = exchange.transcode_to().ok()?;
+        let original = OriginalFiling { serial, date, system_id };
+        (self.key_of(&original).ok()? == key).then_some(original)
     }
 
     /// How messages travel.

@@ -35,7 +35,7 @@ pub(crate) struct Homes {
 }
 
 /// Words that start a path at the envelope itself.
-const ENVELOPE_WORDS: [&str; 9] = [
+const ENVELOPE_WORDS: [&str; 11] = [
     "exchange",
     "outcome",
     "event",
@@ -45,6 +45,8 @@ const ENVELOPE_WORDS: [&str; 9] = [
     "certificate_answer",
     "document",
     "discharge_answer",
+    "feed",
+    "acknowledged",
 ];
 
 /// Where a path starts.

@@ -349,10 +349,17 @@ impl Heard {
         Some(envelope.record_answer.as_ref()?.verification_code.as_str())
     }
 
+    /// The place after the events that an answer tells of, if it tells of any.
+    pub fn next_events(&self) -> Option<&str> {
+        let Self::Answer { envelope, .. } = self else { return None };
+        let feed = envelope.feed.as_ref().filter(|feed| !feed.events.is_empty())?;
+        Some(feed.next.as_str())
+    }
+
     /// Whether the answer says this, in the bank's words: were it said in place of what was read, the bytes would be the
     /// same. Several canonical values may be one in the bank's words. Short words: `status`, `replayed`, `code`, `sent`,
-    /// `certificates`, `faults`, `field`, `entries`, `found`, `encumbrances`, `obstacles`, `clear`, `state`, `whole` (a
-    /// document is what its digest and length say); anything else is a canonical path.
+    /// `certificates`, `faults`, `field`, `entries`, `found`, `encumbrances`, `obstacles`, `clear`, `state`, `statuses`, `numbers`
+    /// and `kinds` (of events, in order), `whole` (a document is what its digest and length say); anything else is a canonical path.
     ///
     /// # Errors
     /// Nothing was heard, or there is no such field.
@@ -401,6 +408,26 @@ impl Heard {
                 let of_record = envelope.record_answer.as_ref().and_then(|it| it.document.as_ref());
                 let document = envelope.document.as_ref().or(of_record);
                 return Ok(document.is_some_and(is_whole) == value.parse::<bool>()?);
+            }
+            "statuses" => {
+                let events = envelope.feed.iter().flat_map(|feed| &feed.events);
+                let statuses = events.map(|entry| {
+                    let status = entry.outcome.as_ref().map(proto::v1::Outcome::status);
+                    status.unwrap_or_default().as_str_name().trim_start_matches("CASE_STATUS_")
+                });
+                return Ok(statuses.collect::<Vec<_>>().join(",") == value);
+            }
+            "numbers" => {
+                let events = envelope.feed.iter().flat_map(|feed| &feed.events);
+                let numbers = events.filter_map(|entry| Some(entry.event.as_ref()?.sequence));
+                let numbers: Vec<_> = numbers.map(|number| number.to_string()).collect();
+                return Ok(numbers.join(",") == value);
+            }
+            "kinds" => {
+                let events = envelope.feed.iter().flat_map(|feed| &feed.events);
+                let kinds = events.filter_map(|entry| Some(entry.event.as_ref()?.kind()));
+                let kinds = kinds.map(|kind| kind.as_str_name().trim_start_matches("EVENT_KIND_"));
+                return Ok(kinds.collect::<Vec<_>>().join(",") == value);
             }
             "clear" => "discharge_answer.clear",
             "state" => "certificate_answer.state",

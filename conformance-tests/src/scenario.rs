@@ -9,9 +9,10 @@ pub mod stage;
 use std::{collections::BTreeMap, fs, path::Path, str::FromStr};
 
 use anyhow::{Context, bail};
+use proto::v1::CaseStatus;
 use serde::Deserialize;
 
-use crate::reference_registry::{Call, Fault, Repeats, Review, Silence};
+use crate::reference_registry::{self, Call, Fault, Repeats, Review, Silence};
 
 /// A scenario as its file says it.
 #[derive(Debug, Clone, Deserialize)]
@@ -145,6 +146,14 @@ pub enum Step {
     RegisterAll,
     /// Cases under review are to be corrected.
     AskForCorrections,
+    /// Cases take a step, all that stand where it begins.
+    Advance(reference_registry::Step),
+    /// Watchers are told of every case that it is in a state that it is not in.
+    TellWrongly(CaseStatus),
+    /// Watchers are told once more of everything.
+    TellAgain,
+    /// Watchers are told of a case that nobody filed.
+    TellOfAStranger,
     /// All gateways' clocks are turned, while they run.
     ClocksTurn(String),
     /// What the registry says it entered has one party list filled from the other, or no longer.
@@ -251,6 +260,10 @@ pub enum Kind {
     Document,
     /// What stands in the way of a discharge.
     Obstacles,
+    /// Events.
+    Events,
+    /// That an event was acknowledged.
+    Acknowledged,
     /// No answer in the bank's words: the connection ended, or an HTTP problem.
     Nothing,
 }
@@ -385,6 +398,28 @@ impl FromStr for Step {
             ["registry", "makes", "a", "case"] => Self::Await(Counted::Cases),
             ["registry", "registers", "everything"] => Self::RegisterAll,
             ["registry", "asks", "for", "corrections"] => Self::AskForCorrections,
+            ["registry", "reviews", "everything"] => {
+                Self::Advance(reference_registry::Step::Review)
+            }
+            ["registry", "refuses", "everything"] => {
+                Self::Advance(reference_registry::Step::Refuse)
+            }
+            ["registry", "completes", "everything"] => {
+                Self::Advance(reference_registry::Step::Complete)
+            }
+            ["registry", "lets", "deadlines", "pass"] => {
+                Self::Advance(reference_registry::Step::Lapse)
+            }
+            ["registry", "tells", "wrongly", status] => Self::TellWrongly(
+                CaseStatus::from_str_name(&format!("CASE_STATUS_{status}"))
+                    .context("`registry tells wrongly STATUS`")?,
+            ),
+            ["registry", "tells", "everything", "again"] => Self::TellAgain,
+            ["registry", "tells", "of", "a", "stranger"] => Self::TellOfAStranger,
+            ["registry", "cuts", "its", "events", "short"] => {
+                Self::Order(Call::WatchEvents, Fault::CutShort)
+            }
+            ["registry", "holds", "its", "events"] => Self::Order(Call::WatchEvents, Fault::Hold),
             ["registry", "does", "not", "answer", "about", "titles"] => {
                 Self::Order(Call::QueryTitle, Fault::Unavailable)
             }
@@ -474,10 +509,12 @@ fn hears_of(words: &[&str]) -> anyhow::Result<Hears> {
         ["certificate", says @ ..] => (Kind::Certificate, says),
         ["document", says @ ..] => (Kind::Document, says),
         ["obstacles", says @ ..] => (Kind::Obstacles, says),
+        ["events", says @ ..] => (Kind::Events, says),
+        ["acknowledged", says @ ..] => (Kind::Acknowledged, says),
         ["nothing"] => return Ok(Hears { kind: Kind::Nothing, says: BTreeMap::new() }),
         _ => bail!(
             "`hears outcome …`, `refusal …`, `titles …`, `record …`, `certificate …`, `document …`, \
-             `obstacles …` or `nothing`"
+             `obstacles …`, `events …`, `acknowledged …` or `nothing`"
         ),
     };
     let says = says

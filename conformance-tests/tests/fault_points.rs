@@ -58,6 +58,10 @@ enum Way {
     Down,
     /// The case moves on, and the bank asks again.
     MovedOn,
+    /// The registry has a stream of events.
+    Told,
+    /// The registry must be asked what became of a case.
+    Polled,
     /// The office is closed, and opens.
     Queued,
     /// The same, at a registry that promises nothing.
@@ -87,6 +91,8 @@ fn way_to(point: Point) -> Way {
         Point::BetweenTries => Way::TriedAgain,
         Point::BeforeRelease | Point::Released => Way::Down,
         Point::BeforeUpdate => Way::MovedOn,
+        Point::Heard | Point::HeardRecorded => Way::Told,
+        Point::FollowUpTaken | Point::FollowedUp => Way::Polled,
         Point::Queued | Point::QueueTaken | Point::BeforeQueueSettle | Point::QueueSettled => {
             Way::Queued
         }
@@ -173,7 +179,14 @@ async fn dies_at(
     let contract = Arc::new(samples::contract(&folder).unwrap());
     let way = way_to(point);
     let idempotent = match way {
-        Way::Plain | Way::Lost | Way::TriedAgain | Way::Down | Way::MovedOn | Way::Queued => true,
+        Way::Plain
+        | Way::Lost
+        | Way::TriedAgain
+        | Way::Down
+        | Way::MovedOn
+        | Way::Told
+        | Way::Polled
+        | Way::Queued => true,
         Way::Announced
         | Way::Unanswered
         | Way::UnansweredAndAgain
@@ -187,17 +200,29 @@ async fn dies_at(
         | Way::Announced
         | Way::QueuedAnnounced
         | Way::QueuedUnanswered => DEADLINE_OF_SILENCE,
-        Way::Plain | Way::TriedAgain | Way::Down | Way::MovedOn | Way::Queued => DEADLINE,
+        Way::Plain
+        | Way::TriedAgain
+        | Way::Down
+        | Way::MovedOn
+        | Way::Told
+        | Way::Polled
+        | Way::Queued => DEADLINE,
     };
     let again = if idempotent {
         String::new()
     } else {
         format!("resend_unknown_after_seconds = {}", 2 * deadline)
     };
-    let often = if is_resolvers(point) { 1 } else { 60 };
+    let answers = match way {
+        Way::Told => "events",
+        Way::Polled => "polled",
+        _ => "at_once",
+    };
+    let often = if is_resolvers(point) || answers != "at_once" { 1 } else { 60 };
     let over = format!(
         "[resolver]\nfirst_seconds = {often}\nlongest_seconds = 60\n\
-         [registry]\ndeadline_seconds = {deadline}\nidempotent = {idempotent}\n{again}"
+         [registry]\ndeadline_seconds = {deadline}\nidempotent = {idempotent}\n\
+         answers = \"{answers}\"\npoll_first_seconds = 1\n{again}"
     );
     let over = match way.is_queued() {
         true => format!(
@@ -228,7 +253,13 @@ async fn dies_at(
     let control = deployment.registry.control().clone();
     let silent = Silence::Never;
     match way {
-        Way::Plain | Way::Announced | Way::MovedOn | Way::Queued | Way::QueuedAnnounced => {}
+        Way::Plain
+        | Way::Announced
+        | Way::MovedOn
+        | Way::Told
+        | Way::Polled
+        | Way::Queued
+        | Way::QueuedAnnounced => {}
         Way::Unanswered | Way::UnansweredAndAgain | Way::QueuedUnanswered => {
             control.order(Call::Submit, [Fault::DropAfterCommit { how: silent }]);
         }

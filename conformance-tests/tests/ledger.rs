@@ -19,6 +19,7 @@ use futures_util::future::join_all;
 use gateway::ledger::{
     Admission, Claim, Entry, Fingerprint, Guard, Ledger, LedgerError, LedgerSettings, Opening,
     PostgresSettings, PostgresTls, Record, Sealed, SqliteSettings, State, Taken, Unknown, Waiting,
+    events::Recorded,
 };
 use proto::v1::{CaseStatus, Outcome};
 use tempfile::TempDir;
@@ -44,6 +45,9 @@ macro_rules! over_both_stores {
     };
 }
 
+#[path = "ledger/events.rs"]
+mod events;
+
 over_both_stores! {
     a_new_key_is_new
     a_key_being_worked_on_is_in_flight
@@ -61,7 +65,6 @@ over_both_stores! {
     an_answer_to_a_filing_never_claimed_is_an_error
     a_stale_entry_can_neither_release_nor_defer_nor_mark
     a_settled_filing_is_neither_released_nor_deferred_nor_marked
-    an_update_needs_a_settled_filing
     a_filing_is_found_by_key_and_by_case
     what_is_due_is_given_to_one_taker_once
     what_is_put_off_is_not_due
@@ -139,7 +142,7 @@ async fn a_standby_that_takes_over_is_found_and_has_all_that_was_acknowledged() 
     let ledger = open_postgres(primary.or(&address, &standby), PATIENT).await;
     new(ledger.admit(&of_loan("claimed", &[1])).await);
     let entry = new(ledger.admit(&claim("settled")).await);
-    ledger.settle(&entry, &accepted("YWH-1")).await.unwrap();
+    ledger.settle(&entry, &accepted("YWH-1"), None).await.unwrap();
 
     let primary = tokio::task::spawn_blocking(move || primary.crash().map(|()| primary));
     let _dead = primary.await.unwrap().unwrap();
@@ -191,7 +194,7 @@ async fn a_serialization_failure_is_told_and_spoils_no_other_filing() {
     new(ledger.admit(&of_loan("clash", &[100])).await);
     let entries: Vec<_> = claims.iter().map(|claim| entry_of(&claim.key, 1)).collect();
     let outcome = accepted("YWH-1");
-    let settling = entries.iter().map(|entry| ledger.settle(entry, &outcome));
+    let settling = entries.iter().map(|entry| ledger.settle(entry, &outcome, None));
     for (entry, said) in entries.iter().zip(join_all(settling).await) {
         let expected = if entry.key == "clash" { State::Claimed } else { State::Settled };
         assert_eq!(said.is_ok(), expected == State::Settled, "{}", entry.key);
@@ -199,7 +202,7 @@ async fn a_serialization_failure_is_told_and_spoils_no_other_filing() {
         assert_eq!(found.state, expected, "{}", entry.key);
     }
     someone.batch_execute("DROP TRIGGER clash ON filing").await.unwrap();
-    ledger.settle(&entry_of("clash", 1), &outcome).await.unwrap();
+    ledger.settle(&entry_of("clash", 1), &outcome, None).await.unwrap();
     drop(someone);
     connection.await.unwrap().unwrap();
 }
@@ -219,7 +222,7 @@ async fn filings_at_once_do_not_fail_where_transactions_are_serializable_by_defa
         let ledger = Arc::clone(if number % 2 == 0 { &one } else { &other });
         filings.spawn(async move {
             let entry = new(ledger.admit(&of_loan(&format!("k{number}"), &[number])).await);
-            ledger.settle(&entry, &accepted("YWH-1")).await.unwrap();
+            ledger.settle(&entry, &accepted("YWH-1"), None).await.unwrap();
         });
     }
     filings.join_all().await;
@@ -252,7 +255,7 @@ async fn tables_that_grow_under_a_running_ledger_do_not_disturb_it() {
         let entry = new(ledger.admit(&of_loan(round, &[loan])).await);
         ledger.mark_unknown(&entry).await.unwrap();
         let entry = due(&*ledger, "province").await.pop().unwrap();
-        ledger.settle(&entry, &accepted(round)).await.unwrap();
+        ledger.settle(&entry, &accepted(round), None).await.unwrap();
         settled(ledger.admit(&claim(round)).await, &accepted(round));
         assert_eq!(ledger.find_case("bank", round).await.unwrap().unwrap().key, round);
     };
@@ -533,7 +536,7 @@ async fn a_key_used_for_something_else_is_a_conflict_whatever_became_of_it(store
     let entry = new(ledger.admit(&claim("unknown")).await);
     ledger.mark_unknown(&entry).await.unwrap();
     let entry = new(ledger.admit(&claim("settled")).await);
-    ledger.settle(&entry, &accepted("YWH-1")).await.unwrap();
+    ledger.settle(&entry, &accepted("YWH-1"), None).await.unwrap();
     let entry = new(ledger.admit(&claim("released")).await);
     ledger.release(&entry).await.unwrap();
 
@@ -549,7 +552,7 @@ async fn a_key_used_for_something_else_is_a_conflict_whatever_became_of_it(store
 async fn a_settled_key_tells_its_outcome(store: &Store) {
     let ledger = store.open().await;
     let entry = new(ledger.admit(&claim("k")).await);
-    ledger.settle(&entry, &accepted("YWH-1")).await.unwrap();
+    ledger.settle(&entry, &accepted("YWH-1"), None).await.unwrap();
     match ledger.admit(&claim("k")).await.unwrap() {
         Admission::Settled(record) => {
             assert_eq!(record.state, State::Settled);
@@ -622,7 +625,7 @@ async fn an_announced_claim_may_have_been_sent_and_is_not_again_before_its_time(
     assert!(!ledger.announce(&entry, Duration::MAX).await.unwrap());
     until(async || ledger.announce(&entry, SHORT).await.unwrap().then_some(())).await;
     assert!(!ledger.announce(&entry, LONG).await.unwrap(), "the time begins anew");
-    ledger.settle(&entry, &accepted("YWH-1")).await.unwrap();
+    ledger.settle(&entry, &accepted("YWH-1"), None).await.unwrap();
     assert!(!ledger.announce(&entry, Duration::ZERO).await.unwrap());
 
     // Of one that was not to be announced, nobody knows when it was sent.
@@ -657,7 +660,7 @@ async fn an_unknown_outcome_that_another_asks_about_is_in_flight(store: &Store) 
 async fn one_key_of_two_institutions_is_two_keys(store: &Store) {
     let ledger = store.open().await;
     let entry = new(ledger.admit(&claim("k")).await);
-    ledger.settle(&entry, &accepted("YWH-1")).await.unwrap();
+    ledger.settle(&entry, &accepted("YWH-1"), None).await.unwrap();
     new(ledger.admit(&Claim { institution: "other".into(), ..claim("k") }).await);
     assert!(ledger.find_case("other", "YWH-1").await.unwrap().is_none());
 }
@@ -667,10 +670,10 @@ async fn an_answer_counts_even_from_a_stale_entry(store: &Store) {
     let stale = new(ledger.admit(&claim("k")).await);
     ledger.mark_unknown(&stale).await.unwrap();
     let newer = ask_first(ledger.admit(&claim("k")).await);
-    ledger.settle(&stale, &accepted("YWH-1")).await.unwrap();
+    ledger.settle(&stale, &accepted("YWH-1"), None).await.unwrap();
     settled(ledger.admit(&claim("k")).await, &accepted("YWH-1"));
     // The one who was asking meanwhile learns the same, or nothing new.
-    ledger.settle(&newer, &accepted("YWH-1")).await.unwrap();
+    ledger.settle(&newer, &accepted("YWH-1"), None).await.unwrap();
     ledger.mark_unknown(&newer).await.unwrap();
     settled(ledger.admit(&claim("k")).await, &accepted("YWH-1"));
 }
@@ -678,15 +681,15 @@ async fn an_answer_counts_even_from_a_stale_entry(store: &Store) {
 async fn the_first_answer_stands(store: &Store) {
     let ledger = store.open().await;
     let entry = new(ledger.admit(&claim("k")).await);
-    ledger.settle(&entry, &accepted("YWH-1")).await.unwrap();
-    ledger.settle(&entry, &accepted("YWH-2")).await.unwrap();
+    ledger.settle(&entry, &accepted("YWH-1"), None).await.unwrap();
+    ledger.settle(&entry, &accepted("YWH-2"), None).await.unwrap();
     settled(ledger.admit(&claim("k")).await, &accepted("YWH-1"));
     assert!(ledger.find_case("bank", "YWH-2").await.unwrap().is_none());
 }
 
 async fn an_answer_to_a_filing_never_claimed_is_an_error(store: &Store) {
     let ledger = store.open().await;
-    let answer = ledger.settle(&entry_of("k", 1), &accepted("YWH-1")).await;
+    let answer = ledger.settle(&entry_of("k", 1), &accepted("YWH-1"), None).await;
     assert!(matches!(answer, Err(LedgerError::Corrupt(_))), "{answer:?}");
 }
 
@@ -707,7 +710,7 @@ async fn a_stale_entry_can_neither_release_nor_defer_nor_mark(store: &Store) {
 async fn a_settled_filing_is_neither_released_nor_deferred_nor_marked(store: &Store) {
     let ledger = store.open().await;
     let entry = new(ledger.admit(&claim("k")).await);
-    ledger.settle(&entry, &accepted("YWH-1")).await.unwrap();
+    ledger.settle(&entry, &accepted("YWH-1"), None).await.unwrap();
     ledger.release(&entry).await.unwrap();
     ledger.defer(&entry, Duration::ZERO).await.unwrap();
     ledger.mark_unknown(&entry).await.unwrap();
@@ -720,22 +723,6 @@ async fn a_settled_filing_is_neither_released_nor_deferred_nor_marked(store: &St
     assert_eq!(ledger.find("bank", "released").await.unwrap().unwrap().state, State::Released);
 }
 
-async fn an_update_needs_a_settled_filing(store: &Store) {
-    let ledger = store.open().await;
-    let registered = Outcome {
-        status: CaseStatus::Registered.into(),
-        certificate_numbers: vec!["晋(2026)太原市不动产证明第0012345号".into()],
-        ..accepted("YWH-1")
-    };
-    let entry = new(ledger.admit(&claim("k")).await);
-    ledger.update("bank", "k", &registered).await.unwrap();
-    assert_eq!(ledger.find("bank", "k").await.unwrap().unwrap().outcome, None);
-
-    ledger.settle(&entry, &accepted("YWH-1")).await.unwrap();
-    ledger.update("bank", "k", &registered).await.unwrap();
-    settled(ledger.admit(&claim("k")).await, &registered);
-}
-
 async fn a_filing_is_found_by_key_and_by_case(store: &Store) {
     let ledger = store.open().await;
     assert!(ledger.find("bank", "k").await.unwrap().is_none());
@@ -745,12 +732,12 @@ async fn a_filing_is_found_by_key_and_by_case(store: &Store) {
 
     let entry = new(ledger.admit(&claim("k")).await);
     assert_eq!(ledger.asked("bank", "k").await.unwrap(), Some(claim("k").fingerprint));
-    ledger.settle(&entry, &accepted("YWH-1")).await.unwrap();
+    ledger.settle(&entry, &accepted("YWH-1"), None).await.unwrap();
     assert_eq!(ledger.find_case("bank", "YWH-1").await.unwrap().unwrap().key, "k");
 
     // A registry that refuses at the door may give no number: such filings have none in common.
     let entry = new(ledger.admit(&claim("refused")).await);
-    ledger.settle(&entry, &accepted("")).await.unwrap();
+    ledger.settle(&entry, &accepted(""), None).await.unwrap();
     assert!(ledger.find_case("bank", "").await.unwrap().is_none());
 }
 
@@ -826,7 +813,7 @@ async fn a_lease_that_ran_out_is_due(store: &Store) {
     // The taker is gone too; and so on, until there is an answer.
     let taken = until(async || due(&*ledger, "province").await.pop()).await;
     assert_eq!(taken, entry_of("k", 3));
-    ledger.settle(&taken, &accepted("YWH-1")).await.unwrap();
+    ledger.settle(&taken, &accepted("YWH-1"), None).await.unwrap();
     settled(ledger.admit(&claim("k")).await, &accepted("YWH-1"));
 }
 
@@ -849,7 +836,7 @@ async fn what_was_given_up_is_due_no_more_but_may_be_claimed(store: &Store) {
     let entry = ask_first(ledger.admit(&claim("k")).await);
     assert!(!ledger.give_up(&stale).await.unwrap(), "another has taken it since");
     in_flight(ledger.admit(&claim("k")).await);
-    ledger.settle(&entry, &accepted("YWH-1")).await.unwrap();
+    ledger.settle(&entry, &accepted("YWH-1"), None).await.unwrap();
     settled(ledger.admit(&claim("k")).await, &accepted("YWH-1"));
 }
 
@@ -866,13 +853,13 @@ async fn unknown_outcomes_are_counted_per_registry_with_the_age_of_the_oldest(st
 
     ledger.give_up(&given_up).await.unwrap();
     ledger.defer(&deferred, LONG).await.unwrap();
-    ledger.settle(&answered, &accepted("YWH-1")).await.unwrap();
+    ledger.settle(&answered, &accepted("YWH-1"), None).await.unwrap();
     ledger.mark_unknown(&elsewhere).await.unwrap();
     let before = unknown("province").await;
     assert_eq!((before.count, unknown("city").await.count), (2, 1));
     until(async || (unknown("province").await.oldest > before.oldest).then_some(())).await;
 
-    ledger.settle(&given_up, &accepted("YWH-2")).await.unwrap();
+    ledger.settle(&given_up, &accepted("YWH-2"), None).await.unwrap();
     assert_eq!(unknown("province").await.count, 1);
 }
 
@@ -936,7 +923,7 @@ async fn a_loan_is_guarded_until_its_guard_is_lifted(store: &Store) {
     let elsewhere = Claim { institution: "other".into(), ..of_loan("second", &[1]) };
     new(ledger.admit(&elsewhere).await);
 
-    ledger.settle(&entry, &accepted("YWH-1")).await.unwrap();
+    ledger.settle(&entry, &accepted("YWH-1"), None).await.unwrap();
     let holder = duplicate(ledger.admit(&of_loan("second", &[1])).await);
     assert_eq!(holder.outcome, Some(accepted("YWH-1")), "the earlier case can be named");
     ledger.lift(&holder, &guards(&[1])).await.unwrap();
@@ -993,7 +980,7 @@ async fn a_guard_is_never_in_the_way_of_its_own_filing(store: &Store) {
 async fn a_correction_takes_the_guards_of_what_it_corrects(store: &Store) {
     let ledger = store.open().await;
     let entry = new(ledger.admit(&of_loan("first", &[1])).await);
-    ledger.settle(&entry, &accepted("YWH-1")).await.unwrap();
+    ledger.settle(&entry, &accepted("YWH-1"), None).await.unwrap();
     let of_another = Claim { corrects: Some("YWH-2".into()), ..of_loan("wrong", &[1]) };
     duplicate(ledger.admit(&of_another).await);
     let corrected = Claim { corrects: Some("YWH-1".into()), ..of_loan("corrected", &[1]) };
@@ -1004,7 +991,7 @@ async fn a_correction_takes_the_guards_of_what_it_corrects(store: &Store) {
 async fn what_is_old_is_retired_and_its_key_stays_used(store: &Store) {
     let ledger = store.open().await;
     let entry = new(ledger.admit(&of_loan("k", &[1])).await);
-    ledger.settle(&entry, &accepted("YWH-1")).await.unwrap();
+    ledger.settle(&entry, &accepted("YWH-1"), None).await.unwrap();
     let released = new(ledger.admit(&claim("released")).await);
     ledger.release(&released).await.unwrap();
     let mut retired = 0;
@@ -1033,8 +1020,9 @@ async fn what_is_old_is_retired_and_its_key_stays_used(store: &Store) {
     assert_eq!(ledger.asked("bank", "k").await.unwrap(), None);
 
     // Nobody who was away for that long changes it, and the loan stays guarded.
-    ledger.settle(&entry, &accepted("YWH-2")).await.unwrap();
-    ledger.update("bank", "k", &accepted("YWH-2")).await.unwrap();
+    ledger.settle(&entry, &accepted("YWH-2"), None).await.unwrap();
+    let told = ledger.record(&events::told("k", accepted("YWH-2"))).await.unwrap();
+    assert_eq!(told, Recorded::Unheard);
     ledger.mark_unknown(&entry).await.unwrap();
     ledger.release(&released).await.unwrap();
     assert_eq!(ledger.find("bank", "k").await.unwrap().unwrap().outcome, Some(known));
@@ -1050,10 +1038,10 @@ async fn what_is_open_or_young_is_never_retired(store: &Store) {
     let unknown = new(ledger.admit(&claim("unknown")).await);
     ledger.mark_unknown(&unknown).await.unwrap();
     let old = new(ledger.admit(&claim("old")).await);
-    ledger.settle(&old, &accepted("YWH-1")).await.unwrap();
+    ledger.settle(&old, &accepted("YWH-1"), None).await.unwrap();
     until(async || (ledger.retire(SHORT, 9).await.unwrap() == 1).then_some(())).await;
     let young = new(ledger.admit(&claim("young")).await);
-    ledger.settle(&young, &accepted("YWH-2")).await.unwrap();
+    ledger.settle(&young, &accepted("YWH-2"), None).await.unwrap();
     assert_eq!(ledger.retire(LONG, 9).await.unwrap(), 0);
     for (key, state) in
         [("claimed", State::Claimed), ("unknown", State::Unknown), ("young", State::Settled)]
@@ -1066,7 +1054,7 @@ async fn two_that_retire_at_once_retire_each_filing_once(store: &Store) {
     let replicas = store.replicas().await;
     for number in 0..40 {
         let entry = new(replicas[0].admit(&claim(&format!("k{number}"))).await);
-        replicas[0].settle(&entry, &accepted("")).await.unwrap();
+        replicas[0].settle(&entry, &accepted(""), None).await.unwrap();
     }
     let mut retirers = JoinSet::new();
     for number in 0..6 {
@@ -1110,7 +1098,7 @@ async fn everything_is_there_after_reopening(store: &Store) {
     let entry = new(ledger.admit(&claim("unknown")).await);
     ledger.defer(&entry, LONG).await.unwrap();
     let entry = new(ledger.admit(&claim("settled")).await);
-    ledger.settle(&entry, &accepted("YWH-1")).await.unwrap();
+    ledger.settle(&entry, &accepted("YWH-1"), None).await.unwrap();
     let entry = new(ledger.admit(&claim("released")).await);
     ledger.release(&entry).await.unwrap();
     drop(ledger);
@@ -1168,10 +1156,10 @@ async fn a_filing_for_a_closed_office_waits_in_the_order_it_came(store: &Store) 
     assert_eq!(other.entry.key, "other");
     assert_eq!(next(&*ledger).await, None, "the second waits for the first's answer");
     in_flight(ledger.admit(&waits("first", &[1], true)).await);
-    ledger.settle(&first.entry, &accepted("C-1")).await.unwrap();
+    ledger.settle(&first.entry, &accepted("C-1"), None).await.unwrap();
     settled(ledger.admit(&waits("first", &[1], true)).await, &accepted("C-1"));
     assert_eq!(next(&*ledger).await.unwrap().entry.key, "second");
-    ledger.settle(&other.entry, &accepted("C-2")).await.unwrap();
+    ledger.settle(&other.entry, &accepted("C-2"), None).await.unwrap();
     assert_eq!(ledger.queued().await.unwrap(), [("1401".to_owned(), 1)]);
 }
 
@@ -1182,11 +1170,11 @@ async fn who_comes_when_the_office_is_open_waits_behind_those_for_its_property(s
     assert_queued(ledger.admit(&waits("behind", &[2, 3], false)).await, false);
     let first = next(&*ledger).await.unwrap();
     assert_queued(ledger.admit(&waits("third", &[1], false)).await, false);
-    ledger.settle(&first.entry, &accepted("C-1")).await.unwrap();
+    ledger.settle(&first.entry, &accepted("C-1"), None).await.unwrap();
     let keys = [next(&*ledger).await.unwrap(), next(&*ledger).await.unwrap()];
     assert_eq!(keys.each_ref().map(|taken| taken.entry.key.as_str()), ["behind", "third"]);
     for taken in keys {
-        ledger.settle(&taken.entry, &accepted(&taken.entry.key)).await.unwrap();
+        ledger.settle(&taken.entry, &accepted(&taken.entry.key), None).await.unwrap();
     }
     new(ledger.admit(&waits("free", &[1, 2], false)).await);
 }

@@ -11,17 +11,21 @@ use std::{
 };
 
 use conformance_tests::postgres_server::PostgresServer;
-use gateway::ledger::{
-    Admission, Claim, Entry, Fingerprint, Guard, Ledger, LedgerError, LedgerSettings, Opening,
-    PostgresSettings, Sealed, SqliteSettings, Taken, Waiting,
-    life::{Life, Verdict},
+use gateway::{
+    case::{self, Told},
+    ledger::{
+        Admission, Claim, Entry, Fingerprint, Guard, Ledger, LedgerError, LedgerSettings, Opening,
+        PostgresSettings, Sealed, SqliteSettings, Taken, Waiting,
+        events::{Account, Recorded},
+        life::{Life, Verdict},
+    },
 };
 use proptest::{
     collection::vec,
     prelude::{Just, Strategy, any, prop_oneof},
     test_runner::{Config, TestCaseError, TestRunner},
 };
-use proto::v1::Outcome;
+use proto::v1::{Correction, Outcome};
 use tempfile::TempDir;
 
 /// A key of the two there are.
@@ -36,7 +40,7 @@ enum Verb {
     MarkUnknown { key: Key, attempt: i64 },
     Defer { key: Key, attempt: i64, delay: Span },
     Release { key: Key, attempt: i64 },
-    Update { key: Key, answer: u8 },
+    Record { key: Key, answer: u8 },
     ClaimDue { lease: Span },
     ClaimQueued { key: Key, announced: bool, lease: Span },
     Requeue { key: Key, attempt: i64, delay: Span },
@@ -126,7 +130,7 @@ fn verb() -> impl Strategy<Value = Verb> {
         2 => (key(), attempt(), span())
             .prop_map(|(key, attempt, delay)| Verb::Defer { key, attempt, delay }),
         2 => (key(), attempt()).prop_map(|(key, attempt)| Verb::Release { key, attempt }),
-        1 => (key(), answer()).prop_map(|(key, answer)| Verb::Update { key, answer }),
+        3 => (key(), answer()).prop_map(|(key, answer)| Verb::Record { key, answer }),
         3 => span().prop_map(|lease| Verb::ClaimDue { lease }),
     ]
 }
@@ -217,7 +221,7 @@ impl Bench {
                 return Said::Announced(withdrawn);
             }
             Verb::Settle { key, attempt, answer } => {
-                ledger.settle(&self.entry(key, attempt), &outcome(answer)).await
+                ledger.settle(&self.entry(key, attempt), &outcome(answer), None).await
             }
             Verb::MarkUnknown { key, attempt } => {
                 ledger.mark_unknown(&self.entry(key, attempt)).await
@@ -226,8 +230,16 @@ impl Bench {
                 ledger.defer(&self.entry(key, attempt), delay.length()).await
             }
             Verb::Release { key, attempt } => ledger.release(&self.entry(key, attempt)).await,
-            Verb::Update { key, answer } => {
-                ledger.update("bank", &self.name(key), &outcome(answer)).await
+            Verb::Record { key, answer } => {
+                let (institution, key) = ("bank".into(), self.name(key));
+                let account =
+                    Account { institution, key, outcome: outcome(answer), follow_up: None };
+                return Said::Told(match ledger.record(&account).await.unwrap() {
+                    Recorded::Same(_) => Some(Told::Same),
+                    Recorded::News { .. } => Some(Told::News),
+                    Recorded::Impossible(why, _) => Some(Told::Impossible(why)),
+                    Recorded::Unheard => None,
+                });
             }
         };
         match done {
@@ -239,7 +251,7 @@ impl Bench {
 
     async fn kept(&self, key: Key) -> Option<(gateway::ledger::State, Option<u8>)> {
         let record = self.ledger.find("bank", &self.name(key)).await.unwrap()?;
-        Some((record.state, record.outcome.map(|outcome| outcome.case_id.parse().unwrap())))
+        Some((record.state, record.outcome.as_ref().map(answer)))
     }
 
     fn name(&self, key: Key) -> String {
@@ -294,6 +306,8 @@ enum Said {
     Verdict(Verdict, i64),
     /// Whether it may be sent, or was withdrawn.
     Announced(bool),
+    /// What was made of a registry's account.
+    Told(Option<Told>),
     /// What was due, by key.
     Taken(Vec<(Key, i64)>),
     Done,
@@ -345,7 +359,10 @@ fn expected(lives: &mut [Option<Life<u8, u8>>; 2], verb: &Verb) -> Said {
             with(key, &|life| life.defer(attempt, 0, delay.units()))
         }
         Verb::Release { key, attempt } => with(key, &|life| life.release(attempt, 0)),
-        Verb::Update { key, answer } => with(key, &|life| life.update(answer)),
+        Verb::Record { key, answer } => {
+            let judge = |known: &u8, told: &u8| case::judge(&outcome(*known), &outcome(*told));
+            Said::Told(lives[key].as_mut().and_then(|life| life.record(answer, judge)))
+        }
         Verb::ClaimDue { lease } => {
             let due = |(key, life): (Key, &mut Option<Life<u8, u8>>)| {
                 let life = life.as_mut()?;
@@ -356,8 +373,19 @@ fn expected(lives: &mut [Option<Life<u8, u8>>; 2], verb: &Verb) -> Said {
     }
 }
 
+/// Answers are of all the states a case can be in, and then some.
 fn outcome(answer: u8) -> Outcome {
-    Outcome { case_id: answer.to_string(), ..Outcome::default() }
+    let correction = Correction { deadline: answer.to_string(), items: Vec::new() };
+    Outcome {
+        case_id: "YWH-1".into(),
+        status: i32::from(answer % 17),
+        correction: Some(correction),
+        ..Outcome::default()
+    }
+}
+
+fn answer(outcome: &Outcome) -> u8 {
+    outcome.correction.as_ref().unwrap().deadline.parse().unwrap()
 }
 
 fn runtime() -> tokio::runtime::Runtime {

@@ -672,14 +672,40 @@ async fn a_registry_goes_down_and_comes_up_with_all_it_knew() {
 }
 
 #[tokio::test]
-async fn offices_are_described_and_what_is_not_offered_says_so() {
+async fn offices_are_described() {
     let scene = Scene::new(|_| {}).await;
     let ask = DescribeOfficesRequest { division_prefix: "1401".to_owned() };
     let told = scene.client.clone().describe_offices(ask).await.unwrap().into_inner().offices;
     let codes: Vec<String> = told.into_iter().map(|it| it.office.unwrap().code).collect();
     assert_eq!(codes, ["140105", "140106"]);
-    let refused = scene.client.clone().watch_events(WatchEventsRequest::default()).await;
-    assert_eq!(refused.unwrap_err().code(), Code::Unimplemented);
+}
+
+#[tokio::test]
+async fn events_are_told_from_any_cursor_on_and_no_other() {
+    let scene = Scene::new(|settings| settings.review = Review::Slowly { ms: 10 }).await;
+    let watch = async |after: &str| {
+        let request = WatchEventsRequest { after: after.to_owned() };
+        scene.client.clone().watch_events(request).await.map(tonic::Response::into_inner)
+    };
+    let mut events = watch("").await.unwrap();
+    let case_id = scene.submit(first_general()).await.unwrap().outcome.unwrap().case_id;
+    let mut told = Vec::new();
+    for status in [CaseStatus::Accepted, CaseStatus::InReview, CaseStatus::Registered] {
+        let event = events.message().await.unwrap().unwrap();
+        let outcome = event.case.clone().unwrap().outcome.unwrap();
+        assert_eq!((outcome.case_id.as_str(), outcome.status()), (case_id.as_str(), status));
+        told.push(event);
+    }
+    let mut rest = watch(&told[0].cursor).await.unwrap();
+    for event in &told[1..] {
+        assert_eq!(rest.message().await.unwrap().as_ref(), Some(event));
+    }
+    let refused = watch("99").await.map(drop).unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    scene.control().order(Call::WatchEvents, [Fault::CutShort]);
+    let mut short = watch("").await.unwrap();
+    assert_eq!(short.message().await.unwrap().as_ref(), Some(&told[0]));
+    assert_eq!(short.message().await.unwrap(), None);
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use crate::{
     capability::Capabilities,
     contracts::Contracts,
     exchange::Gateway,
+    feeds::Feeds,
     ledger::{self, Ledger, LedgerError, LedgerSettings, PostgresSettings, SqliteSettings},
     registry::Registry,
     route::Route,
@@ -75,6 +76,8 @@ pub fn assemble(settings: &Settings, parts: Parts, ledger: Arc<dyn Ledger>) -> G
         ask_again_after: settings.resolver.ask_again,
         lease: settings.ledger.lease,
         give_up_after: settings.resolver.give_up,
+        events: settings.events.clone(),
+        feeds: Feeds::new(&settings.events),
         document_bytes_max: settings.limits.document_bytes_max,
         metrics: parts.metrics,
     }

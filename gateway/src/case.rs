@@ -30,6 +30,8 @@ pub enum Why {
     NotARegistrys,
     /// A certificate that was told is told no more.
     CertificateGone,
+    /// The case has another number than was told: a registry's number is stable.
+    AnotherCase,
 }
 
 impl Why {
@@ -41,12 +43,16 @@ impl Why {
             Self::Behind => "behind",
             Self::NotARegistrys => "not_a_registrys",
             Self::CertificateGone => "certificate_gone",
+            Self::AnotherCase => "another_case",
         }
     }
 }
 
 /// Judges what a registry tells of a case against what is known of it.
 pub fn judge(known: &Outcome, told: &Outcome) -> Told {
+    if !known.case_id.is_empty() && known.case_id != told.case_id {
+        return Told::Impossible(Why::AnotherCase);
+    }
     match step(known.status(), told.status()) {
         Told::Impossible(why) => Told::Impossible(why),
         Told::Same | Told::News
@@ -178,6 +184,16 @@ mod tests {
         assert_eq!(judge(&at(InReview), &at(Accepted)), Told::Impossible(Why::Behind));
         assert_eq!(judge(&at(Registered), &at(InReview)), Told::Impossible(Why::Entered));
         assert_eq!(judge(&at(Registered), &at(Registered)), Told::Same);
+    }
+
+    #[test]
+    fn a_case_keeps_its_number() {
+        use CaseStatus::{Accepted, Registered};
+        let other = Outcome { case_id: "d".into(), ..at(Registered) };
+        assert_eq!(judge(&at(Accepted), &other), Told::Impossible(Why::AnotherCase));
+        // A registry that refuses at the door may give none.
+        let unnumbered = Outcome { case_id: String::new(), ..at(Accepted) };
+        assert_eq!(judge(&unnumbered, &at(Registered)), Told::News);
     }
 
     #[test]

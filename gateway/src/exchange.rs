@@ -22,6 +22,7 @@ use crate::{
     capability::Capabilities,
     contracts::{Contracts, Live},
     fault::{self, Point},
+    feeds::Feeds,
     fingerprint::{differing, fingerprint, guards},
     hours::Calendar,
     identity::VerifiedBank,
@@ -33,13 +34,14 @@ use crate::{
     resolver,
     route::{NoOffice, Route},
     seal::Seals,
-    settings::{Matters, Office},
+    settings::{self, Matters, Office},
     telemetry::{LedgerVerb, Metrics, SpanKind, step, traced},
     turnstile::Busy,
 };
 
 mod asking;
 mod checking;
+mod feed;
 mod hall;
 mod queue;
 mod told;
@@ -72,6 +74,10 @@ pub struct Gateway {
     pub lease: Duration,
     /// How long a registry is asked about an unknown outcome before people have to find out.
     pub give_up_after: Duration,
+    /// How banks are told of events.
+    pub events: settings::Events,
+    /// Who waits for them.
+    pub feeds: Feeds,
     /// Greatest document of a registry that is passed on, in bytes.
     pub document_bytes_max: usize,
     /// What is counted and timed.
@@ -262,9 +268,9 @@ impl Hearing<'_> {
                 Some(Body::Withdrawal(withdrawal)) => {
                     self.withdraw(withdrawal).await.map(Said::Outcome)
                 }
-                Some(Body::Ack(_)) | None => {
-                    Err(Refusal::unsent(Code::Unsupported, proto::v1::NextAction::CallOffice))
-                }
+                Some(Body::FeedQuery(query)) => self.read_feed(query).await.map(Said::Feed),
+                Some(Body::Ack(ack)) => self.acknowledge(ack).await.map(Said::Acknowledged),
+                None => Err(Refusal::unsent(Code::Unsupported, proto::v1::NextAction::CallOffice)),
             },
         };
         Told { message: Some(message), exchange, what }
@@ -512,7 +518,9 @@ impl Hearing<'_> {
         integrity::tell_operators(&self.gateway.metrics, &entry.registry, of, &outcome);
         let ledger = &self.gateway.ledger;
         fault::point(Point::BeforeSettle);
-        let settled = self.gateway.timed(LedgerVerb::Settle, ledger.settle(entry, &outcome)).await;
+        let follow_up = self.gateway.first_look(&entry.registry, &outcome);
+        let settled = ledger.settle(entry, &outcome, follow_up);
+        let settled = self.gateway.timed(LedgerVerb::Settle, settled).await;
         note(settled, "an outcome could not be recorded; it will be asked for again");
         fault::point(Point::Settled);
         outcome

@@ -57,6 +57,14 @@ pub enum Point {
     QueueSettled,
     /// Opener: a filing could not be sent or was not answered, which is not yet recorded.
     BeforeRequeue,
+    /// Listener: a registry told of cases by itself, which is not yet recorded.
+    Heard,
+    /// Listener: that is recorded, with the cursor after it.
+    HeardRecorded,
+    /// Follow-up: a case is taken, its registry not yet asked.
+    FollowUpTaken,
+    /// Follow-up: the registry said how it stands, which is not yet recorded.
+    FollowedUp,
     /// SQLite: a group of verbs is carried out, not yet committed.
     BeforeCommit,
     /// SQLite: a group of verbs is committed, nobody told.
@@ -65,7 +73,7 @@ pub enum Point {
 
 impl Point {
     /// Every one.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 31] = [
         Self::BeforeAdmit,
         Self::Admitted,
         Self::Announced,
@@ -91,6 +99,10 @@ impl Point {
         Self::BeforeQueueSettle,
         Self::QueueSettled,
         Self::BeforeRequeue,
+        Self::Heard,
+        Self::HeardRecorded,
+        Self::FollowUpTaken,
+        Self::FollowedUp,
         Self::BeforeCommit,
         Self::Committed,
     ];

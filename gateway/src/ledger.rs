@@ -6,16 +6,18 @@
 //! store's own, and holds no personal data in the clear: of an application it keeps digests, of an
 //! outcome what the bank was told. Source: docs/domain.md, "Idempotency".
 
-use std::{error::Error, fmt, sync::Arc, time::Duration};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use prost::Message;
 use proto::v1::Outcome;
 
+pub mod events;
 pub mod life;
 pub mod postgres;
 pub mod sqlite;
 
+pub use events::Events;
 use life::Verdict;
 pub use postgres::{PostgresSettings, PostgresTls};
 pub use sqlite::SqliteSettings;
@@ -42,12 +44,12 @@ pub async fn open(settings: &LedgerSettings) -> Result<Arc<dyn Ledger>, LedgerEr
     })
 }
 
-/// The ledger's verbs. All of them are durable when they return, and none is retried inside.
+/// The ledger's verbs, with those of [`Events`]. All of them are durable when they return, and none is retried inside.
 ///
 /// If a call is dropped, or fails with [`LedgerError::Unavailable`], what it asked for may or may not
 /// have happened: the entry then reads as claimed, and the next to come asks the registry first.
 #[async_trait]
-pub trait Ledger: fmt::Debug + Send + Sync {
+pub trait Ledger: Events {
     /// Claims a key, or says what has become of it, in one step. Of two claims of one key at the same
     /// moment, at this replica or at two, one is `New` and the other `InFlight`.
     ///
@@ -87,10 +89,16 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     async fn lift(&self, holder: &Record, guards: &[Guard]) -> Result<(), LedgerError>;
 
     /// Records what the registry answered, also for an entry that another has taken over since: an
-    /// answer is a fact. Changes nothing where an answer is already recorded.
+    /// answer is a fact; and, in the same transaction, the event of it. Changes nothing where an answer is already recorded.
+    /// `follow_up`: after what time it is to be seen how the case stands ([`Events::claim_follow_ups`]), if at all.
     ///
     /// Fails with [`LedgerError::Corrupt`] if the ledger has never heard of the filing.
-    async fn settle(&self, entry: &Entry, outcome: &Outcome) -> Result<(), LedgerError>;
+    async fn settle(
+        &self,
+        entry: &Entry,
+        outcome: &Outcome,
+        follow_up: Option<Duration>,
+    ) -> Result<(), LedgerError>;
 
     /// Records that the filing was, or may have been, sent and no answer came, and gives the lease
     /// back: the resolver is to ask from now on. Changes nothing if the entry is stale or settled.
@@ -103,14 +111,6 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// For who holds a `New` entry only. That a registry does not know a key now does not prove that
     /// nothing is on its way to it.
     async fn release(&self, entry: &Entry) -> Result<(), LedgerError>;
-
-    /// Records what a settled case has become since. Changes nothing if the filing is not settled.
-    async fn update(
-        &self,
-        institution: &str,
-        key: &str,
-        outcome: &Outcome,
-    ) -> Result<(), LedgerError>;
 
     /// A filing by its key.
     async fn find(&self, institution: &str, key: &str) -> Result<Option<Record>, LedgerError>;

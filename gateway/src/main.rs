@@ -23,10 +23,11 @@ use gateway::{
     bank_port::BankPort,
     capability, contracts,
     exchange::Gateway,
+    feeds, follow_up,
     identity::Identities,
     ledger::{Ledger, LedgerError},
-    opener, resolver, retention,
-    settings::{Problem, Settings, Store},
+    listener, opener, resolver, retention,
+    settings::{Answers, Problem, Settings, Store},
     telemetry::{Metrics, Telemetry},
     tls::{self, Protocol},
     turnstile::Turnstile,
@@ -293,6 +294,21 @@ async fn serve_until_told(ready: Ready, open: impl OpensLedger) -> anyhow::Resul
             resolving.clone(),
         );
         workers.spawn(work);
+        workers.spawn(follow_up::follow_up(
+            Arc::clone(&gateway),
+            registry.clone(),
+            settings.resolver.clone(),
+            resolving.clone(),
+        ));
+        match registry.answers() {
+            Answers::Events => drop(workers.spawn(listener::listen(
+                Arc::clone(&gateway),
+                registry.clone(),
+                settings.resolver.clone(),
+                resolving.clone(),
+            ))),
+            Answers::AtOnce | Answers::Polled => {}
+        }
         let asking = capability::ask(Arc::clone(&gateway), registry.clone(), resolving.clone());
         workers.spawn(asking);
     }
@@ -304,6 +320,10 @@ async fn serve_until_told(ready: Ready, open: impl OpensLedger) -> anyhow::Resul
 
     let retention = settings.ledger.retention;
     workers.spawn(retention::retire(Arc::clone(&gateway), retention, resolving.clone()));
+    let retention = settings.events.retention;
+    workers.spawn(retention::forget_events(Arc::clone(&gateway), retention, resolving.clone()));
+
+    workers.spawn(feeds::look(Arc::clone(&gateway), resolving.clone()));
 
     let watching = CancellationToken::new();
     let watch =
@@ -332,6 +352,7 @@ async fn serve_until_told(ready: Ready, open: impl OpensLedger) -> anyhow::Resul
     tracing::info!("stopping: nobody is let in any more");
     readiness.stopping();
     port.stop();
+    gateway.feeds.stop();
     let cut_off = tokio::select! {
         cut_off = port.finished() => cut_off,
         () = told.stop() => anyhow::bail!("told to stop at once"),

@@ -251,7 +251,8 @@ impl Opener {
     async fn settle(&self, entry: &Entry, outcome: Outcome) -> Result<(), LedgerError> {
         let outcome = Outcome { replayed: Some(false), ..outcome };
         fault::point(Point::BeforeQueueSettle);
-        let settled = self.gateway.ledger.settle(entry, &outcome);
+        let follow_up = self.gateway.first_look(&entry.registry, &outcome);
+        let settled = self.gateway.ledger.settle(entry, &outcome, follow_up);
         let settled = self.gateway.timed(LedgerVerb::Settle, settled).await;
         fault::point(Point::QueueSettled);
         settled

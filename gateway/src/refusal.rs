@@ -82,6 +82,8 @@ pub enum Code {
     IntegrityMismatch,
     /// There is no such case.
     CaseUnknown,
+    /// There is no such event in the institution's feed, nor was one.
+    EventUnknown,
     /// The filing never reached the registry; it may be sent again.
     NeverSent,
     /// The matter or question is not one this gateway carries.
@@ -257,6 +259,12 @@ impl Code {
             Self::CaseUnknown => {
                 row("CASE_UNKNOWN", v1::Layer::Ledger, "没有该笔业务", "there is no such case")
             }
+            Self::EventUnknown => row(
+                "EVENT_UNKNOWN",
+                v1::Layer::Ledger,
+                "没有该事件，请从头读取事件",
+                "there is no such event; read the feed from its beginning",
+            ),
             Self::NeverSent => row(
                 "NEVER_SENT",
                 v1::Layer::Ledger,

@@ -47,6 +47,7 @@ mod encoded;
 mod gate;
 mod handover;
 mod testimony;
+mod watching;
 
 use breaker::End;
 pub use document::Unsound;
@@ -56,6 +57,7 @@ pub use gate::{Purpose, Shut};
 use handover::{Courier, Handover};
 use testimony::Flaw;
 pub use testimony::Testimony;
+pub use watching::Notice;
 
 /// A registry.
 #[derive(Clone)]

@@ -11,7 +11,6 @@ use futures_util::{
     future::BoxFuture,
     stream::{self, Stream, StreamExt},
 };
-use proto::v1::Institution;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +19,7 @@ use crate::{
     fault::{self, Point},
     integrity,
     ledger::{Entry, LedgerError},
-    registry::{CallError, Caller, Purpose, Registry, Shut, Testimony},
+    registry::{CallError, Purpose, Registry, Shut, Testimony},
     retry, settings,
     telemetry::LedgerVerb,
 };
@@ -87,7 +86,8 @@ impl Resolver {
 
     async fn ask(&self, entry: Entry) {
         fault::point(Point::DueTaken);
-        let answer = self.registry.case_by_key(&entry.key, &on_behalf_of(&entry)).await;
+        let caller = Registry::on_behalf_of(&entry.institution);
+        let answer = self.registry.case_by_key(&entry.key, &caller).await;
         fault::point(Point::Asked);
         let noted = match answer {
             Ok(Some(testimony)) => {
@@ -122,7 +122,8 @@ impl Resolver {
         let outcome = integrity::judged(testimony, asked.as_ref());
         let of = (entry.institution.as_str(), entry.key.as_str());
         integrity::tell_operators(&self.gateway.metrics, self.registry.name(), of, &outcome);
-        let settle = ledger.settle(entry, &outcome);
+        let follow_up = self.gateway.first_look(self.registry.name(), &outcome);
+        let settle = ledger.settle(entry, &outcome, follow_up);
         self.gateway.timed(LedgerVerb::Settle, settle).await
     }
 
@@ -185,13 +186,5 @@ async fn idles(time: Duration, stop: &CancellationToken) -> bool {
         biased;
         () = stop.cancelled() => false,
         () = sleep(time) => true,
-    }
-}
-
-/// The gateway asks by itself: the ledger knows the institution, but holds no certificate to show.
-fn on_behalf_of(entry: &Entry) -> Caller {
-    Caller {
-        institution: Institution { id: entry.institution.clone(), ..Institution::default() },
-        client_cert: None,
     }
 }

@@ -1,4 +1,4 @@
-//! Deletes what the ledger knows of filings that are old, but for their keys, which stay used for good.
+//! Deletes what the ledger knows of filings that are old, but for their keys, which stay used for good, and old events.
 //!
 //! In small batches, so that no exchange waits for long; any number of replicas may run this, and the ledger's clock alone
 //! says what is old. It decides nothing about open filings: those are never deleted.
@@ -32,7 +32,29 @@ pub async fn retire(gateway: Arc<Gateway>, age: Duration, stop: CancellationToke
     }
 }
 
-/// Filings per transaction.
+/// Forgets events that are older than `age`, until `stop` is cancelled.
+///
+/// Dropped in the middle, a batch is forgotten or not.
+pub async fn forget_events(gateway: Arc<Gateway>, age: Duration, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        let forgotten = gateway.ledger.forget_events(age, BATCH);
+        let idle_for = match gateway.timed(LedgerVerb::ForgetEvents, forgotten).await {
+            Ok(BATCH) => BREATH,
+            Ok(_) => (age / 10).clamp(Duration::from_secs(1), LOOK_EVERY_MAX),
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "old events could not be forgotten");
+                LOOK_EVERY_MAX
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = sleep(idle_for) => {}
+        }
+    }
+}
+
+/// Filings, or events, per transaction.
 const BATCH: u32 = 200;
 
 /// Between two full batches, for the exchanges.

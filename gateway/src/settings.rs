@@ -52,6 +52,8 @@ pub struct Settings {
     pub queue: Queue,
     /// `[resolver]`: how unknown outcomes are found out.
     pub resolver: Resolver,
+    /// `[events]`: what is kept of them, and how banks are told.
+    pub events: Events,
     /// `[telemetry]`: logs and traces.
     pub telemetry: Telemetry,
     /// `[limits]`: what a bank may ask of the gateway.
@@ -395,9 +397,49 @@ pub struct Registry {
         default = "Registry::describe_default"
     )]
     pub describe: Duration,
+    /// How it lets know what becomes of cases: `at_once` in its answers alone, `events` by its stream of events, or `polled`:
+    /// only when it is asked. Default: `at_once`.
+    #[serde(default)]
+    pub answers: Answers,
+    /// `poll_first_seconds`: only where it is `polled`, or a deadline is over: the greatest delay before it is asked about a
+    /// case the first time, in seconds; it doubles from time to time. Default: 60.
+    #[serde(
+        rename = "poll_first_seconds",
+        deserialize_with = "reader::seconds",
+        default = "Registry::poll_first_default"
+    )]
+    pub poll_first: Duration,
+    /// `poll_longest_seconds`: the greatest delay between two times, in seconds. Default: 3600.
+    #[serde(
+        rename = "poll_longest_seconds",
+        deserialize_with = "reader::seconds",
+        default = "Registry::poll_longest_default"
+    )]
+    pub poll_longest: Duration,
+}
+
+/// How a registry lets know what becomes of cases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answers {
+    /// In its answers to calls, and by nothing else.
+    #[default]
+    AtOnce,
+    /// By a stream of events.
+    Events,
+    /// When it is asked.
+    Polled,
 }
 
 impl Registry {
+    fn poll_first_default() -> Duration {
+        Duration::from_secs(60)
+    }
+
+    fn poll_longest_default() -> Duration {
+        Duration::from_secs(60 * 60)
+    }
+
     fn describe_default() -> Duration {
         Duration::from_secs(600)
     }
@@ -469,6 +511,43 @@ impl Default for Resolver {
             asks_max: 16,
             asks_per_second_max: 20,
             give_up: Duration::from_secs(24 * 60 * 60),
+        }
+    }
+}
+
+/// `[events]`: events of cases, and how banks read them.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Events {
+    /// `retention_seconds`: how long events can be read, in seconds. Default: 34560000, which is 400 days.
+    #[serde(rename = "retention_seconds", deserialize_with = "reader::seconds")]
+    pub retention: Duration,
+    /// How many events a bank is given at once, at most, whatever it asks for. Default: 500.
+    pub page_max: u32,
+    /// `wait_seconds_max`: how long an answer waits for an event at most, whatever the bank asks for, in seconds.
+    /// Default: 30.
+    #[serde(rename = "wait_seconds_max", deserialize_with = "reader::seconds")]
+    pub wait_max: Duration,
+    /// How many readers may wait for an event at a time, at each replica; who comes besides is answered at once. Each of them
+    /// is one of `exchanges_max`. Default: 256.
+    pub waiting_max: usize,
+    /// How many of them may be one institution's. Default: 2.
+    pub institution_waiting_max: usize,
+    /// `warn_seconds_before`: how long before the last day of a correction (补正) is over its bank is told so, in seconds.
+    /// Default: 259200, which is 3 days.
+    #[serde(rename = "warn_seconds_before", deserialize_with = "reader::seconds")]
+    pub warn_before: Duration,
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self {
+            retention: Duration::from_secs(400 * 24 * 60 * 60),
+            page_max: 500,
+            wait_max: Duration::from_secs(30),
+            waiting_max: 256,
+            institution_waiting_max: 2,
+            warn_before: Duration::from_secs(3 * 24 * 60 * 60),
         }
     }
 }
@@ -797,6 +876,6 @@ retired = { "140100" = "140101", "140101" = "140105" }
                 .collect();
             assert_eq!(listed, known, "{table}");
         }
-        assert_eq!(keys.matches("\n### `").count(), 15, "a table without its section");
+        assert_eq!(keys.matches("\n### `").count(), 16, "a table without its section");
     }
 }

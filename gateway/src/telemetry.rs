@@ -36,8 +36,8 @@ mod lines;
 mod metrics;
 
 pub use metrics::{
-    CallEnd, Connection, ContractEnd, LedgerVerb, Metrics, MetricsError, RegistryCall, TurnedAway,
-    TurnedBack,
+    CallEnd, Connection, ContractEnd, Deadline, Heard, LedgerVerb, Metrics, MetricsError,
+    RegistryCall, TurnedAway, TurnedBack,
 };
 
 /// Logs and traces of this process, from start to stop.

@@ -4,7 +4,10 @@
 //! Pure but for the moment handed in. Whoever holds the lock around it commits a case by returning from `submit`: there
 //! is no state between "not known" and "known with its outcome".
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use anyhow::{Context, bail};
 use proto::v1::{Application, Case, CaseStatus, Correction, Outcome, Registered};
@@ -16,6 +19,7 @@ use super::{
     complaint::{Complaints, Reason},
     judgement::{self, Entry},
     register::{Register, Stamp},
+    stream::Row,
 };
 
 /// When an application that nothing stands against is entered.
@@ -27,6 +31,12 @@ pub enum Review {
     AtOnce,
     /// On command: the answer to `Submit` is ACCEPTED.
     OnCommand,
+    /// By reviewers who take their time: ACCEPTED at first, IN_REVIEW after so many milliseconds, and entered or refused after
+    /// as many again.
+    Slowly {
+        /// How many.
+        ms: u64,
+    },
 }
 
 /// What happens when a key comes a second time from the same institution.
@@ -53,6 +63,10 @@ pub enum Step {
     Complete,
     /// ACCEPTED or IN_REVIEW to CORRECTION_REQUESTED.
     AskForCorrection,
+    /// ACCEPTED or IN_REVIEW to REFUSED, whatever the register says.
+    Refuse,
+    /// CORRECTION_REQUESTED or REGISTERED to LAPSED: a deadline has passed.
+    Lapse,
 }
 
 /// How often things happened; the invariant is that no key leads to more than one registration.
@@ -119,6 +133,8 @@ pub(super) struct Cases {
     by_id: HashMap<String, usize>,
     by_key: HashMap<(String, String), Vec<usize>>,
     counts: Counts,
+    /// What watchers are told.
+    pub(super) told: Row,
 }
 
 #[derive(Debug)]
@@ -139,7 +155,35 @@ impl Cases {
             by_id: HashMap::new(),
             by_key: HashMap::new(),
             counts: Counts::default(),
+            told: Row::default(),
         }
+    }
+
+    /// How long each step of a review takes, where reviewers take their time.
+    pub(super) fn review_time(&self) -> Option<Duration> {
+        match self.review {
+            Review::Slowly { ms } => Some(Duration::from_millis(ms)),
+            Review::AtOnce | Review::OnCommand => None,
+        }
+    }
+
+    /// Watchers are told of every case that it is in a state that it is not in.
+    pub(super) fn tell_wrongly(&mut self, status: CaseStatus, now: OffsetDateTime) {
+        let cases: Vec<_> = self.files.iter().map(|file| file.case.clone()).collect();
+        self.told.tell_wrongly(&cases, status, now);
+    }
+
+    /// Watchers are told of a case under a key that no gateway ever sent.
+    pub(super) fn tell_of_a_stranger(&mut self, now: OffsetDateTime) {
+        let known = self.files.last().map(|file| file.case.clone()).unwrap_or_default();
+        let idempotency_key = "nobody-sent-this".to_owned();
+        let outcome = Outcome {
+            case_id: "SL-UNKNOWN".to_owned(),
+            status: CaseStatus::Accepted.into(),
+            ..Outcome::default()
+        };
+        let case = Case { idempotency_key, outcome: Some(outcome), registered: None, ..known };
+        self.told.tell(&case, now);
     }
 
     /// A question for a case arrived.
@@ -215,7 +259,8 @@ impl Cases {
             let outcome = earlier.case.outcome.clone().unwrap_or_default();
             let outcome =
                 Outcome { status: CaseStatus::Terminated.into(), correction: None, ..outcome };
-            earlier.change(outcome, now);
+            let ended = earlier.change(outcome, now);
+            self.told.tell(&ended, now);
         }
         case
     }
@@ -234,7 +279,9 @@ impl Cases {
             CaseStatus::Accepted | CaseStatus::InReview | CaseStatus::CorrectionRequested
         ) {
             let status = CaseStatus::Withdrawn.into();
-            file.change(Outcome { status, correction: None, ..outcome }, now);
+            let withdrawn = file.change(Outcome { status, correction: None, ..outcome }, now);
+            self.told.tell(&withdrawn, now);
+            return Some(withdrawn);
         }
         Some(file.case.clone())
     }
@@ -274,6 +321,7 @@ impl Cases {
         self.by_id.insert(case_id, position);
         self.by_key.entry(key).or_default().push(position);
         self.files.push(File { application, bank_certificate_sha256, case: case.clone() });
+        self.told.tell(&case, now);
         case
     }
 
@@ -353,6 +401,15 @@ impl Cases {
             (CaseStatus::Registered, Step::Complete) => {
                 Outcome { status: CaseStatus::Completed.into(), ..outcome }
             }
+            (CaseStatus::Accepted | CaseStatus::InReview, Step::Refuse) => {
+                let mut complaints = Complaints::default();
+                complaints.add(Reason::RefusedByReviewer, "", "");
+                self.counts.refused += 1;
+                complaints.outcome(case_id)
+            }
+            (CaseStatus::CorrectionRequested | CaseStatus::Registered, Step::Lapse) => {
+                Outcome { status: CaseStatus::Lapsed.into(), correction: None, ..outcome }
+            }
             (status, step) => bail!("case {case_id} is {}: no {step:?}", name(status)),
         };
         let registered = self.account(
@@ -361,8 +418,9 @@ impl Cases {
         );
         let file = self.files.get_mut(position).with_context(|| format!("no case {case_id}"))?;
         file.case.registered = registered.or(file.case.registered.take());
-        file.change(changed, now);
-        Ok(file.case.clone())
+        let case = file.change(changed, now);
+        self.told.tell(&case, now);
+        Ok(case)
     }
 
     /// The numbers of all cases that wait for this step, in order of submission.
@@ -371,7 +429,12 @@ impl Cases {
             Step::Review => status == CaseStatus::Accepted,
             Step::Register => matches!(status, CaseStatus::Accepted | CaseStatus::InReview),
             Step::Complete => status == CaseStatus::Registered,
-            Step::AskForCorrection => matches!(status, CaseStatus::Accepted | CaseStatus::InReview),
+            Step::AskForCorrection | Step::Refuse => {
+                matches!(status, CaseStatus::Accepted | CaseStatus::InReview)
+            }
+            Step::Lapse => {
+                matches!(status, CaseStatus::CorrectionRequested | CaseStatus::Registered)
+            }
         };
         self.files
             .iter()
@@ -435,9 +498,10 @@ fn registered(
 const DAYS_TO_CORRECT: time::Duration = time::Duration::days(30);
 
 impl File {
-    fn change(&mut self, outcome: Outcome, now: OffsetDateTime) {
+    fn change(&mut self, outcome: Outcome, now: OffsetDateTime) -> Case {
         self.case.outcome = Some(outcome);
         self.case.changed_at = Some(timestamp(now));
+        self.case.clone()
     }
 
     fn view(&self) -> CaseView {

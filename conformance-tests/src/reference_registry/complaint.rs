@@ -120,6 +120,7 @@ pub(super) enum Reason {
     SeizureUnknown,
     OtherCourts,
     CaseNotCorrectable,
+    RefusedByReviewer,
 }
 
 struct Words {
@@ -165,7 +166,8 @@ impl Reason {
             | Self::SeizedBefore
             | Self::NothingToQueueBehind
             | Self::SeizureUnknown
-            | Self::OtherCourts => false,
+            | Self::OtherCourts
+            | Self::RefusedByReviewer => false,
         }
     }
 
@@ -179,6 +181,7 @@ impl Reason {
             | Self::TransferRestricted
             | Self::NoCourt
             | Self::OtherCourts
+            | Self::RefusedByReviewer
             | Self::NoticeStands => NextAction::CallOffice,
             Self::AmountMissing
             | Self::PartyMissing
@@ -374,6 +377,9 @@ impl Reason {
                 "没有等待补正的该笔业务",
                 "no such case waits for a correction",
             ),
+            Self::RefusedByReviewer => {
+                ("REFUSED_BY_REVIEWER", "C390", "审核人员不予登记", "the reviewer refused it")
+            }
         };
         Words { code, registry_code, chinese, english }
     }

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use proto::v1::Application;
+use proto::v1::{Application, CaseStatus};
 use time::OffsetDateTime;
 
 use super::{
@@ -62,6 +62,24 @@ impl Control {
             let waiting = books.cases.waiting_for(step);
             waiting.iter().filter(|case| books.cases.advance(case, step, now).is_ok()).count()
         })
+    }
+
+    /// Watchers are told of every case that it is in a state that it is not in; nothing changes.
+    pub fn tell_wrongly(&self, status: CaseStatus) {
+        let now = OffsetDateTime::now_utc();
+        self.shared.change(|books| books.cases.tell_wrongly(status, now));
+    }
+
+    /// Watchers are told once more of everything that they were told of.
+    pub fn tell_again(&self) {
+        let now = OffsetDateTime::now_utc();
+        self.shared.change(|books| books.cases.told.tell_again(now));
+    }
+
+    /// Watchers are told of a case under a key that no gateway ever sent.
+    pub fn tell_of_a_stranger(&self) {
+        let now = OffsetDateTime::now_utc();
+        self.shared.change(|books| books.cases.tell_of_a_stranger(now));
     }
 
     /// How often what happened.

@@ -8,6 +8,7 @@
 //! | `POST /release` | lets held calls go on |
 //! | `POST /advance` `{"case_id":"…","step":"REGISTER"}` | one case takes a step; without `case_id` all that can |
 //! | `POST /mix-up` `{"parties":true}` | what it says it entered has one party list filled from the other; `false` ends it |
+//! | `POST /tell` `{"wrongly":"ACCEPTED"}` | watchers are told of every case that it is in that state; with `{}`, of everything again |
 //! | `POST /down`, `POST /up` | stops listening; listens again |
 //! | `GET /counts`, `GET /counts?submits=N` | the counts; waits until N calls of `Submit` have arrived |
 //! | `GET /cases`, `GET /received` | all cases; the last calls |
@@ -22,6 +23,7 @@ use axum::{
     http::StatusCode,
     routing::{get, post},
 };
+use proto::v1::CaseStatus;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -47,6 +49,7 @@ pub(super) async fn open(
         .route("/release", post(release))
         .route("/advance", post(advance))
         .route("/mix-up", post(mix_up))
+        .route("/tell", post(tell))
         .route("/down", post(down))
         .route("/up", post(up))
         .route("/counts", get(counts))
@@ -116,6 +119,25 @@ struct MixUp {
 async fn mix_up(State(control): State<Control>, body: Bytes) -> Told<Value> {
     let asked: MixUp = read(&body)?;
     control.mix_up_parties(asked.parties);
+    Ok(Json(json!({})))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Tell {
+    wrongly: Option<String>,
+}
+
+async fn tell(State(control): State<Control>, body: Bytes) -> Told<Value> {
+    let asked: Tell = read(&body)?;
+    match asked.wrongly {
+        None => control.tell_again(),
+        Some(name) => {
+            let status = CaseStatus::from_str_name(&format!("CASE_STATUS_{name}"));
+            let none = || (StatusCode::BAD_REQUEST, format!("no status {name}"));
+            control.tell_wrongly(status.ok_or_else(none)?);
+        }
+    }
     Ok(Json(json!({})))
 }
 

@@ -25,6 +25,8 @@ pub enum Call {
     VerifyCertificate,
     /// `FetchCertificate`.
     FetchCertificate,
+    /// `WatchEvents`.
+    WatchEvents,
 }
 
 /// What goes wrong with one call.
@@ -61,7 +63,7 @@ pub enum Fault {
     Behind,
     /// The document it gives is not the one whose digest it tells.
     Spoil,
-    /// The document it gives ends too early, as if that were all.
+    /// The document it gives, or the stream of events, ends too early, as if that were all.
     CutShort,
 }
 

@@ -11,7 +11,7 @@ use proto::v1::{
     FetchCertificateResponse, GetCaseRequest, GetCaseResponse, Outcome, QueryTitleRequest,
     QueryTitleResponse, SubmitRequest, SubmitResponse, UploadMaterialRequest,
     UploadMaterialResponse, VerifyCertificateRequest, VerifyCertificateResponse,
-    WatchEventsRequest, WatchEventsResponse, WithdrawRequest, WithdrawResponse, get_case_request,
+    WatchEventsRequest, WithdrawRequest, WithdrawResponse, get_case_request,
     registry_server::Registry,
 };
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -20,11 +20,12 @@ use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::{
-    Shared,
+    Shared, Step,
     cases::timestamp,
     evidence::Received,
     faults::{Call, Fault, Silence},
     listener::Caller,
+    stream,
 };
 
 /// The counter that takes the calls.
@@ -51,7 +52,8 @@ impl Desk {
                 | Call::QueryTitle
                 | Call::CertifyRecord
                 | Call::VerifyCertificate
-                | Call::FetchCertificate => {}
+                | Call::FetchCertificate
+                | Call::WatchEvents => {}
             }
             books.log.note(Received {
                 at: OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default(),
@@ -108,8 +110,30 @@ impl Desk {
             })
         });
         let case = act.await.map_err(|failure| Status::internal(failure.to_string()))?;
+        self.review_slowly(&case);
         after(fault, &arrival.caller).await;
         Ok(case)
+    }
+}
+
+impl Desk {
+    /// Where reviewers take their time, a case that was accepted is reviewed, and then entered or refused, by itself.
+    fn review_slowly(&self, case: &Case) {
+        let outcome = case.outcome.clone().unwrap_or_default();
+        let Some(time) = self.shared.books().cases.review_time() else { return };
+        if outcome.status() != CaseStatus::Accepted {
+            return;
+        }
+        let shared = Arc::clone(&self.shared);
+        tokio::spawn(async move {
+            for step in [Step::Review, Step::Register] {
+                sleep(time).await;
+                let now = OffsetDateTime::now_utc();
+                // It was withdrawn meanwhile, or is the first case of a key that came again: then another sees to it.
+                let _moved_on =
+                    shared.change(|books| books.cases.advance(&outcome.case_id, step, now));
+            }
+        });
     }
 }
 
@@ -251,13 +275,13 @@ impl Registry for Desk {
         Err(unimplemented("UploadMaterial"))
     }
 
-    type WatchEventsStream = tokio_stream::Empty<Result<WatchEventsResponse, Status>>;
+    type WatchEventsStream = stream::Told;
 
     async fn watch_events(
         &self,
-        _request: Request<WatchEventsRequest>,
+        request: Request<WatchEventsRequest>,
     ) -> Result<Response<Self::WatchEventsStream>, Status> {
-        Err(unimplemented("WatchEvents"))
+        Ok(Response::new(self.tell(request).await?))
     }
 }
 

@@ -28,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const HEARD_CASE: &str = "{case}";
 /// In a step, the certificate the bank last heard of; `{certificate:1}` is the first one.
 const HEARD_CERTIFICATE: &str = "certificate";
+/// In a step, the place after the events the bank last heard of; `{next:1}` is the one after the first time it heard of some.
+const HEARD_NEXT: &str = "next";
 /// In a step, what another's sample says: `{other:SAMPLE:PATH}`.
 const OTHERS: &str = "other:";
 /// In `sent_with`, the last certificate it heard of.
@@ -111,6 +113,7 @@ impl Role {
     /// Whether it has a value of that name, or will have.
     fn knows(&self, name: &str) -> bool {
         name.starts_with(HEARD_CERTIFICATE)
+            || name.starts_with(HEARD_NEXT)
             || name.starts_with(OTHERS)
             || self.own.values.contains_key(name)
     }
@@ -119,7 +122,10 @@ impl Role {
     fn worded(&self, value: &str, told: &Told, other: Option<&Role>) -> anyhow::Result<String> {
         let Some(name) = name_in(value) else { return Ok(value.to_owned()) };
         if let Some(which) = name.strip_prefix(HEARD_CERTIFICATE) {
-            return told.certificate(which);
+            return numbered(&told.certificates, which).context("it was told no such certificate");
+        }
+        if let Some(which) = name.strip_prefix(HEARD_NEXT) {
+            return numbered(&told.nexts, which).context("it was told of no events");
         }
         if let Some(what) = name.strip_prefix(OTHERS) {
             let (sample, path) = what.split_once(':').context("`{other:SAMPLE:PATH}`")?;
@@ -339,17 +345,17 @@ struct Told {
     /// Certificates, in the order it heard of them.
     certificates: Vec<String>,
     code: Option<String>,
+    /// Places after the events it heard of, in that order.
+    nexts: Vec<String>,
 }
 
-impl Told {
-    /// The last certificate, or with `:N` the Nth, from 1.
-    fn certificate(&self, which: &str) -> anyhow::Result<String> {
-        let found = match which.strip_prefix(':') {
-            Some(number) => self.certificates.get(number.parse::<usize>()?.saturating_sub(1)),
-            None => self.certificates.last(),
-        };
-        found.cloned().context("it was told no such certificate")
-    }
+/// The last of them, or with `:N` the Nth, from 1.
+fn numbered(of: &[String], which: &str) -> anyhow::Result<String> {
+    let found = match which.strip_prefix(':') {
+        Some(number) => of.get(number.parse::<usize>()?.saturating_sub(1)),
+        None => of.last(),
+    };
+    found.cloned().with_context(|| format!("there are {}", of.len()))
 }
 
 impl<'s> Stage<'s> {
@@ -450,6 +456,13 @@ impl<'s> Stage<'s> {
                 let moved = control.advance_all(reference_registry::Step::AskForCorrection);
                 ensure!(moved > 0, "no case waited to be reviewed");
             }
+            Step::Advance(way) => {
+                let moved = control.advance_all(*way);
+                ensure!(moved > 0, "no case stood where that begins");
+            }
+            Step::TellWrongly(status) => control.tell_wrongly(*status),
+            Step::TellAgain => control.tell_again(),
+            Step::TellOfAStranger => control.tell_of_a_stranger(),
             Step::ClocksTurn(moment) => {
                 for gateway in &mut deployment.gateways {
                     let before = gateway.clock.context("its clock is not turned from the start")?;
@@ -624,6 +637,7 @@ impl<'s> Turn<'s> {
             .certificate()
             .filter(|it| self.told.certificates.last().is_none_or(|last| last != it));
         self.told.certificates.extend(heard_of.map(str::to_owned));
+        self.told.nexts.extend(heard.next_events().map(str::to_owned));
         self.told.code = heard.verification_code().map(str::to_owned).or(self.told.code.take());
         Ok(heard)
     }
@@ -668,6 +682,8 @@ fn kind_of(envelope: &Envelope) -> Kind {
     let Envelope { title_answer, record_answer, certificate_answer, document, .. } = envelope;
     match envelope.discharge_answer {
         Some(_) => Kind::Obstacles,
+        None if envelope.feed.is_some() => Kind::Events,
+        None if envelope.acknowledged.is_some() => Kind::Acknowledged,
         None if title_answer.is_some() => Kind::Titles,
         None if record_answer.is_some() => Kind::Record,
         None if certificate_answer.is_some() => Kind::Certificate,

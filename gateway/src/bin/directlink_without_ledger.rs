@@ -7,8 +7,9 @@ use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use gateway::ledger::{
-    Admission, Claim, Entry, Fingerprint, Guard, Ledger, LedgerError, Opening, Record, Taken,
-    Unknown,
+    Admission, Claim, Entry, Events, Fingerprint, Guard, Ledger, LedgerError, Opening, Record,
+    Taken, Unknown,
+    events::{Account, After, EventId, Feed, FollowUp, Page, Recorded, Watch},
 };
 use proto::v1::Outcome;
 
@@ -44,7 +45,7 @@ impl Ledger for Forgetful {
         Ok(())
     }
 
-    async fn settle(&self, _: &Entry, _: &Outcome) -> Result<(), LedgerError> {
+    async fn settle(&self, _: &Entry, _: &Outcome, _: Option<Duration>) -> Result<(), LedgerError> {
         Ok(())
     }
 
@@ -53,10 +54,6 @@ impl Ledger for Forgetful {
     }
 
     async fn release(&self, _: &Entry) -> Result<(), LedgerError> {
-        Ok(())
-    }
-
-    async fn update(&self, _: &str, _: &str, _: &Outcome) -> Result<(), LedgerError> {
         Ok(())
     }
 
@@ -114,5 +111,66 @@ impl Ledger for Forgetful {
 
     fn commits(&self) -> u64 {
         0
+    }
+}
+
+#[async_trait]
+impl Events for Forgetful {
+    async fn record(&self, _: &Account) -> Result<Recorded, LedgerError> {
+        Ok(Recorded::Unheard)
+    }
+
+    async fn record_watched(
+        &self,
+        _: &Watch,
+        _: &[Account],
+        _: &str,
+    ) -> Result<Option<Vec<Recorded>>, LedgerError> {
+        Ok(None)
+    }
+
+    async fn claim_watch(&self, _: &str, _: Duration) -> Result<Option<Watch>, LedgerError> {
+        Ok(None)
+    }
+
+    async fn keep_watch(&self, _: &Watch, _: Duration) -> Result<bool, LedgerError> {
+        Ok(false)
+    }
+
+    async fn claim_follow_ups(
+        &self,
+        _: &str,
+        _: u32,
+        _: Duration,
+    ) -> Result<Vec<FollowUp>, LedgerError> {
+        Ok(Vec::new())
+    }
+
+    async fn put_off_follow_up(
+        &self,
+        _: &FollowUp,
+        _: Option<Duration>,
+    ) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    async fn warn(&self, _: &FollowUp, _: Duration) -> Result<bool, LedgerError> {
+        Ok(false)
+    }
+
+    async fn events_after(&self, _: &str, _: &After, _: u32) -> Result<Page, LedgerError> {
+        Ok(Page::Events { events: Vec::new(), next: EventId::NONE })
+    }
+
+    async fn acknowledge(&self, _: &str, _: &EventId) -> Result<bool, LedgerError> {
+        Ok(false)
+    }
+
+    async fn feeds(&self) -> Result<Vec<Feed>, LedgerError> {
+        Ok(Vec::new())
+    }
+
+    async fn forget_events(&self, _: Duration, _: u32) -> Result<u32, LedgerError> {
+        Ok(0)
     }
 }

@@ -12,16 +12,15 @@ use proto::v1::{
 };
 use tracing::Instrument;
 
-use super::{Hearing, first_told, note, retired};
+use super::{Hearing, first_told, retired};
 use crate::{
     case::{self, Told},
     discharge_check,
     fault::{self, Point},
-    integrity,
-    ledger::{LedgerError, Record, State},
+    ledger::{Record, State, events::Recorded},
     matter,
     refusal::{Code, Refusal},
-    registry::{CallError, Registry, Testimony, Unsound},
+    registry::{CallError, Registry, Unsound},
     settings::Office,
     telemetry::{LedgerVerb, SpanKind, step},
 };
@@ -143,7 +142,8 @@ impl Hearing<'_> {
         }
         match registry.case_by_id(&known.case_id, &self.caller()).await {
             Ok(Some(testimony)) => {
-                let Ok(now) = self.compared(testimony, &record).await else { return known };
+                let now = self.gateway.compared(testimony, &record.institution, &record.key);
+                let Ok(now) = now.await else { return known };
                 self.believed(&record, known, now).await
             }
             Ok(None) => {
@@ -159,53 +159,16 @@ impl Hearing<'_> {
 
     /// What a case has become by what its registry tells of it: what cannot be is not believed, what is news is recorded.
     pub(super) async fn believed(&self, record: &Record, known: Outcome, now: Outcome) -> Outcome {
-        match case::judge(&known, &now) {
-            Told::Same => known,
-            Told::News => {
-                if now.refusal != known.refusal {
-                    let of = (record.institution.as_str(), record.key.as_str());
-                    let metrics = &self.gateway.metrics;
-                    integrity::tell_operators(metrics, &record.registry, of, &now);
-                }
-                fault::point(Point::BeforeUpdate);
-                let updated = self.gateway.ledger.update(&record.institution, &record.key, &now);
-                let updated = self.gateway.timed(LedgerVerb::Update, updated).await;
-                note(updated, "a case's present status could not be recorded");
-                now
-            }
-            Told::Impossible(why) => {
-                let why = why.label();
-                let registry = record.registry.as_str();
-                tracing::error!(
-                    registry,
-                    why,
-                    "a registry tells of a case what cannot be: not believed"
-                );
-                self.gateway.metrics.impossible(registry, why);
-                known
-            }
+        fault::point(Point::BeforeUpdate);
+        match self.gateway.record(record, now.clone()).await {
+            // What is not heard of any more was retired meanwhile: nobody knows more of it than the registry.
+            Ok(Recorded::News { .. } | Recorded::Unheard) => now,
+            Ok(Recorded::Same(known) | Recorded::Impossible(_, known)) => known,
+            Err(_told) => match case::judge(&known, &now) {
+                Told::News => now,
+                Told::Same | Told::Impossible(_) => known,
+            },
         }
-    }
-
-    /// What a registry says of a case now, compared with what was asked for, as long as that is known. An answer that could
-    /// not be compared is none.
-    pub(super) async fn compared(
-        &self,
-        testimony: Testimony,
-        record: &Record,
-    ) -> Result<Outcome, LedgerError> {
-        if testimony.registered.is_none() {
-            return Ok(integrity::judged(testimony, None));
-        }
-        let asked = self.gateway.ledger.asked(&record.institution, &record.key);
-        let asked = self.gateway.timed(LedgerVerb::Find, asked).await;
-        if let Err(error) = &asked {
-            tracing::error!(
-                error = error as &dyn std::error::Error,
-                "what was registered could not be compared with what was asked for"
-            );
-        }
-        Ok(integrity::judged(testimony, asked?.as_ref()))
     }
 
     fn in_charge_of(&self, properties: &[Property]) -> Result<(Arc<Office>, &Registry), Refusal> {

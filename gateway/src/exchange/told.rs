@@ -5,8 +5,8 @@ use std::time::SystemTime;
 
 use adapters::{Contract, Reply, Undecoded};
 use proto::v1::{
-    CertificateAnswer, DischargeAnswer, Document, Envelope, Exchange, Outcome, RecordAnswer,
-    TitleAnswer,
+    Acknowledged, CertificateAnswer, DischargeAnswer, Document, Envelope, Exchange, Feed, Outcome,
+    RecordAnswer, TitleAnswer,
 };
 
 use super::{Answer, AnswerKind};
@@ -20,6 +20,8 @@ pub(super) enum Said {
     Certificate(CertificateAnswer),
     Document(Document),
     Discharge(DischargeAnswer),
+    Feed(Feed),
+    Acknowledged(Acknowledged),
 }
 
 /// An answer and what it answers.
@@ -44,6 +46,8 @@ impl Told {
             Ok(Said::Certificate(_)) => "CERTIFICATE_ANSWER",
             Ok(Said::Document(_)) => "DOCUMENT",
             Ok(Said::Discharge(_)) => "DISCHARGE_ANSWER",
+            Ok(Said::Feed(_)) => "FEED",
+            Ok(Said::Acknowledged(_)) => "ACKNOWLEDGED",
             Err(refusal) => refusal.code.as_str(),
         }
     }
@@ -66,6 +70,8 @@ impl Told {
             Ok(Said::Certificate(answer)) => envelope.certificate_answer = Some(answer),
             Ok(Said::Document(document)) => envelope.document = Some(document),
             Ok(Said::Discharge(answer)) => envelope.discharge_answer = Some(answer),
+            Ok(Said::Feed(feed)) => envelope.feed = Some(feed),
+            Ok(Said::Acknowledged(acknowledged)) => envelope.acknowledged = Some(acknowledged),
             Err(refusal) => envelope.outcome = Some(refusal.outcome()),
         }
         let kind = match reply {

@@ -55,7 +55,8 @@ impl Hearing<'_> {
         }
         let registry = self.registry_of(&record.registry)?;
         let said = self.withdrawn(&record, &known.case_id, reason, registry).await?;
-        let now = self.compared(said, &record).await.map_err(|_told| self.maybe_withdrawn())?;
+        let now = self.gateway.compared(said, &record.institution, &record.key).await;
+        let now = now.map_err(|_told| self.maybe_withdrawn())?;
         let now = self.believed(&record, known, now).await;
         match now.status() {
             CaseStatus::Withdrawn => Ok(first_told(now)),

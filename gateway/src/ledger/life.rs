@@ -5,6 +5,7 @@
 //! tests/model.rs goes through everything that can happen around it. Source: docs/domain.md, "Idempotency".
 
 use super::State;
+use crate::case::Told;
 
 /// One key as a ledger knows it. Times are whole numbers of any unit, on the ledger's clock. `Application` is what was
 /// asked for, `Answer` what a registry said; both are only compared and kept.
@@ -201,11 +202,21 @@ impl<Application: PartialEq, Answer> Life<Application, Answer> {
         }
     }
 
-    /// [`Ledger::update`](super::Ledger::update).
-    pub fn update(&mut self, answer: Answer) {
-        if self.state == State::Settled {
+    /// [`Events::record`](super::Events::record): what was made of it; `judge` says what of an account of a case that is known.
+    pub fn record(
+        &mut self,
+        answer: Answer,
+        judge: impl FnOnce(&Answer, &Answer) -> Told,
+    ) -> Option<Told> {
+        if self.state == State::Retired {
+            return None;
+        }
+        let told = self.answer.as_ref().map_or(Told::News, |known| judge(known, &answer));
+        if told == Told::News {
+            self.state = State::Settled;
             self.answer = Some(answer);
         }
+        Some(told)
     }
 
     fn take(&mut self, state: State, now: i64, lease: i64) {

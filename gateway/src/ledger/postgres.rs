@@ -5,6 +5,7 @@
 //! price and its sync (`postgres/writer.rs`). Every time is the server's. Source: postgresql.org, "INSERT", "SELECT" (locking
 //! clause) and "Transaction Isolation".
 
+mod events;
 mod writer;
 
 use std::{
@@ -23,6 +24,7 @@ use async_trait::async_trait;
 use deadpool_postgres::{
     Client, ClientWrapper, Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime,
 };
+use events::{SETTLE, WITHDRAW_QUEUED};
 use prost::Message;
 use proto::v1::Outcome;
 use tokio::time::timeout;
@@ -238,6 +240,7 @@ struct Answered {
     key: String,
     case_id: Option<String>,
     outcome: Vec<u8>,
+    follow_up: Option<i64>,
 }
 
 impl Together for Answers {
@@ -258,6 +261,7 @@ impl Together for Answers {
                     &answers.iter().map(|it| it.key.as_str()).collect::<Vec<_>>(),
                     &answers.iter().map(|it| it.case_id.as_deref()).collect::<Vec<_>>(),
                     &answers.iter().map(|it| it.outcome.as_slice()).collect::<Vec<_>>(),
+                    &answers.iter().map(|it| it.follow_up).collect::<Vec<_>>(),
                     &patience(answers.len()),
                 ],
             )
@@ -331,12 +335,18 @@ impl Ledger for PostgresLedger {
             .map(drop)
     }
 
-    async fn settle(&self, entry: &Entry, outcome: &Outcome) -> Result<(), LedgerError> {
+    async fn settle(
+        &self,
+        entry: &Entry,
+        outcome: &Outcome,
+        follow_up: Option<Duration>,
+    ) -> Result<(), LedgerError> {
         let answered = Answered {
             institution: entry.institution.clone(),
             key: entry.key.clone(),
             case_id: case_id(outcome).map(str::to_owned),
             outcome: outcome.encode_to_vec(),
+            follow_up: follow_up.map(milliseconds),
         };
         let recorded = self.answers.run(answered).await?;
         if !recorded && self.find(&entry.institution, &entry.key).await?.is_none() {
@@ -354,16 +364,6 @@ impl Ledger for PostgresLedger {
             .write(RELEASE, &[&entry.institution, &entry.key, &entry.attempt])
             .await
             .map(drop)
-    }
-
-    async fn update(
-        &self,
-        institution: &str,
-        key: &str,
-        outcome: &Outcome,
-    ) -> Result<(), LedgerError> {
-        let bytes = outcome.encode_to_vec();
-        self.server.write(UPDATE, &[&institution, &key, &case_id(outcome), &bytes]).await.map(drop)
     }
 
     async fn find(&self, institution: &str, key: &str) -> Result<Option<Record>, LedgerError> {
@@ -737,12 +737,6 @@ const REQUEUE: &str = "
         unsent_attempt = NULL, sent_at = NULL, given_up_at = NULL
     WHERE institution = $1 AND key = $2 AND attempt = $3 AND queued AND state IN (1, 2)";
 
-const WITHDRAW_QUEUED: &str = "
-    UPDATE filing SET state = 3, outcome = $3, changed_at = now()
-    WHERE institution = $1 AND key = $2 AND queued AND (state = 6
-        OR state = 1 AND unsent_attempt = attempt AND lease_until <= now())
-    RETURNING key";
-
 const QUEUED: &str = "SELECT office, count(*) AS count FROM queue GROUP BY office";
 
 /// A filing of another key that holds one of the guards, but for the one that is corrected.
@@ -775,19 +769,6 @@ const ANNOUNCE: &str = "
             OR state = 2 AND sent_at + $4::bigint * interval '1 millisecond' <= now())
     RETURNING key";
 
-const SETTLE: &str = "
-    WITH answered AS MATERIALIZED (
-    SELECT answered.*
-    FROM set_config('lock_timeout', coalesce($5, current_setting('lock_timeout')), true),
-        unnest($1::text[], $2::text[], $3::text[], $4::bytea[])
-            AS answered (institution, key, case_id, outcome)
-    ORDER BY institution, key)
-    UPDATE filing SET state = 3, case_id = answered.case_id, outcome = answered.outcome,
-        changed_at = now()
-    FROM answered WHERE filing.institution = answered.institution AND filing.key = answered.key
-        AND state NOT IN (3, 5)
-    RETURNING filing.institution, filing.key";
-
 const RELEASE: &str = "
     UPDATE filing SET state = 4, lease_until = now(), due_at = now(), changed_at = now(),
         sent_at = NULL, given_up_at = NULL, queued = false
@@ -804,10 +785,6 @@ const GIVE_UP: &str = "
         given_up_at = coalesce(given_up_at, now()), changed_at = now(), queued = false
     WHERE institution = $1 AND key = $2 AND attempt = $3 AND state IN (1, 2)
     RETURNING given_up_at = changed_at AS first";
-
-const UPDATE: &str = "
-    UPDATE filing SET case_id = $3, outcome = $4, changed_at = now()
-    WHERE institution = $1 AND key = $2 AND state = 3";
 
 const FIND: &str = "
     SELECT institution, key, digest, leaves, matter, registry, office, outcome, case_id,
@@ -850,7 +827,7 @@ const RETIRE: &str = "
         WHERE state IN (3, 4) AND changed_at < now() - $1::bigint * interval '1 millisecond'
         ORDER BY changed_at LIMIT $2
         FOR UPDATE SKIP LOCKED)
-    UPDATE filing SET state = 5, leaves = '', outcome = NULL
+    UPDATE filing SET state = 5, leaves = '', outcome = NULL, follow_up_at = NULL
     FROM old WHERE filing.institution = old.institution AND filing.key = old.key
     RETURNING filing.key";
 
@@ -1003,6 +980,8 @@ enum Fault {
     PasswordUnreadable(PathBuf, #[source] io::Error),
     #[error("the ledger's server did not answer within {0:?}")]
     Silent(Duration),
+    #[error("a case changed each time it was judged")]
+    Contended,
 }
 
 fn fault(cause: tokio_postgres::Error) -> LedgerError {

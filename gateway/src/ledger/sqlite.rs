@@ -5,6 +5,8 @@
 //! another process. Source of the file format's promises: sqlite.org, "Write-Ahead Logging" and
 //! "PRAGMA synchronous".
 
+mod events;
+
 use std::{
     error::Error,
     ffi::OsString,
@@ -104,9 +106,14 @@ impl Ledger for SqliteLedger {
         self.writer.run(move |database| lift(database, &holder, &guards)).await
     }
 
-    async fn settle(&self, entry: &Entry, outcome: &Outcome) -> Result<(), LedgerError> {
+    async fn settle(
+        &self,
+        entry: &Entry,
+        outcome: &Outcome,
+        follow_up: Option<Duration>,
+    ) -> Result<(), LedgerError> {
         let (entry, outcome) = (entry.clone(), outcome.clone());
-        self.writer.run(move |database| settle(database, &entry, &outcome)).await
+        self.writer.run(move |database| settle(database, &entry, &outcome, follow_up)).await
     }
 
     async fn mark_unknown(&self, entry: &Entry) -> Result<(), LedgerError> {
@@ -121,25 +128,6 @@ impl Ledger for SqliteLedger {
                     ":institution": entry.institution, ":key": entry.key, ":attempt": entry.attempt,
                 };
                 write(database, RELEASE, parameters).map(drop)
-            })
-            .await
-    }
-
-    async fn update(
-        &self,
-        institution: &str,
-        key: &str,
-        outcome: &Outcome,
-    ) -> Result<(), LedgerError> {
-        let (institution, key) = (institution.to_owned(), key.to_owned());
-        let outcome = outcome.clone();
-        self.writer
-            .run(move |database| {
-                let parameters = named_params! {
-                    ":institution": institution, ":key": key,
-                    ":case_id": case_id(&outcome), ":outcome": outcome.encode_to_vec(),
-                };
-                write(database, UPDATE, parameters).map(drop)
             })
             .await
     }
@@ -486,13 +474,19 @@ fn claim_key(database: &Connection, claim: &Claim, waits: bool) -> Result<Admiss
     Ok(Admission::InFlight { retry_after: RETRY_AFTER_MIN })
 }
 
-fn settle(database: &Connection, entry: &Entry, outcome: &Outcome) -> Result<(), LedgerError> {
+fn settle(
+    database: &Connection,
+    entry: &Entry,
+    outcome: &Outcome,
+    follow_up: Option<Duration>,
+) -> Result<(), LedgerError> {
     let changed = write(
         database,
         SETTLE,
         named_params! {
             ":institution": entry.institution, ":key": entry.key,
             ":case_id": case_id(outcome), ":outcome": outcome.encode_to_vec(),
+            ":follow_up": follow_up.map(milliseconds),
         },
     )?;
     let parameters = named_params! { ":institution": entry.institution, ":key": entry.key };
@@ -542,7 +536,10 @@ fn standing(
 ) -> Result<Option<Standing>, LedgerError> {
     let mut statement = database.prepare_cached(statement).map_err(fault)?;
     let mut rows = statement.query(parameters).map_err(fault)?;
-    let Some(row) = rows.next().map_err(fault)? else { return Ok(None) };
+    rows.next().map_err(fault)?.map(read_standing).transpose()
+}
+
+fn read_standing(row: &Row<'_>) -> Result<Standing, LedgerError> {
     let outcome = row.get_ref("outcome").and_then(|value| Ok(value.as_blob_or_null()?));
     let record = Record {
         institution: row.get("institution").map_err(fault)?,
@@ -554,13 +551,13 @@ fn standing(
         outcome: read_outcome(outcome.map_err(fault)?, row.get("case_id").map_err(fault)?)?,
         age: length(row.get("age").map_err(fault)?),
     };
-    Ok(Some(Standing {
+    Ok(Standing {
         digest: row.get("digest").map_err(fault)?,
         leaves: row.get("leaves").map_err(fault)?,
         lease_left_ms: row.get("lease_left").map_err(fault)?,
         queued: row.get("queued").map_err(fault)?,
         record,
-    }))
+    })
 }
 
 // `now` is read once per statement, from the machine's clock by way of SQLite, in milliseconds.
@@ -648,7 +645,7 @@ const REQUEUE: &str = "
         AND state IN (1, 2)";
 
 const WITHDRAW_QUEUED: &str = "
-    UPDATE filing SET state = 3, outcome = :outcome, changed_at = now
+    UPDATE filing SET state = 3, outcome = :outcome, events = events + 1, changed_at = now
     FROM (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now)
     WHERE institution = :institution AND key = :key AND queued AND (state = 6
         OR state = 1 AND unsent_attempt = attempt AND lease_until <= now)";
@@ -691,9 +688,11 @@ const ANNOUNCE: &str = "
     WHERE institution = :institution AND key = :key AND attempt = :attempt AND lease_until > now
         AND (state = 1 AND unsent_attempt = attempt OR state = 2 AND sent_at + :quiet <= now)";
 
+/// A filing whose count of events grows tells of it by a trigger (`sqlite/events.rs`).
 const SETTLE: &str = "
-    UPDATE filing SET state = 3, case_id = :case_id, outcome = :outcome,
-        changed_at = CAST(unixepoch('subsec') * 1000 AS INTEGER)
+    UPDATE filing SET state = 3, case_id = :case_id, outcome = :outcome, events = events + 1,
+        follow_up_at = now + :follow_up, follow_ups = 0, warned = 0, changed_at = now
+    FROM (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now)
     WHERE institution = :institution AND key = :key AND state NOT IN (3, 5)";
 
 const RELEASE: &str = "
@@ -713,11 +712,6 @@ const GIVE_UP: &str = "
     FROM (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now)
     WHERE institution = :institution AND key = :key AND attempt = :attempt AND state IN (1, 2)
     RETURNING given_up_at = changed_at AS first";
-
-const UPDATE: &str = "
-    UPDATE filing SET case_id = :case_id, outcome = :outcome, changed_at = now
-    FROM (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now)
-    WHERE institution = :institution AND key = :key AND state = 3";
 
 const FIND: &str = "
     SELECT institution, key, digest, leaves, matter, registry, office, outcome,
@@ -751,7 +745,7 @@ const UNKNOWN: &str = "
     FROM filing WHERE registry = :registry AND state IN (1, 2) AND state = 2";
 
 const RETIRE: &str = "
-    UPDATE filing SET state = 5, leaves = x'', outcome = NULL
+    UPDATE filing SET state = 5, leaves = x'', outcome = NULL, follow_up_at = NULL
     WHERE rowid IN (SELECT rowid FROM filing
         WHERE state IN (3, 4)
             AND changed_at < CAST(unixepoch('subsec') * 1000 AS INTEGER) - :age

@@ -18,8 +18,8 @@ use toml::{
 };
 
 use super::{
-    Admin, Contracts, Institution, Ledger, Listen, Matters, Office, Problem, Queue, Registry,
-    Resolver, Routing, Settings, Store, Telemetry,
+    Admin, Contracts, Events, Institution, Ledger, Listen, Matters, Office, Problem, Queue,
+    Registry, Resolver, Routing, Settings, Store, Telemetry,
 };
 use crate::{
     hours::{Calendar, Hours},
@@ -168,6 +168,7 @@ struct Tables {
     calendar: Placed<Calendar>,
     queue: Placed<Queue>,
     resolver: Placed<Resolver>,
+    events: Placed<Events>,
     telemetry: Placed<Telemetry>,
     limits: Placed<Limits>,
     /// Whether a `[[registry]]` was left out for its faults.
@@ -191,6 +192,7 @@ impl Tables {
                 "routing" => tables.routing = table(value, notes).unwrap_or_default(),
                 "matters" => tables.matters = table(value, notes).unwrap_or_default(),
                 "resolver" => tables.resolver = table(value, notes).unwrap_or_default(),
+                "events" => tables.events = table(value, notes).unwrap_or_default(),
                 "telemetry" => tables.telemetry = table(value, notes).unwrap_or_default(),
                 "limits" => tables.limits = table(value, notes).unwrap_or_default(),
                 "institution" => tables.institutions = list(value, notes).0,
@@ -246,6 +248,7 @@ impl Tables {
             calendar: self.calendar.is,
             queue: Queue { key_file: self.queue.is.key_file.map(|file| folder.join(file)) },
             resolver: self.resolver.is,
+            events: self.events.is,
             telemetry: self.telemetry.is,
             limits: self.limits.is,
         })
@@ -339,6 +342,12 @@ impl Tables {
                 if places == 0 || places > COUNT_MAX {
                     notes.add(placed.of(key), format!("expected 1 to {COUNT_MAX}"));
                 }
+            }
+            if it.poll_first > it.poll_longest {
+                notes.add(
+                    placed.of("poll_first_seconds"),
+                    "must not be longer than `poll_longest_seconds`",
+                );
             }
             if it.failures_max == 0 {
                 notes.add(placed.of("failures_max"), "expected at least 1");
@@ -551,6 +560,19 @@ impl Tables {
         if resolver.is.asks_per_second_max == 0 {
             notes.add(resolver.of("asks_per_second_max"), "expected at least 1");
         }
+        let events = &self.events;
+        if !(1..=EVENTS_MAX).contains(&events.is.page_max) {
+            notes.add(events.of("page_max"), format!("expected 1 to {EVENTS_MAX}"));
+        }
+        let counts = [
+            ("waiting_max", events.is.waiting_max),
+            ("institution_waiting_max", events.is.institution_waiting_max),
+        ];
+        for (key, count) in counts {
+            if count == 0 || count > COUNT_MAX {
+                notes.add(events.of(key), format!("expected 1 to {COUNT_MAX}"));
+            }
+        }
         let limits = &self.limits;
         if limits.is.header_bytes_max < 8192 {
             notes.add(limits.of("header_bytes_max"), "expected at least 8192");
@@ -576,9 +598,11 @@ impl Tables {
     }
 }
 
-const TABLES: &str = "one of listen, admin, ledger, contracts, institution, registry, office, routing, calendar, queue, matters, resolver, telemetry, limits";
+const TABLES: &str = "one of listen, admin, ledger, contracts, institution, registry, office, routing, calendar, queue, matters, resolver, events, telemetry, limits";
 const NAME_FORM: &str = "expected letters, digits, `-` and `_`, at most 64";
 const COUNT_MAX: usize = 1 << 30;
+/// Events in one answer: a few hundred bytes each.
+const EVENTS_MAX: u32 = 10_000;
 
 /// Reads one `[table]`; `None` if it has a fault, which is noted.
 fn table<T: for<'de> Deserialize<'de>>(

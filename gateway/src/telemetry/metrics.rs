@@ -13,7 +13,11 @@ use opentelemetry_sdk::{
 };
 use prometheus::{Encoder, TextEncoder};
 
-use crate::{ledger::Unknown, registry::Shut, tls::Protocol};
+use crate::{
+    ledger::{Unknown, events::Recorded},
+    registry::Shut,
+    tls::Protocol,
+};
 
 /// The metrics of one gateway. Cheap to copy; all copies count together.
 #[derive(Debug, Clone)]
@@ -28,6 +32,8 @@ struct Instruments {
     registry_paused: Gauge<u64>,
     shut_out: Counter<u64>,
     impossible: Counter<u64>,
+    heard: Counter<u64>,
+    deadlines: Counter<u64>,
     unknown: Gauge<u64>,
     unknown_oldest: Gauge<u64>,
     offices_differing: Gauge<u64>,
@@ -93,6 +99,14 @@ impl Metrics {
             impossible: meter
                 .u64_counter("directlink.registry.impossible")
                 .with_description("What registries told of cases that cannot be, by why; it was not believed")
+                .build(),
+            heard: meter
+                .u64_counter("directlink.registry.events")
+                .with_description("Events of registries' streams, by what was made of them")
+                .build(),
+            deadlines: meter
+                .u64_counter("directlink.deadlines")
+                .with_description("Cases whose deadline was near, or over when their registry was asked about them")
                 .build(),
             shut_out: meter
                 .u64_counter("directlink.registry.shut_out")
@@ -207,6 +221,22 @@ impl Metrics {
     pub fn impossible(&self, registry: &str, why: &'static str) {
         let labels = [KeyValue::new("registry", registry.to_owned()), KeyValue::new("why", why)];
         self.0.impossible.add(1, &labels);
+    }
+
+    /// A registry's stream of events told something.
+    pub fn heard(&self, registry: &str, heard: Heard) {
+        let labels =
+            [KeyValue::new("registry", registry.to_owned()), KeyValue::new("made", heard.label())];
+        self.0.heard.add(1, &labels);
+    }
+
+    /// A case's deadline is near, or over.
+    pub fn deadline(&self, registry: &str, deadline: Deadline) {
+        let labels = [
+            KeyValue::new("registry", registry.to_owned()),
+            KeyValue::new("deadline", deadline.label()),
+        ];
+        self.0.deadlines.add(1, &labels);
     }
 
     /// A call was not made.
@@ -396,6 +426,7 @@ pub enum RegistryCall {
     VerifyCertificate,
     FetchCertificate,
     DescribeOffices,
+    WatchEvents,
 }
 
 impl RegistryCall {
@@ -410,6 +441,72 @@ impl RegistryCall {
             Self::VerifyCertificate => "verify_certificate",
             Self::FetchCertificate => "fetch_certificate",
             Self::DescribeOffices => "describe_offices",
+            Self::WatchEvents => "watch_events",
+        }
+    }
+}
+
+/// What was made of an event of a registry's stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard {
+    /// It was news.
+    News,
+    /// It was known.
+    Known,
+    /// It cannot be.
+    Impossible,
+    /// Nobody filed that here.
+    Unheard,
+    /// It does not say whose case it is or how that stands.
+    Unreadable,
+}
+
+impl Heard {
+    /// What the ledger made of it.
+    pub fn of(recorded: &Recorded) -> Self {
+        match recorded {
+            Recorded::News { .. } => Self::News,
+            Recorded::Same(_) => Self::Known,
+            Recorded::Impossible(..) => Self::Impossible,
+            Recorded::Unheard => Self::Unheard,
+        }
+    }
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::News => "news",
+            Self::Known => "known",
+            Self::Impossible => "impossible",
+            Self::Unheard => "unheard",
+            Self::Unreadable => "unreadable",
+        }
+    }
+}
+
+/// How a case's deadline stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deadline {
+    /// Its bank was told that it is near.
+    Near,
+    /// It is over, and the registry has not said what became of the case.
+    Over,
+}
+
+impl Deadline {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Near => "near",
+            Self::Over => "over",
+        }
+    }
+
+    /// For logs.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Near => "the deadline of a case is near",
+            Self::Over => {
+                "the deadline of a case is over, and its registry does not say what became of it"
+            }
         }
     }
 }
@@ -467,7 +564,17 @@ pub enum LedgerVerb {
     Settle,
     MarkUnknown,
     Release,
-    Update,
+    Record,
+    RecordWatched,
+    ClaimWatch,
+    KeepWatch,
+    ClaimFollowUps,
+    PutOffFollowUp,
+    Warn,
+    EventsAfter,
+    Acknowledge,
+    Feeds,
+    ForgetEvents,
     Find,
     ClaimDue,
     ClaimQueued,
@@ -490,7 +597,17 @@ impl LedgerVerb {
             Self::Settle => "settle",
             Self::MarkUnknown => "mark_unknown",
             Self::Release => "release",
-            Self::Update => "update",
+            Self::Record => "record",
+            Self::RecordWatched => "record_watched",
+            Self::ClaimWatch => "claim_watch",
+            Self::KeepWatch => "keep_watch",
+            Self::ClaimFollowUps => "claim_follow_ups",
+            Self::PutOffFollowUp => "put_off_follow_up",
+            Self::Warn => "warn",
+            Self::EventsAfter => "events_after",
+            Self::Acknowledge => "acknowledge",
+            Self::Feeds => "feeds",
+            Self::ForgetEvents => "forget_events",
             Self::Find => "find",
             Self::ClaimDue => "claim_due",
             Self::ClaimQueued => "claim_queued",
