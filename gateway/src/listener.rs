@@ -153,7 +153,7 @@ impl Listener {
                 let account = self.gateway.account(&self.registry, institution, key, testimony);
                 accounts.push(account.await?);
             } else {
-                self.gateway.metrics.heard(self.registry.name(), Heard::Unreadable);
+                self.gateway.metrics.heard(self.registry.name(), Heard::Unreadable, "");
             }
             cursor = place;
         }
@@ -177,7 +177,8 @@ impl Listener {
 
     fn told(&self, account: &Account, recorded: &Recorded) {
         let registry = self.registry.name();
-        self.gateway.metrics.heard(registry, Heard::of(recorded));
+        let status = account.outcome.status().as_str_name();
+        self.gateway.metrics.heard(registry, Heard::of(recorded), status);
         self.gateway.tell(registry, account, recorded);
         if *recorded == Recorded::Unheard {
             tracing::error!(

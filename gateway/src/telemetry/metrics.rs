@@ -102,7 +102,7 @@ impl Metrics {
                 .build(),
             heard: meter
                 .u64_counter("directlink.registry.events")
-                .with_description("Events of registries' streams, by what was made of them")
+                .with_description("Events of registries' streams, by what was made of them and how the case stood")
                 .build(),
             deadlines: meter
                 .u64_counter("directlink.deadlines")
@@ -223,10 +223,13 @@ impl Metrics {
         self.0.impossible.add(1, &labels);
     }
 
-    /// A registry's stream of events told something.
-    pub fn heard(&self, registry: &str, heard: Heard) {
-        let labels =
-            [KeyValue::new("registry", registry.to_owned()), KeyValue::new("made", heard.label())];
+    /// A registry's stream of events told something. `status`: of the case, by its name.
+    pub fn heard(&self, registry: &str, heard: Heard, status: &'static str) {
+        let labels = [
+            KeyValue::new("registry", registry.to_owned()),
+            KeyValue::new("made", heard.label()),
+            KeyValue::new("status", status.trim_start_matches("CASE_STATUS_")),
+        ];
         self.0.heard.add(1, &labels);
     }
 
