@@ -80,7 +80,7 @@ fn no_event() -> Refusal {
 }
 
 /// The place before every feed, as banks write it.
-const BEGINNING: &str = "0";
+const BEGINNING: &str = "start";
 
 fn kind(kind: Kind) -> EventKind {
     match kind {
