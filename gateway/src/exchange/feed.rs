@@ -45,16 +45,22 @@ impl Hearing<'_> {
     /// Notes what the institution has taken of its feed.
     pub(super) async fn acknowledge(&self, ack: Ack) -> Result<Acknowledged, Refusal> {
         let event: EventId = ack.event_id.parse().map_err(|_no_id| no_event())?;
+        let ledger = &self.gateway.ledger;
         if ack.accepted == Some(false) {
             // What the bank could not take it reads again.
             tracing::warn!(institution = self.bank.id(), event = %event, "a bank did not take an event");
-            return Ok(Acknowledged { event_id: String::new() });
+        } else {
+            let noted = ledger.acknowledge(self.bank.id(), &event);
+            let noted = self.gateway.timed(LedgerVerb::Acknowledge, noted).await;
+            if !noted.map_err(|error| self.ledger_away(&error))? {
+                return Err(no_event());
+            }
         }
-        let noted = self.gateway.ledger.acknowledge(self.bank.id(), &event);
-        let noted = self.gateway.timed(LedgerVerb::Acknowledge, noted).await;
-        match noted.map_err(|error| self.ledger_away(&error))? {
-            true => Ok(Acknowledged { event_id: event.to_string() }),
-            false => Err(no_event()),
+        let mark = ledger.events_after(self.bank.id(), &After::Acknowledged, 0);
+        let mark = self.gateway.timed(LedgerVerb::EventsAfter, mark).await;
+        match mark.map_err(|error| self.ledger_away(&error))? {
+            Page::Events { next, .. } => Ok(Acknowledged { event_id: place(next) }),
+            Page::NoSuchPlace => Err(no_event()),
         }
     }
 
@@ -70,9 +76,13 @@ impl Hearing<'_> {
             // Nothing was asked that could be answered again.
             outcome: Some(Outcome { replayed: None, ..event.outcome }),
         };
-        let next = if next == EventId::NONE { BEGINNING.to_owned() } else { next.to_string() };
-        Feed { events: events.into_iter().map(entry).collect(), next }
+        Feed { events: events.into_iter().map(entry).collect(), next: place(next) }
     }
+}
+
+/// A place in a feed, as banks write it.
+fn place(id: EventId) -> String {
+    if id == EventId::NONE { BEGINNING.to_owned() } else { id.to_string() }
 }
 
 fn no_event() -> Refusal {
