@@ -17,9 +17,10 @@ use std::{
 };
 
 use adapters::{
-    Contract,
+    Contract, Mode,
     cases::{self, Files},
 };
+use proto::v1::envelope::Body;
 
 const BANKS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../contracts/banks");
 
@@ -46,6 +47,26 @@ fn every_golden_case_of_every_contract_holds() {
     assert!(cases > 0, "no case was found under contracts/banks");
     let told = failures.join("\n\n");
     assert!(failures.is_empty(), "{} complaints over {cases} cases:\n\n{told}\n", failures.len());
+}
+
+/// A notice, and an entry of a feed, name the filing as its bank did, by its key alone.
+#[test]
+fn what_a_key_was_built_from_is_found_again() {
+    let mut found = 0;
+    for folder in contracts() {
+        let contract = compiled(&folder).unwrap();
+        for (file, bytes) in case_files(&folder.join("cases")) {
+            let Ok(decoded) = contract.decode(&bytes, Mode::Test) else { continue };
+            let exchange = decoded.envelope.exchange.clone().unwrap_or_default();
+            if let Some(Body::Application(application)) = decoded.envelope.body {
+                let original = contract.original_of(&application.idempotency_key).unwrap();
+                assert_eq!(original.serial, exchange.serial, "{file} in {}", folder.display());
+                assert_eq!(contract.key_of(&original).unwrap(), application.idempotency_key);
+                found += 1;
+            }
+        }
+    }
+    assert!(found > 20, "{found}");
 }
 
 fn compiled(folder: &Path) -> Result<Contract, String> {

@@ -80,6 +80,9 @@ impl House {
             failures_max: 8,
             pause: DEADLINE,
             describe: DEADLINE,
+            answers: settings::Answers::AtOnce,
+            poll_first: Duration::from_secs(60),
+            poll_longest: Duration::from_secs(60),
         };
         Registry::new(Arc::new(settings), Arc::new(config), Metrics::new().unwrap()).unwrap()
     }
