@@ -57,6 +57,7 @@ fn schema<'d>(document: &'d Value, request: &HttpMessage<'_>, path: &str) -> Opt
     let method = method.to_ascii_lowercase();
     let paths = document.get("paths")?.as_object()?;
     let shape = |path: &str| path.split('/').map(str::to_owned).collect::<Vec<_>>();
+    let target = target.split('?').next().unwrap_or_default();
     let (asked, fits) = (shape(target), |stands: &[String], asked: &[String]| {
         stands.len() == asked.len()
             && stands.iter().zip(asked).all(|(one, other)| one == other || one.starts_with('{'))

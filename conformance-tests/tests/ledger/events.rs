@@ -17,6 +17,7 @@ use super::{LONG, SHORT, Store, accepted, claim, new, until, waits};
 over_both_stores! {
     each_change_of_a_case_is_an_event_and_nothing_else_is
     late_doubled_and_reordered_news_comes_out_right
+    of_several_who_contradict_each_other_at_once_one_holds
     news_of_a_filing_that_was_not_settled_settles_it
     a_filing_withdrawn_from_the_queue_is_an_event
     a_feed_is_read_in_pages_from_any_place_of_it
@@ -94,6 +95,28 @@ async fn late_doubled_and_reordered_news_comes_out_right(store: &Store) {
     for _ in 0..3 {
         let impossible = ledger.record(&told("ended", at(Registered))).await.unwrap();
         assert!(matches!(impossible, Recorded::Impossible(Why::Ended, _)), "{impossible:?}");
+    }
+}
+
+async fn of_several_who_contradict_each_other_at_once_one_holds(store: &Store) {
+    let replicas = store.replicas().await;
+    for round in 0..12 {
+        let key = format!("k{round}");
+        settle(&*replicas[0], &key).await;
+        let mut tellers = JoinSet::new();
+        let ends = [CaseStatus::Registered, CaseStatus::Refused, CaseStatus::Withdrawn];
+        for (teller, status) in ends.into_iter().cycle().take(9).enumerate() {
+            let ledger = Arc::clone(&replicas[teller % replicas.len()]);
+            let account = told(&key, at(status));
+            tellers.spawn(async move { ledger.record(&account).await.unwrap() });
+        }
+        let recorded = tellers.join_all().await;
+        let news = recorded.iter().filter(|it| matches!(it, Recorded::News { .. })).count();
+        assert_eq!(news, 1, "{recorded:?}");
+        let events = feed(&*replicas[0]).await;
+        let own: Vec<_> = events.iter().filter(|event| event.key == key).collect();
+        assert_eq!(own.iter().map(|event| event.sequence).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(own[1].outcome.status(), status_of(&*replicas[0], &key).await);
     }
 }
 
