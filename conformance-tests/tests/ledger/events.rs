@@ -290,6 +290,9 @@ async fn a_stream_and_its_cursor_are_recorded_together_or_not_at_all(store: &Sto
     let late = [told("k2", at(CaseStatus::Registered))];
     assert_eq!(ledger.record_watched(&watch, &late, "18").await.unwrap(), None);
     assert_eq!(status_of(&*ledger, "k2").await, CaseStatus::Accepted);
+    ledger.keep_watch(&next, Duration::ZERO).await.unwrap();
+    let next = ledger.claim_watch("province", LONG).await.unwrap().unwrap();
+    assert_eq!(next.cursor, "17");
     assert_eq!(ledger.record_watched(&next, &[], "19").await.unwrap(), Some(vec![]));
     ledger.keep_watch(&next, Duration::ZERO).await.unwrap();
     let last = ledger.claim_watch("province", LONG).await.unwrap().unwrap();
