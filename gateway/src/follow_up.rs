@@ -84,7 +84,8 @@ impl Policy {
         let attempt = u32::try_from(follow_up.attempt).unwrap_or(u32::MAX);
         let polled = self.next_look(&outcome, attempt.saturating_add(1));
         let Some(end) = ends_at(&outcome) else {
-            return Plan { warn: false, ask: self.answers == Answers::Polled, next: polled };
+            let ask = self.answers == Answers::Polled;
+            return Plan { warn: false, ask, over: false, next: polled };
         };
         let left = until(end, now);
         let (warn_in, over) = (left.saturating_sub(self.warn_before), left.is_zero());
@@ -96,6 +97,7 @@ impl Policy {
         Plan {
             warn: !follow_up.warned && warn_in.is_zero() && !over,
             ask: over || self.answers == Answers::Polled,
+            over,
             next: Some(polled.map_or(own, |polled| polled.min(own))),
         }
     }
@@ -108,6 +110,8 @@ struct Plan {
     warn: bool,
     /// Its registry is asked.
     ask: bool,
+    /// Its deadline is over.
+    over: bool,
     /// When it is seen to again if nothing is new.
     next: Option<Duration>,
 }
@@ -207,7 +211,7 @@ impl Follower {
             }
             return Ok(());
         }
-        if plan.ask && ends_at(&follow_up.record.outcome.clone().unwrap_or_default()).is_some() {
+        if plan.over {
             self.tell(follow_up, Deadline::Over);
         }
         let put_off = ledger.put_off_follow_up(follow_up, plan.next);
@@ -339,6 +343,11 @@ mod tests {
             "the last day is the bank's"
         );
         let over = plan("2026-04-01", true);
-        assert!(!over.warn && over.ask && over.next.is_some());
+        assert!(!over.warn && over.ask && over.over && over.next.is_some());
+        // A registry that is asked anyway is asked about this too, before it is over.
+        let polled = Policy { answers: Answers::Polled, ..policy };
+        let early = polled.plan(&taken(asked.clone(), 1, false), noon("2026-03-27"));
+        assert!(early.ask && !early.over && !early.warn);
+        assert!(early.next.is_some_and(|next| next <= Duration::from_secs(3_600)));
     }
 }

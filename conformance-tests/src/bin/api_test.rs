@@ -37,7 +37,7 @@ struct Arguments {
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     // Test mode: what nobody agreed on is refused, not dropped.
-    let settings = "[institution]\nmode = \"test\"";
+    let settings = "[institution]\nmode = \"test\"\n[events]\nwait_seconds_max = 1";
     let plan = Plan::of_one(&arguments.bank, &arguments.contracts, settings)?;
     let mut deployment = Deployment::prepare(&plan, |settings| settings).await?;
     deployment.start().await?;

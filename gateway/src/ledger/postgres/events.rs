@@ -453,11 +453,12 @@ const ACKNOWLEDGE: &str =
 /// Of each feed no more than `$2` events are looked at, from its beginning on.
 const FORGET: &str = "
     DELETE FROM event USING (
-        SELECT event.institution, event.position
-        FROM feed JOIN event ON event.institution = feed.institution
-            AND event.position < feed.last AND event.position < $2 + (
-                SELECT min(position) FROM event WHERE institution = feed.institution)
-        WHERE event.happened_at < now() - $1::bigint * interval '1 millisecond'
+        SELECT feed.institution, oldest.position
+        FROM feed CROSS JOIN LATERAL (
+            SELECT position, happened_at FROM event
+            WHERE event.institution = feed.institution AND event.position < feed.last
+            ORDER BY position LIMIT $2) AS oldest
+        WHERE oldest.happened_at < now() - $1::bigint * interval '1 millisecond'
         LIMIT $2) AS old
     WHERE event.institution = old.institution AND event.position = old.position
     RETURNING event.position";

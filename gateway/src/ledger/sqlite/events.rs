@@ -360,13 +360,13 @@ const ACKNOWLEDGE: &str = "
     UPDATE feed SET acknowledged = :position
     WHERE institution = :institution AND acknowledged < :position";
 
-/// Of each feed no more than `:limit` events are looked at, from its beginning on.
+/// Of each feed no more than `:limit` events are looked at, from its beginning on. A cross join is one in this order.
 const FORGET: &str = "
     DELETE FROM event WHERE (institution, position) IN (
         SELECT event.institution, event.position
-        FROM feed JOIN event ON event.institution = feed.institution
-            AND event.position < feed.last AND event.position < :limit + (
-                SELECT min(position) FROM event WHERE institution = feed.institution)
+        FROM feed CROSS JOIN event ON event.institution = feed.institution
+            AND event.position < min(feed.last, :limit + (
+                SELECT min(position) FROM event WHERE institution = feed.institution))
         WHERE event.happened_at < CAST(unixepoch('subsec') * 1000 AS INTEGER) - :age
         LIMIT :limit)";
 
