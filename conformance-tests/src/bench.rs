@@ -14,6 +14,7 @@ pub mod loading;
 pub mod machine;
 pub mod mapping;
 pub mod process;
+pub mod proofs;
 pub mod report;
 pub mod routing;
 mod stand;

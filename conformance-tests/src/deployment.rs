@@ -13,6 +13,7 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
+use gateway::evidence::checkpoint::SigningKey;
 use serde::Deserialize;
 use tokio::{
     process::{Child, Command},
@@ -199,6 +200,9 @@ impl Deployment {
             folder.path().join(QUEUE_KEYS),
             "2026 AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=\n",
         )?;
+        let (key, secret) = SigningKey::generate(EVIDENCE_ORIGIN)?;
+        fs::write(folder.path().join(EVIDENCE_KEY), secret)?;
+        fs::write(folder.path().join(EVIDENCE_PUBLIC_KEY), key.public().to_string())?;
         let gateways = (1..=plan.replicas)
             .map(|number| Gateway::planned(folder.path(), number))
             .collect::<anyhow::Result<_>>()?;
@@ -317,6 +321,11 @@ impl Gateway {
             log: file("log"),
             process: None,
         })
+    }
+
+    /// Its settings file.
+    pub fn settings(&self) -> &Path {
+        &self.settings
     }
 
     /// Its process id, while it runs.
@@ -467,6 +476,15 @@ fn seal_keys(plan: &Plan) -> anyhow::Result<toml::Table> {
 
 /// Keys that filings which wait are sealed with, in the deployment's folder; settings name it where filings are to wait.
 const QUEUE_KEYS: &str = "queue.keys";
+
+/// The log of exchanges that settings name where it is to be signed.
+pub const EVIDENCE_ORIGIN: &str = "log.example/stage";
+
+/// The key that signs it, in the deployment's folder.
+const EVIDENCE_KEY: &str = "evidence.key";
+
+/// What verifies it.
+pub const EVIDENCE_PUBLIC_KEY: &str = "evidence.key.pub";
 
 /// Where the contracts are, in the deployment's folder.
 const CONTRACTS: &str = "contracts";

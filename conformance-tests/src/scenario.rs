@@ -4,6 +4,7 @@
 //! are called by the names of its samples, and what differs from place to place comes from `data/banks.toml`.
 
 pub mod clock;
+pub mod proof;
 pub mod stage;
 
 use std::{collections::BTreeMap, fs, path::Path, str::FromStr};
@@ -180,6 +181,10 @@ pub enum Step {
     LoggedOnce(String),
     /// A line of the metrics of the gateway that the bank calls, sooner or later.
     Counts(String),
+    /// The filing last sent is proved by a bundle of so many exchanges, the last of them word for word.
+    Proves(u64),
+    /// The log of exchanges is audited, and is what was logged.
+    Audits,
     /// The gateway says at `/ready` that it is, or that it is not.
     Ready(bool),
     /// The Postgres server stops; nobody can write to the SQLite file.
@@ -463,6 +468,10 @@ impl FromStr for Step {
             ["gateway", "starts"] => Self::Run,
             ["gateway", "logs", "once", words @ ..] => Self::LoggedOnce(words.join(" ")),
             ["gateway", "counts", line @ ..] => Self::Counts(line.join(" ")),
+            ["evidence", "proves", number, "exchanges", "of", "the", "filing"] => {
+                Self::Proves(number.parse()?)
+            }
+            ["evidence", "is", "audited"] => Self::Audits,
             ["gateway", "is", "ready"] => Self::Ready(true),
             ["gateway", "is", "not", "ready"] => Self::Ready(false),
             ["ledger", "goes", "down"] => Self::LedgerDown,

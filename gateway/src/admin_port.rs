@@ -1,4 +1,4 @@
-//! The port for operators: `/live`, `/ready` and `/metrics`.
+//! The port for operators: `/live`, `/ready`, `/metrics`, and the newest checkpoint of the log of exchanges.
 //!
 //! Plain HTTP without any asking who is asking, so settings keep it on a loopback address. Nothing here changes anything,
 //! and nothing it says is about a bank's customers.
@@ -24,7 +24,7 @@ use crate::{ledger::Ledger, telemetry::Metrics};
 /// Answers operators at `listener` until `stop` is cancelled.
 ///
 /// `/live` says 200 as long as the process can answer at all. `/ready` says 200 if banks can be served and 503 with the
-/// reasons if not. `/metrics` is Prometheus' text format.
+/// reasons if not. `/metrics` is Prometheus' text format. `/evidence/checkpoint` is a C2SP signed note, 404 while there is none.
 ///
 /// # Errors
 /// The listener broke.
@@ -36,6 +36,7 @@ pub async fn serve(
 ) -> std::io::Result<()> {
     let pages = Router::new()
         .route("/live", get(|| async { Json(Told { status: "live", reasons: &[] }) }))
+        .route("/evidence/checkpoint", get(checkpoint).with_state(readiness.clone()))
         .route("/ready", get(ready).with_state(readiness))
         .route("/metrics", get(told).with_state(metrics));
     axum::serve(listener, pages).with_graceful_shutdown(stop.cancelled_owned()).await
@@ -67,6 +68,14 @@ impl Readiness {
     fn set(&self, phase: Phase) {
         // No code that can panic runs under the lock.
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = phase;
+    }
+
+    /// The ledger, while banks are served.
+    fn ledger(&self) -> Option<Arc<dyn Ledger>> {
+        match &*self.0.read().unwrap_or_else(PoisonError::into_inner) {
+            Phase::Serving(ledger) => Some(Arc::clone(ledger)),
+            Phase::Starting | Phase::Stopping => None,
+        }
     }
 
     /// Why banks cannot be served now; `None` if they can.
@@ -104,6 +113,21 @@ async fn ready(State(readiness): State<Readiness>) -> Response {
         Some(reason) => {
             let told = Json(Told { status: "not ready", reasons: &[reason] });
             (StatusCode::SERVICE_UNAVAILABLE, told).into_response()
+        }
+    }
+}
+
+async fn checkpoint(State(readiness): State<Readiness>) -> Response {
+    let Some(ledger) = readiness.ledger() else {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    };
+    match ledger.checkpoint().await {
+        Ok(Some(note)) => note.into_response(),
+        Ok(None) => StatusCode::NOT_FOUND.into_response(),
+        Err(error) => {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(error, "the newest checkpoint could not be told");
+            StatusCode::SERVICE_UNAVAILABLE.into_response()
         }
     }
 }

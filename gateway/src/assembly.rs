@@ -7,6 +7,7 @@ pub use crate::contracts::read_contract;
 use crate::{
     capability::Capabilities,
     contracts::Contracts,
+    evidence::checkpoint::Keys,
     exchange::Gateway,
     feeds::Feeds,
     ledger::{self, Ledger, LedgerError, LedgerSettings, PostgresSettings, SqliteSettings},
@@ -24,6 +25,8 @@ pub struct Parts {
     contracts: Contracts,
     registries: HashMap<String, Registry>,
     seals: Option<Arc<Seals>>,
+    /// Keys of the log of exchanges.
+    pub keys: Arc<Keys>,
     metrics: Metrics,
 }
 
@@ -51,12 +54,28 @@ pub fn parts(settings: &Settings, metrics: Metrics) -> Result<Parts, Vec<Problem
             None
         }
     });
+    let keys = keys(settings).map_err(|found| problems.extend(found)).unwrap_or_default();
     match contracts {
         Some(contracts) if problems.is_empty() => {
-            Ok(Parts { contracts, registries, seals, metrics })
+            Ok(Parts { contracts, registries, seals, keys: Arc::new(keys), metrics })
         }
         _ => Err(problems),
     }
+}
+
+/// The keys of the log of exchanges.
+///
+/// # Errors
+/// Every file that is none.
+pub fn keys(settings: &Settings) -> Result<Keys, Vec<Problem>> {
+    let (mut keys, mut problems) = (Keys::default(), Vec::new());
+    for file in &settings.evidence.key_files {
+        if let Err(error) = keys.add(file, &settings.evidence.origin) {
+            let message = format!("a key of the log of exchanges: {error}");
+            problems.push(Problem { file: file.clone(), line: None, message });
+        }
+    }
+    if problems.is_empty() { Ok(keys) } else { Err(problems) }
 }
 
 /// A gateway over an open ledger.
@@ -79,6 +98,7 @@ pub fn assemble(settings: &Settings, parts: Parts, ledger: Arc<dyn Ledger>) -> G
         events: settings.events.clone(),
         feeds: Feeds::new(&settings.events),
         document_bytes_max: settings.limits.document_bytes_max,
+        origin: settings.evidence.origin.clone(),
         metrics: parts.metrics,
     }
 }
@@ -89,6 +109,14 @@ pub fn assemble(settings: &Settings, parts: Parts, ledger: Arc<dyn Ledger>) -> G
 /// It cannot be opened.
 pub async fn ledger(settings: &Settings) -> Result<Arc<dyn Ledger>, LedgerError> {
     ledger::open(&store(&settings.ledger.store)).await
+}
+
+/// The ledger alone, to be read beside the gateways that have it open.
+///
+/// # Errors
+/// It cannot be reached.
+pub async fn ledger_to_read(settings: &Settings) -> Result<Arc<dyn Ledger>, LedgerError> {
+    ledger::open_to_read(&store(&settings.ledger.store)).await
 }
 
 fn connect_to(

@@ -70,6 +70,7 @@ pub struct Live {
     /// Newer ones first; mostly none.
     older: Vec<Arc<Contract>>,
     is_in_force: bool,
+    digest: Digest,
 }
 
 impl Contracts {
@@ -177,6 +178,11 @@ impl Live {
     /// The newest of them: it speaks where no message tells which to take.
     pub fn newest(&self) -> &Contract {
         &self.newest
+    }
+
+    /// SHA-256 over all versions of the contract as they were loaded; docs/evidence.md says over what exactly.
+    pub fn digest(&self) -> [u8; 32] {
+        self.digest
     }
 
     /// Reads a message with the version that it suits best, the newer of two that it suits alike. The answer goes back

@@ -7,7 +7,7 @@
 use std::{
     collections::HashMap,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use adapters::{Contract, Decoded, Fault, FaultCode, Undecoded};
@@ -44,9 +44,12 @@ mod checking;
 mod feed;
 mod hall;
 mod queue;
+mod seen;
 mod told;
 mod withdrawing;
+mod witness;
 
+use seen::Seen;
 use told::{Said, Told};
 
 /// Everything an exchange needs: loaded once, shared by all.
@@ -80,6 +83,8 @@ pub struct Gateway {
     pub feeds: Feeds,
     /// Greatest document of a registry that is passed on, in bytes.
     pub document_bytes_max: usize,
+    /// What the log of exchanges is called.
+    pub origin: String,
     /// What is counted and timed.
     pub metrics: Metrics,
 }
@@ -155,17 +160,22 @@ pub async fn exchange(
     };
     // Boxed where it begins: what waits on it would otherwise be moved with all it holds.
     let work = Box::pin(async {
-        let started = Instant::now();
+        let (started, at) = (Instant::now(), SystemTime::now());
         let (contract, decoded) =
             step("decode", SpanKind::Internal).in_scope(|| contracts.read(&message, bank.mode()));
-        let hearing =
-            Hearing { gateway: &gateway, bank: &bank, contract: &contract, wire: &message };
+        let hearing = Hearing {
+            gateway: &gateway,
+            bank: &bank,
+            contract: &contract,
+            wire: &message,
+            seen: Seen::default(),
+        };
         let told = match decoded {
             decoded if !contracts.is_in_force() => hearing.out_of_force(decoded),
             Ok(decoded) => hearing.hear(decoded).await,
             Err(undecoded) => hearing.faulty(*undecoded),
         };
-        hearing.answer(told, started)
+        hearing.answer(told, contracts.digest(), at, started).await
     });
     traced(parent, span, work).await
 }
@@ -198,17 +208,28 @@ struct Hearing<'h> {
     bank: &'h VerifiedBank,
     contract: &'h Contract,
     wire: &'h [u8],
+    seen: Seen,
 }
 
 impl Hearing<'_> {
-    fn answer(&self, told: Told, started: Instant) -> Answer {
-        let (message, result) = (told.message.as_deref().unwrap_or("unknown"), told.result());
+    /// Writes the answer in the bank's words, keeps what is evidence of the exchange, and only then lets the answer go.
+    async fn answer(
+        &self,
+        told: Told,
+        contract_digest: [u8; 32],
+        at: SystemTime,
+        started: Instant,
+    ) -> Answer {
+        let (message, result) = (told.message.clone(), told.result());
         let span = tracing::Span::current();
         span.record("directlink.version", self.contract.version());
-        span.record("directlink.message", message);
+        span.record("directlink.message", message.as_deref().unwrap_or("unknown"));
         span.record("directlink.result", result);
-        self.gateway.metrics.exchange(self.bank.id(), message, result, started.elapsed());
+        self.seen.told(&told.what);
         let answer = step("encode", SpanKind::Internal).in_scope(|| told.written(self.contract));
+        self.witness(message.as_deref(), result, &answer, contract_digest, at).await;
+        let message = message.as_deref().unwrap_or("unknown");
+        self.gateway.metrics.exchange(self.bank.id(), message, result, started.elapsed());
         fault::point(Point::BeforeAnswer);
         answer
     }
@@ -230,6 +251,7 @@ impl Hearing<'_> {
 
     async fn hear(&self, decoded: Decoded) -> Told {
         let Decoded { message, envelope, dropped } = decoded;
+        self.seen.understood(&envelope);
         self.gateway.metrics.read_with(self.bank.id(), self.contract.version());
         if let Some(count) = u64::try_from(dropped.len()).ok().filter(|count| *count > 0) {
             // Not where: those names are the bank's, and nobody knows what it puts into them. Test mode tells the bank.
@@ -245,6 +267,7 @@ impl Hearing<'_> {
             Some(Body::Application(application)) => Some(application),
             _ => None,
         };
+        self.seen.asked_under(application);
         let faults = self.all_wrong(&exchange, application, Vec::new());
         let what = match faults.is_empty() {
             false => Err(Refusal::of_faults(faults)),
@@ -301,6 +324,7 @@ impl Hearing<'_> {
         }
         let fingerprint = fingerprint(&application, self.contract.retry_may_change());
         let mut claim = self.claim(&application, fingerprint, &office, registry);
+        self.seen.about(&claim.key, &claim.registry, &claim.office);
 
         application.institution = Some(self.bank.institution());
         application.office = Some(office.canonical());
@@ -366,7 +390,7 @@ impl Hearing<'_> {
             .submit(application, &caller, leased_until)
             .instrument(step("submit", SpanKind::Client));
         match submission.await {
-            Ok(testimony) => Ok(self.settle(&entry, testimony, &claim.fingerprint).await),
+            Ok(testimony) => Ok(self.settle(&entry, testimony, &claim.fingerprint)),
             // Nothing of this try may have been sent, but of the one before: it may even be on its way still.
             Err(error) if may_have_been_sent => {
                 tracing::warn!(registry = registry.name(), %error, "a filing was not answered again");
@@ -442,7 +466,7 @@ impl Hearing<'_> {
         let asked = asking.await;
         fault::point(Point::AskedFirst);
         match asked {
-            Ok(Some(testimony)) => Ok(Some(self.settle(entry, testimony, asked_for).await)),
+            Ok(Some(testimony)) => Ok(Some(self.settle(entry, testimony, asked_for))),
             // Not known now does not prove that an earlier call is not still on its way: only a registry that promises
             // idempotency is sent to again, or one of which settings say how long to wait for such a call.
             Ok(None) if registry.resend_after().is_some() => Ok(None),
@@ -505,24 +529,16 @@ impl Hearing<'_> {
         refusal
     }
 
-    /// Records what the registry answered and returns it. If the ledger fails now the answer is still true: the entry
-    /// stays claimed and is found by key later.
-    async fn settle(
-        &self,
-        entry: &Entry,
-        testimony: Testimony,
-        asked_for: &Fingerprint,
-    ) -> Outcome {
+    /// Returns what the registry answered, which is recorded together with what is evidence of this exchange, before the
+    /// bank hears of it: one sync for both. If the ledger fails then, the answer is still true: the entry stays claimed and
+    /// is found by key later.
+    fn settle(&self, entry: &Entry, testimony: Testimony, asked_for: &Fingerprint) -> Outcome {
+        self.seen.registry_answered(&testimony);
         let outcome = first_told(integrity::judged(testimony, Some(asked_for)));
         let of = (entry.institution.as_str(), entry.key.as_str());
         integrity::tell_operators(&self.gateway.metrics, &entry.registry, of, &outcome);
-        let ledger = &self.gateway.ledger;
-        fault::point(Point::BeforeSettle);
         let follow_up = self.gateway.first_look(&entry.registry, &outcome);
-        let settled = ledger.settle(entry, &outcome, follow_up);
-        let settled = self.gateway.timed(LedgerVerb::Settle, settled).await;
-        note(settled, "an outcome could not be recorded; it will be asked for again");
-        fault::point(Point::Settled);
+        self.seen.to_settle(entry, &outcome, follow_up);
         outcome
     }
 

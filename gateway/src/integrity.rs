@@ -18,7 +18,7 @@ use crate::{
 
 /// The outcome to tell and to keep. `asked`: the filing's fingerprint; without it there is nothing to compare.
 pub(crate) fn judged(testimony: Testimony, asked: Option<&Fingerprint>) -> Outcome {
-    let Testimony { outcome, registered } = testimony;
+    let Testimony { outcome, registered, told: _ } = testimony;
     let (Some(registered), Some(asked)) = (registered, asked) else { return outcome };
     if !matches!(outcome.status(), CaseStatus::Registered | CaseStatus::Completed) {
         return outcome;
@@ -162,7 +162,7 @@ mod tests {
         let properties = properties.iter().map(|it| (*it).to_owned()).collect();
         let registered = Registered { properties, parties, amount_fen: Some(amount) };
         let outcome = Outcome { status: CaseStatus::Registered.into(), ..Outcome::default() };
-        let testimony = Testimony { outcome, registered: Some(registered) };
+        let testimony = Testimony { outcome, registered: Some(registered), told: Vec::new() };
         let outcome = judged(testimony, Some(&filed()));
         assert_eq!(outcome.status(), CaseStatus::Registered);
         let faults = outcome.refusal.map(|refusal| refusal.faults).unwrap_or_default();

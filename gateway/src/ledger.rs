@@ -13,11 +13,13 @@ use prost::Message;
 use proto::v1::Outcome;
 
 pub mod events;
+pub mod evidence;
 pub mod life;
 pub mod postgres;
 pub mod sqlite;
 
 pub use events::Events;
+use evidence::EvidenceLog;
 use life::Verdict;
 pub use postgres::{PostgresSettings, PostgresTls};
 pub use sqlite::SqliteSettings;
@@ -44,12 +46,27 @@ pub async fn open(settings: &LedgerSettings) -> Result<Arc<dyn Ledger>, LedgerEr
     })
 }
 
-/// The ledger's verbs, with those of [`Events`]. All of them are durable when they return, and none is retried inside.
+/// Opens the ledger to be read beside those who have it open: its tables are left as they are, and what would write fails or,
+/// where only the server could refuse it, is not to be called.
+///
+/// # Errors
+/// It cannot be reached.
+pub async fn open_to_read(settings: &LedgerSettings) -> Result<Arc<dyn Ledger>, LedgerError> {
+    Ok(match settings {
+        LedgerSettings::Sqlite(settings) => Arc::new(sqlite::SqliteLedger::open_to_read(settings)?),
+        LedgerSettings::Postgres(settings) => {
+            Arc::new(postgres::PostgresLedger::open_to_read(settings)?)
+        }
+    })
+}
+
+/// The ledger's verbs, with those of [`Events`] and [`EvidenceLog`]. All of them are durable when they return, and none is
+/// retried inside.
 ///
 /// If a call is dropped, or fails with [`LedgerError::Unavailable`], what it asked for may or may not
 /// have happened: the entry then reads as claimed, and the next to come asks the registry first.
 #[async_trait]
-pub trait Ledger: Events {
+pub trait Ledger: Events + EvidenceLog {
     /// Claims a key, or says what has become of it, in one step. Of two claims of one key at the same
     /// moment, at this replica or at two, one is `New` and the other `InFlight`.
     ///

@@ -9,6 +9,7 @@ mod checks;
 pub mod contracts;
 pub mod discharge_check;
 mod events;
+pub mod evidence;
 pub mod exchange;
 pub mod fault;
 pub mod feeds;

@@ -3,6 +3,7 @@
 //! Nothing is decided here about messages, banks or registries.
 
 mod contract_commands;
+mod evidence_commands;
 mod ledger_commands;
 mod manual;
 
@@ -17,16 +18,19 @@ use std::{
 use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
 use contract_commands::ContractCommand;
+use evidence_commands::EvidenceCommand;
 use gateway::{
     admin_port::{self, Readiness},
     assembly::{self, Parts},
     bank_port::BankPort,
     capability, contracts,
+    evidence::sequencer,
     exchange::Gateway,
     feeds, follow_up,
     identity::Identities,
     ledger::{Ledger, LedgerError},
-    listener, opener, resolver, retention,
+    listener, opener, resolver,
+    retention::{self, Old},
     settings::{Answers, Problem, Settings, Store},
     telemetry::{Metrics, Telemetry},
     tls::{self, Protocol},
@@ -75,6 +79,7 @@ Examples:
   directlink ledger migrate --settings directlink.toml  bring the ledger's tables up to date, and end
   directlink contract check contracts/banks/*           say what is wrong with contracts
   directlink contract --help                            all the tools for contracts
+  directlink evidence --help                            bundles of evidence: made, judged, and the log audited
 
 Exit codes:
   0  it was done; for serve: it was told to stop, and everything in flight was finished
@@ -103,6 +108,9 @@ enum Command {
     /// Look after the ledger.
     #[command(subcommand)]
     Ledger(LedgerCommand),
+    /// Prove what was said in exchanges, years later and to anybody. 存证
+    #[command(subcommand)]
+    Evidence(EvidenceCommand),
     /// Write pages for `man` and completions for shells.
     #[command(hide = true)]
     Manual {
@@ -119,6 +127,7 @@ pub(crate) fn main() -> ExitCode {
 pub(crate) fn run(open: impl OpensLedger) -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Contract(command) => return contract_commands::run(command),
+        Command::Evidence(command) => return evidence_commands::run(command),
         Command::Ledger(command) => ledger_commands::run(command),
         Command::Manual { folder } => manual::write(Arguments::command(), &folder)
             .with_context(|| folder.display().to_string())
@@ -176,8 +185,13 @@ fn check(settings: &Path) -> Result<(), Failure> {
     let runtime = runtime()?;
     // Channels to registries are made inside a runtime, although nothing is connected to.
     let _inside = runtime.enter();
-    prepare(settings)?;
+    let ready = prepare(settings)?;
     say(&format!("{}: nothing is wrong", settings.display()));
+    if ready.parts.keys.signing().is_empty() {
+        say(
+            "no private key in `key_files` of [evidence]: what is kept as evidence is signed by nobody yet",
+        );
+    }
     Ok(())
 }
 
@@ -284,6 +298,7 @@ async fn serve_until_told(ready: Ready, open: impl OpensLedger) -> anyhow::Resul
     let pages = tokio::spawn(pages);
 
     let ledger = open(&settings).await.context("the ledger cannot be opened")?;
+    let keys = Arc::clone(&parts.keys);
     let gateway = Arc::new(assembly::assemble(&settings, parts, ledger));
     let resolving = CancellationToken::new();
     for registry in gateway.registries.values() {
@@ -318,10 +333,19 @@ async fn serve_until_told(ready: Ready, open: impl OpensLedger) -> anyhow::Resul
         workers.spawn(opener::open(gateway, seals, settings.resolver.clone(), resolving.clone()));
     }
 
-    let retention = settings.ledger.retention;
-    workers.spawn(retention::retire(Arc::clone(&gateway), retention, resolving.clone()));
-    let retention = settings.events.retention;
-    workers.spawn(retention::forget_events(Arc::clone(&gateway), retention, resolving.clone()));
+    let sequencing = CancellationToken::new();
+    let keeping =
+        sequencer::keep(Arc::clone(&gateway), settings.evidence.clone(), keys, sequencing.clone());
+    let keeping = tokio::spawn(keeping);
+
+    let ages = [
+        (Old::Filings, settings.ledger.retention),
+        (Old::Events, settings.events.retention),
+        (Old::Salts, settings.evidence.salt_retention),
+    ];
+    for (old, age) in ages {
+        workers.spawn(retention::delete(Arc::clone(&gateway), old, age, resolving.clone()));
+    }
 
     workers.spawn(feeds::look(Arc::clone(&gateway), resolving.clone()));
 
@@ -360,6 +384,9 @@ async fn serve_until_told(ready: Ready, open: impl OpensLedger) -> anyhow::Resul
     resolving.cancel();
     watching.cancel();
     while workers.join_next().await.is_some() {}
+    // Last: what was just answered is to be in the tree, and under a checkpoint.
+    sequencing.cancel();
+    keeping.await.context("the log of exchanges broke")?;
     admin_stop.cancel();
     pages.await?.context("the port for operators broke")?;
     drop::<Arc<Gateway>>(gateway);

@@ -1,4 +1,5 @@
-//! Deletes what the ledger knows of filings that are old, but for their keys, which stay used for good, and old events.
+//! Deletes what is old: what the ledger knows of filings, but for their keys, which stay used for good; events; and the
+//! salts of leaves of the log of exchanges, which stays whole.
 //!
 //! In small batches, so that no exchange waits for long; any number of replicas may run this, and the ledger's clock alone
 //! says what is old. It decides nothing about open filings: those are never deleted.
@@ -8,20 +9,45 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::{exchange::Gateway, telemetry::LedgerVerb};
+use crate::{exchange::Gateway, ledger::LedgerError, telemetry::LedgerVerb};
 
-/// Retires filings that have not changed for `age`, until `stop` is cancelled.
+/// What grows old.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Old {
+    /// Filings that have not changed for that long are retired.
+    Filings,
+    /// Events that old are forgotten.
+    Events,
+    /// The salts of leaves that were written so long ago are erased.
+    Salts,
+}
+
+impl Old {
+    async fn delete(self, gateway: &Gateway, age: Duration) -> Result<u32, LedgerError> {
+        let ledger = &gateway.ledger;
+        match self {
+            Self::Filings => gateway.timed(LedgerVerb::Retire, ledger.retire(age, BATCH)).await,
+            Self::Events => {
+                gateway.timed(LedgerVerb::ForgetEvents, ledger.forget_events(age, BATCH)).await
+            }
+            Self::Salts => {
+                gateway.timed(LedgerVerb::EraseSalts, ledger.erase_salts(age, BATCH)).await
+            }
+        }
+    }
+}
+
+/// Deletes what is older than `age`, until `stop` is cancelled.
 ///
-/// Dropped in the middle, a batch is retired or not.
-pub async fn retire(gateway: Arc<Gateway>, age: Duration, stop: CancellationToken) {
+/// Dropped in the middle, a batch is deleted or not.
+pub async fn delete(gateway: Arc<Gateway>, old: Old, age: Duration, stop: CancellationToken) {
     while !stop.is_cancelled() {
-        let retired = gateway.ledger.retire(age, BATCH);
-        let idle_for = match gateway.timed(LedgerVerb::Retire, retired).await {
+        let idle_for = match old.delete(&gateway, age).await {
             Ok(BATCH) => BREATH,
             Ok(_) => (age / 10).clamp(Duration::from_secs(1), LOOK_EVERY_MAX),
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, "old filings could not be retired");
+                tracing::warn!(error, ?old, "what is old could not be deleted");
                 LOOK_EVERY_MAX
             }
         };
@@ -32,29 +58,7 @@ pub async fn retire(gateway: Arc<Gateway>, age: Duration, stop: CancellationToke
     }
 }
 
-/// Forgets events that are older than `age`, until `stop` is cancelled.
-///
-/// Dropped in the middle, a batch is forgotten or not.
-pub async fn forget_events(gateway: Arc<Gateway>, age: Duration, stop: CancellationToken) {
-    while !stop.is_cancelled() {
-        let forgotten = gateway.ledger.forget_events(age, BATCH);
-        let idle_for = match gateway.timed(LedgerVerb::ForgetEvents, forgotten).await {
-            Ok(BATCH) => BREATH,
-            Ok(_) => (age / 10).clamp(Duration::from_secs(1), LOOK_EVERY_MAX),
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, "old events could not be forgotten");
-                LOOK_EVERY_MAX
-            }
-        };
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = sleep(idle_for) => {}
-        }
-    }
-}
-
-/// Filings, or events, per transaction.
+/// Rows per transaction.
 const BATCH: u32 = 200;
 
 /// Between two full batches, for the exchanges.

@@ -157,7 +157,12 @@ async fn settings_are_checked_and_everything_wrong_is_told_at_once() {
     let (code, said, told) = run(folder.path(), &check).await;
     assert_eq!(
         (code, said.as_str(), told.as_str()),
-        (Some(0), "directlink.toml: nothing is wrong\n", "")
+        (
+            Some(0),
+            "directlink.toml: nothing is wrong\nno private key in `key_files` of [evidence]: what is kept as evidence is \
+             signed by nobody yet\n",
+            ""
+        )
     );
 
     // A contract that no open port speaks, and a secret that is not there.

@@ -10,7 +10,7 @@ use conformance_tests::{
         floor::Floor,
         ledgers::{self, Part},
         process::told_to_end,
-        upstream,
+        proofs, upstream,
     },
     samples,
 };
@@ -31,6 +31,8 @@ enum Command {
     /// stream; claims with many keys stored. Aims stand beside what was seen.
     #[command(after_help = LEDGER_EXAMPLES)]
     Ledger(Ledger),
+    /// Measures what a proof out of the log of exchanges costs, with few leaves and with many, in both stores.
+    Proofs(Proofs),
     /// The registry stand-in; `exchange` starts it.
     #[command(hide = true)]
     Upstream(Role),
@@ -116,6 +118,19 @@ struct Ledger {
     json: Option<PathBuf>,
 }
 
+#[derive(Debug, Args)]
+struct Proofs {
+    /// How many leaves the large log has; ten million take 400 MB of disk in each store.
+    #[arg(long, default_value_t = 10_000_000)]
+    leaves: u64,
+    /// How many proofs are taken out of each log.
+    #[arg(long, default_value_t = 2_000)]
+    proofs: u64,
+    /// File to write all figures to, as JSON.
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
 /// What the processes of a run share.
 #[derive(Debug, Args)]
 struct Role {
@@ -128,6 +143,7 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Exchange(arguments) => block_on(exchange(arguments)),
         Command::Ledger(arguments) => block_on(ledger(arguments)),
+        Command::Proofs(arguments) => block_on(proofs(arguments)),
         Command::Upstream(role) => {
             let pki = contest::pki_of(&role.folder, &contest::bank_of(&role.contract)?);
             let own = &pki.registry;
@@ -212,6 +228,20 @@ async fn ledger(arguments: Ledger) -> anyhow::Result<()> {
             .with_context(|| file.display().to_string())?;
     }
     say(&report.to_string());
+    Ok(())
+}
+
+async fn proofs(arguments: Proofs) -> anyhow::Result<()> {
+    let own = std::env::current_exe()?;
+    let beside = own.parent().context("this program lies in a folder")?;
+    let folder = tempfile::Builder::new().prefix("bench-").tempdir_in(beside)?;
+    let Proofs { leaves, proofs, json } = arguments;
+    let measured = proofs::measure(folder.path(), leaves, proofs, say).await?;
+    if let Some(file) = json {
+        fs::write(&file, serde_json::to_vec_pretty(&measured)?)
+            .with_context(|| file.display().to_string())?;
+    }
+    measured.iter().for_each(|proofs| say(&proofs.to_string()));
     Ok(())
 }
 

@@ -13,6 +13,7 @@ use tokio::{
 
 use super::{
     Caller, Change, Counted, Hears, Kind, Message, Scenario, Step, StoreKind, WireKind, clock,
+    proof,
 };
 use crate::{
     deployment::{BankPlaces, Deployment, Gateway, Places, Plan},
@@ -501,6 +502,11 @@ impl<'s> Stage<'s> {
             Step::Run => gateway(deployment, *called)?.start().await?,
             Step::LoggedOnce(words) => logged_once(gateway(deployment, *called)?, words).await?,
             Step::Counts(line) => counts(gateway(deployment, *called)?, line).await?,
+            Step::Proves(number) => {
+                let heard = turn.heard.as_ref().context("nothing was sent")?;
+                proof::proves(deployment, turn.role, heard, *number).await?;
+            }
+            Step::Audits => proof::audits(deployment).await?,
             Step::LedgerDown => match postgres {
                 Some(server) => aside(|| server.stop())?,
                 None => *ledger_holder = Some(hold(&deployment.folder().join(LEDGER_FILE))?),

@@ -6,10 +6,16 @@
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use gateway::ledger::{
-    Admission, Claim, Entry, Events, Fingerprint, Guard, Ledger, LedgerError, Opening, Record,
-    Taken, Unknown,
-    events::{Account, After, EventId, Feed, FollowUp, Page, Recorded, Watch},
+use gateway::{
+    evidence::tree::{Hash, TileId},
+    ledger::{
+        Admission, Claim, Entry, Events, Fingerprint, Guard, Ledger, LedgerError, Opening, Record,
+        Taken, Unknown,
+        events::{Account, After, EventId, Feed, FollowUp, Page, Recorded, Watch},
+        evidence::{
+            EvidenceLog, Growth, Head, KeptLeaf, NewLeaf, Settlement, WaitingLeaf, Witnessed,
+        },
+    },
 };
 use proto::v1::Outcome;
 
@@ -171,6 +177,57 @@ impl Events for Forgetful {
     }
 
     async fn forget_events(&self, _: Duration, _: u32) -> Result<u32, LedgerError> {
+        Ok(0)
+    }
+}
+
+#[async_trait]
+impl EvidenceLog for Forgetful {
+    async fn witness(&self, _: &NewLeaf, _: Option<&Settlement>) -> Witnessed {
+        Witnessed { leaf: Ok(()), settled: Ok(()) }
+    }
+
+    async fn head(&self) -> Result<Head, LedgerError> {
+        Ok(Head { size: 0, root: Hash::of_nothing() })
+    }
+
+    async fn waiting(&self, _: u32) -> Result<Vec<WaitingLeaf>, LedgerError> {
+        Ok(Vec::new())
+    }
+
+    async fn grow(&self, _: &Growth) -> Result<bool, LedgerError> {
+        Ok(false)
+    }
+
+    async fn tiles(&self, _: &[TileId]) -> Result<Vec<(TileId, Vec<u8>)>, LedgerError> {
+        Ok(Vec::new())
+    }
+
+    async fn tile_count(&self) -> Result<u64, LedgerError> {
+        Ok(0)
+    }
+
+    async fn leaves(&self, _: u64, _: u32) -> Result<Vec<KeptLeaf>, LedgerError> {
+        Ok(Vec::new())
+    }
+
+    async fn leaves_of(&self, _: &str, _: &str) -> Result<Vec<KeptLeaf>, LedgerError> {
+        Ok(Vec::new())
+    }
+
+    async fn keep_checkpoint(&self, _: u64, _: &str) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    async fn checkpoint(&self) -> Result<Option<String>, LedgerError> {
+        Ok(None)
+    }
+
+    async fn checkpoints(&self, _: u64, _: u32) -> Result<Vec<(u64, String)>, LedgerError> {
+        Ok(Vec::new())
+    }
+
+    async fn erase_salts(&self, _: Duration, _: u32) -> Result<u32, LedgerError> {
         Ok(0)
     }
 }

@@ -85,6 +85,7 @@ impl Versions {
                 newest: Arc::clone(&newest.contract),
                 older: live.map(|version| Arc::clone(&version.contract)).collect(),
                 is_in_force: true,
+                digest: self.digest,
             });
         }
         let last = reached()
@@ -93,7 +94,7 @@ impl Versions {
         let next = || reached().min_by_key(|version| *version.days.start());
         let Some(nearest) = last.or_else(next) else { return Err(self.no_reader(door)) };
         let newest = Arc::clone(&nearest.contract);
-        Ok(Live { newest, older: Vec::new(), is_in_force: false })
+        Ok(Live { newest, older: Vec::new(), is_in_force: false, digest: self.digest })
     }
 
     fn no_reader(&self, door: Door<'_>) -> NoReader {

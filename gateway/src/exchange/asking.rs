@@ -32,7 +32,9 @@ impl Hearing<'_> {
         let caller = self.caller();
         let asking = registry.query_title(query, office.canonical(), &caller);
         let asked = asking.instrument(step("query_title", SpanKind::Client)).await;
-        asked.map_err(|error| self.unasked(registry, &error))
+        let answer = asked.map_err(|error| self.unasked(registry, &error))?;
+        self.seen.registry_said(&answer);
+        Ok(answer)
     }
 
     /// The same as a document that the registry answers for.
@@ -42,7 +44,9 @@ impl Hearing<'_> {
         let asking = registry.certify_record(query, office.canonical(), bytes_max, &caller);
         let asked = asking.instrument(step("certify_record", SpanKind::Client)).await;
         let answer = asked.map_err(|error| self.unasked(registry, &error))?;
-        answer.map_err(|unsound| self.not_passed_on(registry, unsound))
+        let answer = answer.map_err(|unsound| self.not_passed_on(registry, unsound))?;
+        self.seen.registry_said(&answer);
+        Ok(answer)
     }
 
     /// What a certificate is worth, whoever it was issued to.
@@ -59,7 +63,9 @@ impl Hearing<'_> {
         let caller = self.caller();
         let asking = registry.verify_certificate(by, &caller);
         let asked = asking.instrument(step("verify_certificate", SpanKind::Client)).await;
-        asked.map_err(|error| self.unasked(registry, &error))
+        let answer = asked.map_err(|error| self.unasked(registry, &error))?;
+        self.seen.registry_said(&answer);
+        Ok(answer)
     }
 
     /// An electronic certificate that came of a case of this institution.
@@ -75,7 +81,9 @@ impl Hearing<'_> {
         let asking = registry.fetch_certificate(certificate_number, bytes_max, &caller);
         let asked = asking.instrument(step("fetch_certificate", SpanKind::Client)).await;
         let document = asked.map_err(|error| self.unasked(registry, &error))?;
-        document.map_err(|unsound| self.not_passed_on(registry, unsound))
+        let document = document.map_err(|unsound| self.not_passed_on(registry, unsound))?;
+        self.seen.registry_said(&document);
+        Ok(document)
     }
 
     /// What stands in the way of a discharge.
@@ -120,7 +128,9 @@ impl Hearing<'_> {
     pub(super) async fn own_case(&self, case_id: &str) -> Result<Record, Refusal> {
         let found = self.gateway.ledger.find_case(self.bank.id(), case_id);
         let found = self.gateway.timed(LedgerVerb::Find, found).await;
-        found.map_err(|error| self.ledger_away(&error))?.ok_or_else(no_such_case)
+        let found = found.map_err(|error| self.ledger_away(&error))?.ok_or_else(no_such_case)?;
+        self.seen.about(&found.key, &found.registry, &found.office);
+        Ok(found)
     }
 
     /// A filing of this institution, by its own serial.
@@ -129,7 +139,9 @@ impl Hearing<'_> {
         let key = key.map_err(|fault| Refusal::of_faults(vec![fault]))?;
         let found = self.gateway.ledger.find(self.bank.id(), &key);
         let found = self.gateway.timed(LedgerVerb::Find, found).await;
-        found.map_err(|error| self.ledger_away(&error))?.ok_or_else(no_such_case)
+        let found = found.map_err(|error| self.ledger_away(&error))?.ok_or_else(no_such_case)?;
+        self.seen.about(&found.key, &found.registry, &found.office);
+        Ok(found)
     }
 
     /// The outcome of a settled filing as it stands now: a case that can still move is asked about; if the registry
@@ -142,6 +154,7 @@ impl Hearing<'_> {
         }
         match registry.case_by_id(&known.case_id, &self.caller()).await {
             Ok(Some(testimony)) => {
+                self.seen.registry_answered(&testimony);
                 let now = self.gateway.compared(testimony, &record.institution, &record.key);
                 let Ok(now) = now.await else { return known };
                 self.believed(&record, known, now).await
@@ -174,6 +187,7 @@ impl Hearing<'_> {
     fn in_charge_of(&self, properties: &[Property]) -> Result<(Arc<Office>, &Registry), Refusal> {
         let office = self.office_for(properties)?;
         let registry = self.registry_of(&office.registry)?;
+        self.seen.at(&office.registry, &office.code);
         Ok((office, registry))
     }
 

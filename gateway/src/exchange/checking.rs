@@ -11,6 +11,7 @@ impl Hearing<'_> {
     /// A message that did not read to its end may have more wrong with it than its form.
     pub(super) fn faulty(&self, undecoded: Undecoded) -> Told {
         let Undecoded { faults, exchange, .. } = &undecoded;
+        self.seen.asked_under(undecoded.application.as_deref());
         let faults = self.all_wrong(exchange, undecoded.application.as_deref(), faults.clone());
         Told::faulty(Undecoded { faults, ..undecoded })
     }

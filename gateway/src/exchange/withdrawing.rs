@@ -55,6 +55,7 @@ impl Hearing<'_> {
         }
         let registry = self.registry_of(&record.registry)?;
         let said = self.withdrawn(&record, &known.case_id, reason, registry).await?;
+        self.seen.registry_answered(&said);
         let now = self.gateway.compared(said, &record.institution, &record.key).await;
         let now = now.map_err(|_told| self.maybe_withdrawn())?;
         let now = self.believed(&record, known, now).await;

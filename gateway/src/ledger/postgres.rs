@@ -1,11 +1,12 @@
 //! The ledger in Postgres: for several replicas that share the work, with no leader among them.
 //!
 //! Each verb is one statement that stands by itself; none holds a transaction open while anything
-//! else happens. Claims that come at one moment share a statement, and so do answers: with them its
+//! else happens. Claims that come at one moment share a statement, and so do answers and leaves: with them its
 //! price and its sync (`postgres/writer.rs`). Every time is the server's. Source: postgresql.org, "INSERT", "SELECT" (locking
 //! clause) and "Transaction Isolation".
 
 mod events;
+mod evidence;
 mod writer;
 
 use std::{
@@ -24,7 +25,7 @@ use async_trait::async_trait;
 use deadpool_postgres::{
     Client, ClientWrapper, Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime,
 };
-use events::{SETTLE, WITHDRAW_QUEUED};
+use events::{END, WITHDRAW_QUEUED};
 use prost::Message;
 use proto::v1::Outcome;
 use tokio::time::timeout;
@@ -40,7 +41,7 @@ use writer::{Together, Writer};
 use super::{
     Admission, CLAIM_TRIES, Claim, Entry, Fingerprint, Guard, Ledger, LedgerError, Opening,
     RETRY_AFTER_MIN, Record, Sealed, Standing, State, TEN_YEARS_MS, Taken, Unknown, case_id,
-    length, milliseconds, read_outcome, taken,
+    evidence::NewLeaf, length, milliseconds, read_outcome, taken,
 };
 use crate::tls;
 
@@ -83,12 +84,18 @@ impl PostgresLedger {
     /// Connects, and brings the tables up to date; of several replicas that do so at once, one does
     /// and the others wait for it.
     pub(super) async fn open(settings: &PostgresSettings) -> Result<PostgresLedger, LedgerError> {
+        let ledger = Self::open_to_read(settings)?;
+        ledger.server.migrate().await?;
+        Ok(ledger)
+    }
+
+    /// Leaves the tables as they are. Inside a runtime; connects once it is asked something.
+    pub(super) fn open_to_read(settings: &PostgresSettings) -> Result<PostgresLedger, LedgerError> {
         let server = Arc::new(Server {
             pool: pool(settings)?,
             silence_max: settings.statement_timeout.saturating_add(Duration::from_secs(1)),
             commits: AtomicU64::new(0),
         });
-        server.migrate().await?;
         Ok(PostgresLedger {
             claims: Writer::start(Claims(Arc::clone(&server))),
             answers: Writer::start(Answers(Arc::clone(&server))),
@@ -232,8 +239,15 @@ impl Together for Claims {
     }
 }
 
-/// What registries answered. The answer to one is whether it was recorded.
+/// What registries answered, and leaves of exchanges. The answer to one is whether what a registry answered was recorded.
 struct Answers(Arc<Server>);
+
+/// What is to be written of the end of an exchange.
+#[derive(Default)]
+struct Ended {
+    answered: Option<Answered>,
+    leaf: Option<NewLeaf>,
+}
 
 struct Answered {
     institution: String,
@@ -243,19 +257,34 @@ struct Answered {
     follow_up: Option<i64>,
 }
 
+impl Answered {
+    fn of(entry: &Entry, outcome: &Outcome, follow_up: Option<Duration>) -> Self {
+        Self {
+            institution: entry.institution.clone(),
+            key: entry.key.clone(),
+            case_id: case_id(outcome).map(str::to_owned),
+            outcome: outcome.encode_to_vec(),
+            follow_up: follow_up.map(milliseconds),
+        }
+    }
+}
+
 impl Together for Answers {
-    type Row = Answered;
+    type Row = Ended;
     type Answer = bool;
 
-    fn names(answered: &Answered) -> Vec<(&str, &[u8])> {
-        vec![(&answered.institution, answered.key.as_bytes())]
+    fn names(ended: &Ended) -> Vec<(&str, &[u8])> {
+        let answered = ended.answered.iter();
+        answered.map(|it| (it.institution.as_str(), it.key.as_bytes())).collect()
     }
 
-    async fn write(&self, answers: &[Answered]) -> Result<Vec<bool>, LedgerError> {
+    async fn write(&self, ends: &[Ended]) -> Result<Vec<bool>, LedgerError> {
+        let answers: Vec<_> = ends.iter().filter_map(|end| end.answered.as_ref()).collect();
+        let leaves: Vec<_> = ends.iter().filter_map(|end| end.leaf.as_ref()).collect();
         let settled = self
             .0
             .write(
-                SETTLE,
+                END,
                 &[
                     &answers.iter().map(|it| it.institution.as_str()).collect::<Vec<_>>(),
                     &answers.iter().map(|it| it.key.as_str()).collect::<Vec<_>>(),
@@ -263,6 +292,10 @@ impl Together for Answers {
                     &answers.iter().map(|it| it.outcome.as_slice()).collect::<Vec<_>>(),
                     &answers.iter().map(|it| it.follow_up).collect::<Vec<_>>(),
                     &patience(answers.len()),
+                    &leaves.iter().map(|it| it.institution.as_str()).collect::<Vec<_>>(),
+                    &leaves.iter().map(|it| it.key.as_deref()).collect::<Vec<_>>(),
+                    &leaves.iter().map(|it| it.text.as_str()).collect::<Vec<_>>(),
+                    &leaves.iter().map(|it| it.salt.0.as_slice()).collect::<Vec<_>>(),
                 ],
             )
             .await;
@@ -271,9 +304,11 @@ impl Together for Answers {
             let name: (String, String) = (column(&row, "institution")?, column(&row, "key")?);
             recorded.insert(name);
         }
-        let is_recorded =
-            |it: &Answered| recorded.contains(&(it.institution.clone(), it.key.clone()));
-        Ok(answers.iter().map(is_recorded).collect())
+        let is_recorded = |end: &Ended| {
+            let answered = end.answered.as_ref();
+            answered.is_none_or(|it| recorded.contains(&(it.institution.clone(), it.key.clone())))
+        };
+        Ok(ends.iter().map(is_recorded).collect())
     }
 }
 
@@ -341,18 +376,9 @@ impl Ledger for PostgresLedger {
         outcome: &Outcome,
         follow_up: Option<Duration>,
     ) -> Result<(), LedgerError> {
-        let answered = Answered {
-            institution: entry.institution.clone(),
-            key: entry.key.clone(),
-            case_id: case_id(outcome).map(str::to_owned),
-            outcome: outcome.encode_to_vec(),
-            follow_up: follow_up.map(milliseconds),
-        };
-        let recorded = self.answers.run(answered).await?;
-        if !recorded && self.find(&entry.institution, &entry.key).await?.is_none() {
-            return Err(LedgerError::corrupt("an answered filing was never claimed"));
-        }
-        Ok(())
+        let answered = Some(Answered::of(entry, outcome, follow_up));
+        let recorded = self.answers.run(Ended { answered, leaf: None }).await?;
+        self.was_claimed(entry, recorded).await
     }
 
     async fn mark_unknown(&self, entry: &Entry) -> Result<(), LedgerError> {
@@ -476,6 +502,14 @@ impl Ledger for PostgresLedger {
 }
 
 impl PostgresLedger {
+    /// What was answered and is not recorded was recorded before, or the filing was never claimed.
+    async fn was_claimed(&self, entry: &Entry, recorded: bool) -> Result<(), LedgerError> {
+        if !recorded && self.find(&entry.institution, &entry.key).await?.is_none() {
+            return Err(LedgerError::corrupt("an answered filing was never claimed"));
+        }
+        Ok(())
+    }
+
     /// Claims a key for a filing that may have to wait for its office to open.
     async fn claim_waiting(&self, claim: &Claim) -> Result<Option<(State, Entry)>, LedgerError> {
         let guards = bytes(&claim.guards);

@@ -6,6 +6,7 @@
 //! "PRAGMA synchronous".
 
 mod events;
+mod evidence;
 
 use std::{
     error::Error,
@@ -72,6 +73,15 @@ impl SqliteLedger {
         let database = open_to_read(&path)?;
         let reader = Worker::start("ledger-reader", move |jobs| answer_each(&database, jobs))?;
         Ok(SqliteLedger { path, writer, reader, commits })
+    }
+
+    /// Opens the file to be read, whoever else has it open; what would write fails.
+    pub(super) fn open_to_read(settings: &SqliteSettings) -> Result<SqliteLedger, LedgerError> {
+        let path = settings.path.clone();
+        let database = open_to_read(&path)?;
+        let reader = Worker::start("ledger-reader", move |jobs| answer_each(&database, jobs))?;
+        let writer = Worker { jobs: None, thread: None };
+        Ok(SqliteLedger { path, writer, reader, commits: Arc::default() })
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use prost::Message;
 use proto::v1::{
     Case, CaseStatus, CertificateAnswer, CertificateState, Layer, NextAction, Outcome, Property,
     RecordAnswer, Registered, Sent, TitleAnswer, TitleState, VerifyCertificateResponse,
@@ -20,6 +21,8 @@ pub(super) type Flaw = &'static str;
 pub struct Testimony {
     pub(crate) outcome: Outcome,
     pub(crate) registered: Option<Registered>,
+    /// The case as the registry told it, in protobuf's binary form: what evidence is kept of.
+    pub(crate) told: Vec<u8>,
 }
 
 /// What was entered names people.
@@ -34,6 +37,7 @@ impl fmt::Debug for Testimony {
 /// # Errors
 /// It is another's case, or says nothing, or contradicts itself.
 pub(super) fn testimony_of(case: Case, institution: &str, by: &By) -> Result<Testimony, Flaw> {
+    let told = case.encode_to_vec();
     let outcome = case.outcome.ok_or("a case without an outcome")?;
     if case.institution_id != institution {
         return Err("a case of another institution");
@@ -56,7 +60,7 @@ pub(super) fn testimony_of(case: Case, institution: &str, by: &By) -> Result<Tes
         }
         _ => {}
     }
-    Ok(Testimony { outcome: as_a_registrys_own(outcome), registered: case.registered })
+    Ok(Testimony { outcome: as_a_registrys_own(outcome), registered: case.registered, told })
 }
 
 /// The answer to a title query, an entry for each property asked about.

@@ -18,10 +18,11 @@ use toml::{
 };
 
 use super::{
-    Admin, Contracts, Events, Institution, Ledger, Listen, Matters, Office, Problem, Queue,
+    Admin, Contracts, Events, Evidence, Institution, Ledger, Listen, Matters, Office, Problem, Queue,
     Registry, Resolver, Routing, Settings, Store, Telemetry,
 };
 use crate::{
+    evidence::checkpoint,
     hours::{Calendar, Hours},
     identity::DistinguishedName,
     ledger::PostgresTls,
@@ -167,6 +168,7 @@ struct Tables {
     matters: Placed<Matters>,
     calendar: Placed<Calendar>,
     queue: Placed<Queue>,
+    evidence: Placed<Evidence>,
     resolver: Placed<Resolver>,
     events: Placed<Events>,
     telemetry: Placed<Telemetry>,
@@ -189,6 +191,7 @@ impl Tables {
                 "contracts" => tables.contracts = table(value, notes).unwrap_or_default(),
                 "calendar" => tables.calendar = table(value, notes).unwrap_or_default(),
                 "queue" => tables.queue = table(value, notes).unwrap_or_default(),
+                "evidence" => tables.evidence = table(value, notes).unwrap_or_default(),
                 "routing" => tables.routing = table(value, notes).unwrap_or_default(),
                 "matters" => tables.matters = table(value, notes).unwrap_or_default(),
                 "resolver" => tables.resolver = table(value, notes).unwrap_or_default(),
@@ -228,6 +231,7 @@ impl Tables {
                 *path = folder.join(&*path);
             }
         }
+        let evidence = self.evidence.is;
         let mut contracts = self.contracts.is;
         contracts.folder = folder.join(&contracts.folder);
         for keys in contracts.keys.values_mut() {
@@ -246,6 +250,11 @@ impl Tables {
             routing: self.routing.is,
             matters: self.matters.is,
             calendar: self.calendar.is,
+            evidence: Evidence {
+                key_files: evidence.key_files.iter().map(|file| folder.join(file)).collect(),
+                checkpoint_folder: evidence.checkpoint_folder.map(|it| folder.join(it)),
+                ..evidence
+            },
             queue: Queue { key_file: self.queue.is.key_file.map(|file| folder.join(file)) },
             resolver: self.resolver.is,
             events: self.events.is,
@@ -544,6 +553,11 @@ impl Tables {
                 notes.add(at, format!("`{old}` = `{new}`: that one is retired too, name the last"));
             }
         }
+        let evidence = &self.evidence;
+        if !checkpoint::is_name(&evidence.is.origin) {
+            let told = "expected a name without blanks and `+`";
+            notes.add(evidence.of("origin"), format!("`{}`: {told}", evidence.is.origin));
+        }
         let telemetry = &self.telemetry;
         if let Some(otlp) = &telemetry.is.otlp
             && !is_origin(otlp, "http")
@@ -598,7 +612,7 @@ impl Tables {
     }
 }
 
-const TABLES: &str = "one of listen, admin, ledger, contracts, institution, registry, office, routing, calendar, queue, matters, resolver, events, telemetry, limits";
+const TABLES: &str = "one of listen, admin, ledger, contracts, institution, registry, office, routing, calendar, queue, evidence, matters, resolver, events, telemetry, limits";
 const NAME_FORM: &str = "expected letters, digits, `-` and `_`, at most 64";
 const COUNT_MAX: usize = 1 << 30;
 /// Events in one answer: a few hundred bytes each.

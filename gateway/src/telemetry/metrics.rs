@@ -40,6 +40,9 @@ struct Instruments {
     queued: Gauge<u64>,
     leaves_dropped: Counter<u64>,
     integrity_mismatches: Counter<u64>,
+    evidence_unwritten: Counter<u64>,
+    evidence_size: Gauge<u64>,
+    evidence_signed: Gauge<u64>,
     versions_used: Counter<u64>,
     contracts_changed: Counter<u64>,
     contracts_outdated: UpDownCounter<i64>,
@@ -142,6 +145,18 @@ impl Metrics {
             integrity_mismatches: meter
                 .u64_counter("directlink.integrity.mismatches")
                 .with_description("Cases that a registry registered otherwise than was asked for")
+                .build(),
+            evidence_unwritten: meter
+                .u64_counter("directlink.evidence.unwritten")
+                .with_description("Exchanges that were answered without their leaf being written")
+                .build(),
+            evidence_size: meter
+                .u64_gauge("directlink.evidence.size")
+                .with_description("Leaves of the log that are in its tree: every replica tells the same")
+                .build(),
+            evidence_signed: meter
+                .u64_gauge("directlink.evidence.signed")
+                .with_description("Leaves under the newest checkpoint; 0 while nothing is signed")
                 .build(),
             versions_used: meter
                 .u64_counter(VERSIONS)
@@ -330,6 +345,22 @@ impl Metrics {
     pub fn integrity_mismatch(&self, registry: &str) {
         let labels = [KeyValue::new("registry", registry.to_owned())];
         self.0.integrity_mismatches.add(1, &labels);
+    }
+
+    /// An exchange was answered, and its leaf could not be written.
+    pub fn evidence_unwritten(&self, institution: &str) {
+        let labels = [KeyValue::new("institution", institution.to_owned())];
+        self.0.evidence_unwritten.add(1, &labels);
+    }
+
+    /// How many leaves are in the log's tree.
+    pub fn evidence_size(&self, size: u64) {
+        self.0.evidence_size.record(size, &[]);
+    }
+
+    /// How many leaves are under the newest checkpoint.
+    pub fn evidence_signed(&self, size: u64) {
+        self.0.evidence_signed.record(size, &[]);
     }
 
     /// A message was understood, with this version of the institution's contract.
@@ -587,6 +618,9 @@ pub enum LedgerVerb {
     Defer,
     GiveUp,
     Unknown,
+    Witness,
+    Grow,
+    EraseSalts,
 }
 
 impl LedgerVerb {
@@ -620,6 +654,9 @@ impl LedgerVerb {
             Self::Defer => "defer",
             Self::GiveUp => "give_up",
             Self::Unknown => "unknown",
+            Self::Witness => "witness",
+            Self::Grow => "grow",
+            Self::EraseSalts => "erase_salts",
         }
     }
 }
@@ -723,6 +760,9 @@ mod tests {
         metrics.queued(&[("1".to_owned(), 2), ("2".to_owned(), 3)]);
         metrics.leaves_dropped("one", 2);
         metrics.integrity_mismatch("north");
+        metrics.evidence_unwritten("one");
+        metrics.evidence_size(7);
+        metrics.evidence_signed(6);
         metrics.read_with("one", "2026a");
         metrics.contract("one", ContractEnd::Refused);
         metrics.contracts_outdated(1);
@@ -749,6 +789,9 @@ mod tests {
             "directlink_queued_filings 5",
             r#"directlink_leaves_dropped_total{institution="one"} 2"#,
             r#"directlink_integrity_mismatches_total{registry="north"} 1"#,
+            r#"directlink_evidence_unwritten_total{institution="one"} 1"#,
+            "directlink_evidence_size 7",
+            "directlink_evidence_signed 6",
             r#"directlink_versions_used_total{institution="one",version="2026a"} 1"#,
             r#"directlink_contracts_changed_total{contract="one",end="refused"} 1"#,
             "directlink_contracts_outdated 1",

@@ -322,10 +322,13 @@ fn event(row: &Row) -> Result<Event, LedgerError> {
 /// How often a case that changes while it is judged is judged anew.
 const RECORD_TRIES: u32 = 8;
 
-/// Records answers, each the first of its filing.
-pub(super) const SETTLE: &str = telling!(
+/// Records answers, each the first of its filing, and keeps the leaves of exchanges that end at the same moment.
+pub(super) const END: &str = telling!(
     "1",
-    "answered AS MATERIALIZED (
+    "witnessed AS (
+    INSERT INTO evidence_waiting (institution, key, leaf, salt)
+    SELECT * FROM unnest($7::text[], $8::text[], $9::text[], $10::bytea[])),
+    answered AS MATERIALIZED (
     SELECT answered.*
     FROM set_config('lock_timeout', coalesce($6, current_setting('lock_timeout')), true),
         unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::bigint[])

@@ -1,0 +1,182 @@
+//! Grows the tree: gives leaves that wait their places, and signs the head at an interval.
+//!
+//! Any number of replicas may run this over one ledger. None leads: whoever adds leaves says which size the log has to have,
+//! and of two that say the same the ledger lets one. It builds on no tree but the one the head was made of, so that a row
+//! that was changed by hand stops the log instead of being covered up. Checkpoints tell size and root alone, so that two
+//! replicas that sign one head sign the same.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    checkpoint::{Checkpoint, Keys},
+    tree::{Hash, Missing, Tiles, WIDTH, frontier},
+};
+use crate::{
+    exchange::Gateway,
+    ledger::{
+        LedgerError,
+        evidence::{EvidenceLog, Growth, Head},
+    },
+    settings,
+    telemetry::LedgerVerb,
+};
+
+/// Lets the log grow and signs it until `stop` is cancelled; then whatever waits is added and signed.
+///
+/// Dropped in the middle, leaves have their places or wait on.
+pub async fn keep(
+    gateway: Arc<Gateway>,
+    settings: settings::Evidence,
+    keys: Arc<Keys>,
+    stop: CancellationToken,
+) {
+    let mut sequencer = Sequencer { gateway, settings, keys, signed: None };
+    while !stop.is_cancelled() {
+        sequencer.turn(Due::InTime).await;
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = sleep(LOOK_EVERY) => {}
+        }
+    }
+    sequencer.turn(Due::Now).await;
+}
+
+/// How often it is looked for leaves that wait.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Leaves per transaction: a tile.
+const BATCH: u32 = 256;
+
+/// Whether a head is signed although the interval is not over.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Due {
+    InTime,
+    Now,
+}
+
+struct Sequencer {
+    gateway: Arc<Gateway>,
+    settings: settings::Evidence,
+    keys: Arc<Keys>,
+    /// When it last signed, and what.
+    signed: Option<(Instant, Head)>,
+}
+
+impl Sequencer {
+    async fn turn(&mut self, due: Due) {
+        if let Err(error) = self.grow_and_sign(due).await {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the log of exchanges does not grow"
+            );
+        }
+    }
+
+    async fn grow_and_sign(&mut self, due: Due) -> Result<(), LedgerError> {
+        let ledger = &*self.gateway.ledger;
+        let head = loop {
+            let growing = self.gateway.timed(LedgerVerb::Grow, grow(ledger)).await?;
+            if growing.is_all {
+                break growing.head;
+            }
+        };
+        self.gateway.metrics.evidence_size(head.size);
+        self.sign(head, due).await
+    }
+
+    /// Signs the head once the interval is over, if it is another than the one before.
+    async fn sign(&mut self, head: Head, due: Due) -> Result<(), LedgerError> {
+        let is_news = self.signed.is_none_or(|(when, signed)| {
+            signed.size < head.size
+                && (due == Due::Now || when.elapsed() >= self.settings.checkpoint)
+        });
+        if self.keys.signing().is_empty() || head.size == 0 || !is_news {
+            return Ok(());
+        }
+        let Head { size, root } = head;
+        let checkpoint = Checkpoint { origin: self.settings.origin.clone(), size, root };
+        let note = checkpoint.signed(self.keys.signing());
+        self.gateway.ledger.keep_checkpoint(size, &note).await?;
+        self.signed = Some((Instant::now(), head));
+        self.gateway.metrics.evidence_signed(size);
+        if let Some(folder) = self.settings.checkpoint_folder.clone() {
+            let published = tokio::task::spawn_blocking(move || publish(&folder, &note)).await;
+            if let Ok(Err(error)) = published {
+                tracing::error!(%error, "a checkpoint could not be published");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Puts a checkpoint in the place of the one before: whole, or not at all.
+fn publish(folder: &Path, note: &str) -> io::Result<()> {
+    let (whole, half): (PathBuf, PathBuf) =
+        (folder.join("checkpoint"), folder.join(format!(".checkpoint.{}", std::process::id())));
+    fs::write(&half, note)?;
+    fs::rename(&half, &whole)
+}
+
+/// How far the log has grown.
+#[derive(Debug, Clone, Copy)]
+pub struct Growing {
+    /// What it is now.
+    pub head: Head,
+    /// Whether nothing was seen to wait any more.
+    pub is_all: bool,
+}
+
+/// Gives some of the leaves that wait their places, if another has not done so meanwhile.
+///
+/// # Errors
+/// The ledger is away; or what it holds is not the tree that its head was made of: then nothing is added.
+pub async fn grow(ledger: &(impl EvidenceLog + ?Sized)) -> Result<Growing, LedgerError> {
+    let head = ledger.head().await?;
+    let waiting = ledger.waiting(BATCH).await?;
+    if waiting.is_empty() {
+        return Ok(Growing { head, is_all: true });
+    }
+    let mut tiles = Tiles::default();
+    for (id, bytes) in ledger.tiles(&frontier(head.size)).await? {
+        tiles.put(id, &bytes);
+    }
+    if tiles.root(head.size) != Ok(head.root) {
+        // Another may have added leaves between the two looks.
+        return match ledger.head().await? {
+            now if now == head => Err(not_the_tree(None)),
+            now => Ok(Growing { head: now, is_all: false }),
+        };
+    }
+    let hashes: Vec<_> = waiting.iter().map(|leaf| Hash::of_leaf(leaf.text.as_bytes())).collect();
+    let changed = tiles.grow(head.size, &hashes).map_err(|missing| not_the_tree(Some(missing)))?;
+    let size = head.size.saturating_add(u64::try_from(hashes.len()).unwrap_or_default());
+    let root = tiles.root(size).map_err(|missing| not_the_tree(Some(missing)))?;
+    let growth = Growth {
+        from: head.size,
+        leaves: waiting.iter().map(|leaf| leaf.id).collect(),
+        tiles: changed.into_iter().map(|id| (id, tiles.bytes(id))).collect(),
+        head: Head { size, root },
+    };
+    match ledger.grow(&growth).await? {
+        true => Ok(Growing {
+            head: growth.head,
+            is_all: u64::try_from(waiting.len()).is_ok_and(|count| count < WIDTH),
+        }),
+        false => Ok(Growing { head, is_all: false }),
+    }
+}
+
+fn not_the_tree(missing: Option<Missing>) -> LedgerError {
+    LedgerError::Corrupt(match missing {
+        Some(missing) => Box::new(missing),
+        None => "the tree in the ledger is not the one its head was made of; see `directlink evidence audit`".into(),
+    })
+}
