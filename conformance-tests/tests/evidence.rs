@@ -83,7 +83,10 @@ async fn an_exchange_is_proved_and_nothing_else_is(store: &Store) {
     assert_eq!(bundle.exchanges[0].index, 3);
     let judge = Judge {
         keys: vec![key.public().clone()],
-        messages: vec![("sent".into(), b"message 3".to_vec()), ("heard".into(), b"answer 3".to_vec())],
+        messages: vec![
+            ("sent".into(), b"message 3".to_vec()),
+            ("heard".into(), b"answer 3".to_vec()),
+        ],
         newer: None,
     };
     let account = judge.judge(&read_back(&bundle));
@@ -97,7 +100,9 @@ async fn an_exchange_is_proved_and_nothing_else_is(store: &Store) {
     let other = Judge { messages: vec![("sent".into(), b"message 4".to_vec())], ..judge.clone() };
     assert_eq!(other.judge(&read_back(&bundle)).verdict(), Verdict::Fails);
     let changes: [fn(&mut Bundle); 5] = [
-        |bundle| bundle.exchanges[0].leaf = bundle.exchanges[0].leaf.replace("result A", "result B"),
+        |bundle| {
+            bundle.exchanges[0].leaf = bundle.exchanges[0].leaf.replace("result A", "result B")
+        },
         |bundle| bundle.exchanges[0].index = 2,
         |bundle| drop(bundle.exchanges[0].proof.pop()),
         |bundle| bundle.exchanges.clear(),
@@ -275,7 +280,12 @@ async fn salts_are_erased_when_they_are_old_and_proofs_stay(store: &Store) {
     grow(&*log).await;
     sign(&*log, &key).await;
     assert_eq!(log.erase_salts(Duration::from_secs(3_600), 9).await.unwrap(), 0, "too young");
-    store.by_hand(&format!("UPDATE evidence_leaf SET recorded_at = {} WHERE place < 4", store.long_ago())).await;
+    store
+        .by_hand(&format!(
+            "UPDATE evidence_leaf SET recorded_at = {} WHERE place < 4",
+            store.long_ago()
+        ))
+        .await;
     assert_eq!(log.erase_salts(Duration::from_secs(3_600), 3).await.unwrap(), 3);
     assert_eq!(log.erase_salts(Duration::from_secs(3_600), 3).await.unwrap(), 1);
     assert_eq!(log.erase_salts(Duration::from_secs(3_600), 3).await.unwrap(), 0);
@@ -393,7 +403,9 @@ async fn a_log_whose_tiles_were_changed_does_not_grow(store: &Store) {
     let (log, _key) = signed(store).await;
     let zeroes = store.zeroes(44 * 32);
     store
-        .by_hand(&format!("UPDATE evidence_tile SET hashes = {zeroes} WHERE level = 0 AND position = 1"))
+        .by_hand(&format!(
+            "UPDATE evidence_tile SET hashes = {zeroes} WHERE level = 0 AND position = 1"
+        ))
         .await;
     witness(&*log, 999).await;
     assert!(sequencer::grow(&*log).await.is_err());
@@ -440,6 +452,7 @@ fn new_leaf(number: usize) -> NewLeaf {
 
 fn leaf_of(key: &str, number: usize) -> NewLeaf {
     let salt = Salt::fresh().unwrap();
+    let (received, replied) = (format!("message {number}"), format!("answer {number}"));
     let exchange = Exchange {
         origin: ORIGIN,
         institution: "bank",
@@ -454,10 +467,10 @@ fn leaf_of(key: &str, number: usize) -> NewLeaf {
         registry: Some("province"),
         office: None,
         case: None,
-        received: format!("message {number}").as_bytes(),
+        received: received.as_bytes(),
         canonical: None,
         registry_answer: None,
-        replied: format!("answer {number}").as_bytes(),
+        replied: replied.as_bytes(),
     };
     let text = Leaf::of(&exchange, &salt).text().to_owned();
     NewLeaf { institution: "bank".into(), key: Some(key.into()), text, salt }
@@ -568,8 +581,7 @@ impl Store {
                 database.execute(statement, []).unwrap();
             }
             Store::Postgres { address, .. } => {
-                let (client, connection) =
-                    tokio_postgres::connect(address, NoTls).await.unwrap();
+                let (client, connection) = tokio_postgres::connect(address, NoTls).await.unwrap();
                 let connection = tokio::spawn(connection);
                 client.execute(statement, &[]).await.unwrap();
                 drop(client);

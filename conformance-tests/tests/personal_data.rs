@@ -78,7 +78,9 @@ async fn nothing_of_a_message_is_in_logs_metrics_or_traces() {
         assert!(traces.contains("exchange") && metrics.contains("directlink"), "nothing came out");
         assert!(!log.contains("panicked"), "{log}");
         for secret in &secrets {
-            for (place, text) in [("log", &log), ("metrics", &metrics), ("traces", &traces), ("evidence", &leaves)] {
+            for (place, text) in
+                [("log", &log), ("metrics", &metrics), ("traces", &traces), ("evidence", &leaves)]
+            {
                 if let Some(line) = text.lines().find(|line| stands_in(line, secret)) {
                     panic!("{}: {secret} stands in the {place}: {line}", role.bank);
                 }

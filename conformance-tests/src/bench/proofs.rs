@@ -134,7 +134,8 @@ async fn prove(
 impl fmt::Display for Proofs {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let at = |percent: usize| {
-            let place = (self.took_us.len() * percent / 100).min(self.took_us.len().saturating_sub(1));
+            let place =
+                (self.took_us.len() * percent / 100).min(self.took_us.len().saturating_sub(1));
             Thousandths(self.took_us.get(place).copied().unwrap_or_default())
         };
         write!(

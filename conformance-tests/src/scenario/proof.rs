@@ -80,6 +80,10 @@ async fn run(arguments: &[&str]) -> anyhow::Result<String> {
         Command::new(program("directlink")?).arg("evidence").args(arguments).output().await?;
     let told = String::from_utf8_lossy(&ended.stdout).into_owned();
     let wrong = String::from_utf8_lossy(&ended.stderr);
-    ensure!(ended.status.success(), "evidence {arguments:?} ended with {}:\n{told}{wrong}", ended.status);
+    ensure!(
+        ended.status.success(),
+        "evidence {arguments:?} ended with {}:\n{told}{wrong}",
+        ended.status
+    );
     Ok(told)
 }

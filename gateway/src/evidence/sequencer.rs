@@ -148,15 +148,18 @@ pub async fn grow(ledger: &(impl EvidenceLog + ?Sized)) -> Result<Growing, Ledge
     for (id, bytes) in ledger.tiles(&frontier(head.size)).await? {
         tiles.put(id, &bytes);
     }
-    if tiles.root(head.size) != Ok(head.root) {
-        // Another may have added leaves between the two looks.
-        return match ledger.head().await? {
-            now if now == head => Err(not_the_tree(None)),
-            now => Ok(Growing { head: now, is_all: false }),
-        };
-    }
+    let is_its_tree = tiles.root(head.size) == Ok(head.root);
     let hashes: Vec<_> = waiting.iter().map(|leaf| Hash::of_leaf(leaf.text.as_bytes())).collect();
-    let changed = tiles.grow(head.size, &hashes).map_err(|missing| not_the_tree(Some(missing)))?;
+    let changed = match tiles.grow(head.size, &hashes) {
+        Ok(changed) if is_its_tree => changed,
+        // Another may have let it grow between the looks.
+        grown => {
+            return match ledger.head().await? {
+                now if now == head => Err(not_the_tree(grown.err())),
+                now => Ok(Growing { head: now, is_all: false }),
+            };
+        }
+    };
     let size = head.size.saturating_add(u64::try_from(hashes.len()).unwrap_or_default());
     let root = tiles.root(size).map_err(|missing| not_the_tree(Some(missing)))?;
     let growth = Growth {

@@ -861,16 +861,13 @@ fn commit_groups(database: &Connection, mut jobs: mpsc::Receiver<Job>, commits: 
             }
         }
         before = group.len();
-        if commit(database, &mut group) {
-            commits.fetch_add(1, Ordering::Relaxed);
-        }
+        commit(database, &mut group, commits);
     }
 }
 
-/// Carries out a group in one transaction. A job that fails changes nothing, each being at most one
+/// Carries out a group in one transaction. What fails changes nothing, each job being at most one
 /// statement that writes or a savepoint, and does not spoil the others; a transaction that fails spoils all.
-/// Tells whether it was committed.
-fn commit(database: &Connection, group: &mut Vec<Job>) -> bool {
+fn commit(database: &Connection, group: &mut Vec<Job>, commits: &AtomicU64) {
     let mut open = database.execute_batch("BEGIN IMMEDIATE").map_err(cause);
     let mut answers = Vec::with_capacity(group.len());
     for job in group.drain(..) {
@@ -887,10 +884,12 @@ fn commit(database: &Connection, group: &mut Vec<Job>) -> bool {
         // Should this fail too, the next BEGIN does, and every job is told.
         let _still_open = database.execute_batch("ROLLBACK");
     }
+    if lasting.is_ok() {
+        commits.fetch_add(1, Ordering::Relaxed);
+    }
     for answer in answers {
         answer(lasting.clone());
     }
-    lasting.is_ok()
 }
 
 fn open_to_write(path: &Path) -> Result<Connection, LedgerError> {
