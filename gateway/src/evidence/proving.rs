@@ -63,6 +63,10 @@ pub async fn exchanges_of(
 pub async fn exchange_at(log: &(impl EvidenceLog + ?Sized), index: u64) -> Result<Bundle, NoProof> {
     let mut leaves = log.leaves(index, 1).await?;
     leaves.retain(|leaf| leaf.index == Some(index));
+    // It may be among those that have no place yet.
+    if leaves.is_empty() && !log.waiting(1).await?.is_empty() {
+        return Err(NoProof::TooNew(1));
+    }
     bundle(log, leaves).await
 }
 

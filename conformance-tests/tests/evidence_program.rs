@@ -1,0 +1,260 @@
+//! `directlink evidence …` as people use it: beside a gateway that runs, on files, and on a ledger that somebody has changed by
+//! hand. What is said and how it ends is told by docs/evidence.md.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test file, helpers and all")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use conformance_tests::{
+    deployment::{Deployment, EVIDENCE_PUBLIC_KEY, Plan, program},
+    fake_bank::{FakeBank, Heard, Line},
+    samples::Samples,
+};
+use gateway::contracts::read_contract;
+use tokio::{process::Command, time::Instant};
+
+const BANK: &str = "yunshui";
+/// How long anything may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const SETTINGS: &str = r#"
+[evidence]
+origin = "log.example/stage"
+key_files = ["evidence.key"]
+checkpoint_seconds = 1
+checkpoint_folder = "."
+"#;
+
+/// A gateway that serves one bank, and its bank.
+struct Stage {
+    deployment: Deployment,
+    line: Line,
+    samples: Samples,
+    /// How many messages were answered.
+    said: u64,
+}
+
+impl Stage {
+    async fn open() -> Self {
+        let contracts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contracts/banks");
+        let contract = Arc::new(read_contract(&contracts.join(BANK)).unwrap());
+        let samples = Samples::of(&contracts.join(BANK)).unwrap();
+        let plan = Plan::of_one(BANK, &contracts, SETTINGS).unwrap();
+        let mut deployment = Deployment::prepare(&plan, |settings| settings).await.unwrap();
+        deployment.start().await.unwrap();
+        let bank = FakeBank::new(&deployment, BANK, contract).unwrap();
+        let line = bank.connect().await.unwrap();
+        Self { deployment, line, samples, said: 0 }
+    }
+
+    /// Sends a message; the answer's bytes.
+    async fn say(&mut self, message: Vec<u8>) -> Vec<u8> {
+        self.said += 1;
+        match self.line.ask(None, message).await.unwrap() {
+            Heard::Answer { bytes, .. } => bytes,
+            Heard::Nothing(why) => panic!("{why}"),
+        }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.deployment.folder().join(name)
+    }
+
+    fn key(&self) -> String {
+        fs::read_to_string(self.file(EVIDENCE_PUBLIC_KEY)).unwrap()
+    }
+
+    /// The program beside the gateway, in its folder.
+    async fn run(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let folder = self.deployment.folder();
+        let mut command = Command::new(program("directlink").unwrap());
+        let ended = command.arg("evidence").args(arguments).current_dir(folder).output();
+        let ended = ended.await.unwrap();
+        let told = [ended.stdout, ended.stderr].concat();
+        (ended.status.code(), String::from_utf8(told).unwrap())
+    }
+
+    #[track_caller]
+    fn by_hand(&self, statement: &str) {
+        let database = rusqlite::Connection::open(self.file("ledger.db")).unwrap();
+        database.busy_timeout(PATIENCE).unwrap();
+        assert!(database.execute(statement, []).unwrap() > 0, "{statement} changed nothing");
+    }
+}
+
+const SETTINGS_FILE: [&str; 2] = ["--settings", "directlink-1.toml"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_could_not_even_be_read_is_proved_and_a_changed_row_is_named() {
+    let mut stage = Stage::open().await;
+    let refused = stage.samples.bytes("bad/charset_0x80").unwrap();
+    let heard = stage.say(refused.clone()).await;
+    let sample = stage.samples.request("first_general").unwrap();
+    stage.say(sample.clone()).await;
+    fs::write(stage.file("sent"), &refused).unwrap();
+    fs::write(stage.file("heard"), &heard).unwrap();
+    fs::write(stage.file("other"), &sample).unwrap();
+
+    let export = [&["export", "--index", "0", "-o", "refused.json"], &SETTINGS_FILE[..]].concat();
+    let (code, told) = stage.run(&export).await;
+    assert_eq!(code, Some(0), "{told}");
+    let key = stage.key();
+    let verify =
+        ["verify", "refused.json", "--key", &key, "--message", "sent", "--message", "heard"];
+    let (code, told) = stage.run(&verify).await;
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("CHARSET") && !told.contains("\n  key "), "{told}");
+    let (code, told) =
+        stage.run(&["verify", "refused.json", "--key", &key, "--message", "other"]).await;
+    assert_eq!(code, Some(1), "{told}");
+    let (code, told) = stage.run(&["verify", "refused.json"]).await;
+    assert_eq!(code, Some(3), "{told}");
+
+    // What a lawyer gets.
+    let (code, told) =
+        stage.run(&["verify", "refused.json", "--key", &key, "--page", "page.html"]).await;
+    assert_eq!(code, Some(0), "{told}");
+    assert!(fs::read_to_string(stage.file("page.html")).unwrap().contains("全部成立"));
+
+    let audit = [&["audit"], &SETTINGS_FILE[..]].concat();
+    let (code, told) = stage.run(&audit).await;
+    assert_eq!(code, Some(0), "{told}");
+    fs::copy(stage.file("checkpoint"), stage.file("kept")).unwrap();
+    stage.by_hand(
+        "UPDATE evidence_leaf SET leaf = replace(leaf, 'institution', 'institutiom') WHERE place = 0",
+    );
+    let (code, told) = stage.run(&audit).await;
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("leaf 0 is not what was logged"), "{told}");
+    stage.by_hand("DELETE FROM evidence_leaf WHERE place = 0");
+    let (code, told) = stage.run(&audit).await;
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("leaf 0 is missing"), "{told}");
+    let seen = [&audit, &["--seen", "kept"][..]].concat();
+    let (code, told) = stage.run(&seen).await;
+    assert_eq!(code, Some(1), "{told}");
+    assert!(!told.contains("kept elsewhere"), "its tree is still the one that was signed: {told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_case_is_found_by_its_number_and_checkpoints_are_published_and_hold_the_log_to_them() {
+    let mut stage = Stage::open().await;
+    let sample = stage.samples.request("first_general").unwrap();
+    stage.say(sample.clone()).await;
+    let address = format!("http://{}/evidence/checkpoint", stage.deployment.gateways[0].admin);
+    let published = until(async || {
+        let answer = reqwest::get(&address).await.unwrap();
+        if answer.status().is_success() { Some(answer.text().await.unwrap()) } else { None }
+    })
+    .await;
+    let of_size = |note: &str| note.lines().nth(1).unwrap().to_owned();
+    let size = of_size(&published);
+    stage.say(sample.clone()).await;
+    until(async || {
+        let note = fs::read_to_string(stage.file("checkpoint")).unwrap();
+        (of_size(&note) != size).then_some(())
+    })
+    .await;
+
+    let grown =
+        [&["consistency", "--from", &size, "-o", "grown.json"], &SETTINGS_FILE[..]].concat();
+    let (code, told) = stage.run(&grown).await;
+    assert_eq!(code, Some(0), "{told}");
+    let key = stage.key();
+    let (code, told) = stage.run(&["verify", "grown.json", "--key", &key]).await;
+    assert_eq!(code, Some(0), "{told}");
+
+    let exported = [&["export", "--index", "0", "-o", "one.json"], &SETTINGS_FILE[..]].concat();
+    let (_, told) = stage.run(&exported).await;
+    let leaf = fs::read_to_string(stage.file("one.json")).unwrap();
+    let case = leaf.split("\\ncase ").nth(1).unwrap().split("\\n").next().unwrap();
+    let export = [&["export", case, "-o", "case.json"], &SETTINGS_FILE[..]].concat();
+    let (code, told_of_case) = stage.run(&export).await;
+    assert_eq!(code, Some(0), "{told} {told_of_case}");
+    assert!(told_of_case.contains(": 2 exchanges"), "{told_of_case}");
+    let verify = ["verify", "case.json", "--key", &key, "--newer", "grown.json"];
+    let (code, told) = stage.run(&verify).await;
+    assert_eq!(code, Some(0), "{told}");
+    let unknown = [&["export", "no-such-case"], &SETTINGS_FILE[..]].concat();
+    let (code, told) = stage.run(&unknown).await;
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("nobody has a case"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_rotates_while_banks_are_served() {
+    let mut stage = Stage::open().await;
+    let sample = stage.samples.request("first_general").unwrap();
+    stage.say(sample.clone()).await;
+    let keygen = ["keygen", "new.key", "--origin", "log.example/stage"];
+    let (code, told) = stage.run(&keygen).await;
+    assert_eq!(code, Some(0), "{told}");
+    let (code, told) = stage.run(&keygen).await;
+    assert_eq!(code, Some(1), "what is there is not written over: {told}");
+    let export = [&["export", "--index", "0", "-o", "one.json"], &SETTINGS_FILE[..]].concat();
+    let judged = async |stage: &Stage, key: &str| {
+        let (code, told) = stage.run(&export).await;
+        assert_eq!(code, Some(0), "{told}");
+        stage.run(&["verify", "one.json", "--key", key]).await.0
+    };
+    let old = stage.key();
+    let new = fs::read_to_string(stage.file("new.key.pub")).unwrap();
+    assert_eq!((judged(&stage, &old).await, judged(&stage, &new).await), (Some(0), Some(1)));
+
+    stage.serve_with(r#"["evidence.key", "new.key"]"#).await;
+    stage.say(sample.clone()).await;
+    stage.is_signed_anew().await;
+    assert_eq!((judged(&stage, &old).await, judged(&stage, &new).await), (Some(0), Some(0)));
+
+    stage.serve_with(r#"["new.key", "evidence.key.pub"]"#).await;
+    stage.say(sample).await;
+    stage.is_signed_anew().await;
+    assert_eq!((judged(&stage, &old).await, judged(&stage, &new).await), (Some(1), Some(0)));
+    let (code, told) = stage.run(&[&["audit"], &SETTINGS_FILE[..]].concat()).await;
+    assert_eq!(code, Some(0), "{told}");
+}
+
+impl Stage {
+    /// Starts the gateway again with other keys.
+    async fn serve_with(&mut self, keys: &str) {
+        let file = self.file("directlink-1.toml");
+        let settings = fs::read_to_string(&file).unwrap();
+        let (before, after) = settings.split_once("key_files = ").unwrap();
+        let (_, after) = after.split_once(']').unwrap();
+        fs::write(&file, format!("{before}key_files = {keys}{after}")).unwrap();
+        self.deployment.gateways[0].tell_to_stop().await.unwrap();
+        assert!(self.deployment.gateways[0].stopped().await.unwrap().success());
+        self.deployment.start().await.unwrap();
+        let contracts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contracts/banks");
+        let contract = Arc::new(read_contract(&contracts.join(BANK)).unwrap());
+        let bank = FakeBank::new(&self.deployment, BANK, contract).unwrap();
+        self.line = bank.connect().await.unwrap();
+    }
+
+    /// Waits until everything that was said is under a checkpoint.
+    async fn is_signed_anew(&self) {
+        let gateway = &self.deployment.gateways[0];
+        let line = format!("directlink_evidence_signed {}", self.said);
+        until(async || {
+            let metrics = gateway.metrics().await.unwrap();
+            metrics.lines().any(|told| told == line).then_some(())
+        })
+        .await;
+    }
+}
+
+/// Asks until there is an answer. Another process works: there is no event to wait for.
+async fn until<T>(ask: impl AsyncFn() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "nothing happened");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
