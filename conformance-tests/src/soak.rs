@@ -19,7 +19,10 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use gateway::ledger::{Ledger, LedgerSettings, PostgresSettings, SqliteSettings};
+use gateway::{
+    evidence::{audit, checkpoint::PublicKey},
+    ledger::{Ledger, LedgerSettings, PostgresSettings, SqliteSettings},
+};
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep},
@@ -29,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 pub use trouble::Fault;
 
 use crate::{
-    deployment::{Deployment, Places, Plan},
+    deployment::{Deployment, EVIDENCE_PUBLIC_KEY, Places, Plan},
     fake_bank::FakeBank,
     faulty_network::{FaultyNetwork, Server},
     history::{
@@ -132,6 +135,8 @@ pub async fn run(order: &Order, tell: impl Fn(&str)) -> anyhow::Result<Judgement
     tell("the ledger and the register are compared");
     system.stop().await?;
     let ledger = gateway::ledger::open(&ledger(system.folder())).await?;
+    let logged = audited(&system, &*ledger).await?;
+    tell(&format!("{logged} exchanges are in the log, and it is what was logged"));
     write_the_end(&shared.history, &system, ledger, &filings).await?;
     shared.history.flush()?;
     Ok(check::judge(&history::read(&order.history)?))
@@ -246,7 +251,18 @@ const LATE_MAX: u32 = 20;
 
 /// What differs from the defaults: everything is quicker, so that more goes wrong in less time.
 const SETTINGS: &str = "[resolver]\nfirst_seconds = 1\nlongest_seconds = 3\nask_again_seconds = 1\n\
-                        asks_per_second_max = 200";
+                        asks_per_second_max = 200\n\
+                        [evidence]\norigin = \"log.example/stage\"\nkey_files = [\"evidence.key\"]\n\
+                        checkpoint_seconds = 1";
+
+/// How many exchanges are in the log; whatever became of processes and networks, it is one tree, and what was signed.
+async fn audited(system: &System, ledger: &dyn Ledger) -> anyhow::Result<u64> {
+    let key = std::fs::read_to_string(system.folder().join(EVIDENCE_PUBLIC_KEY))?;
+    let found = audit::audit(ledger, &[PublicKey::read(&key)?], &[]).await?;
+    ensure!(found.complaints.is_empty(), "the log of exchanges: {:?}", found.complaints);
+    ensure!(found.size > 0 && found.checkpoints > 0, "the log of exchanges was never signed");
+    Ok(found.size)
+}
 
 /// What the registry has, and how each filing stands in the ledger.
 async fn write_the_end(

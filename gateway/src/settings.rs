@@ -20,8 +20,10 @@ use crate::{
     limits::Limits,
 };
 
+mod evidence;
 mod reader;
 
+pub use evidence::Evidence;
 pub(crate) use reader::seconds;
 
 /// Everything one gateway is told. Paths in it are absolute, or relative to the working directory if the settings
@@ -642,39 +644,6 @@ pub struct Queue {
     /// File of the keys that filings which wait are sealed with, a line each: `NAME BASE64`, 32 bytes; the first seals, all of
     /// them open. Default: nothing waits, filings are sent at any hour.
     pub key_file: Option<PathBuf>,
-}
-
-/// `[evidence]`: the log of exchanges, and how its heads are signed.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Evidence {
-    /// The log's name, the same in all replicas: no blanks, no `+`; best what nobody else has, as `gateway.bank.example/evidence`.
-    /// Default: `directlink`.
-    pub origin: String,
-    /// Files of the keys of its checkpoints, as `directlink evidence keygen` makes them: every private key signs, a public one
-    /// is an old one that signs no more. Default: nothing is signed; leaves are kept, and signed once there is a key.
-    pub key_files: Vec<PathBuf>,
-    /// `checkpoint_seconds`: how often the log's head is signed, as long as it grows, in seconds. Default: 60.
-    #[serde(rename = "checkpoint_seconds", deserialize_with = "reader::seconds")]
-    pub checkpoint: Duration,
-    /// Folder that the newest checkpoint is written to, as `checkpoint`; it must be there. Default: it is told at the admin port alone.
-    pub checkpoint_folder: Option<PathBuf>,
-    /// `salt_retention_seconds`: how long the salts of leaves are kept, in seconds; without its salt nobody can tell any more
-    /// what a leaf's digests are of, and all its proofs hold. Default: 315360000, which is 3,650 days.
-    #[serde(rename = "salt_retention_seconds", deserialize_with = "reader::seconds")]
-    pub salt_retention: Duration,
-}
-
-impl Default for Evidence {
-    fn default() -> Self {
-        Self {
-            origin: "directlink".to_owned(),
-            key_files: Vec::new(),
-            checkpoint: Duration::from_secs(60),
-            checkpoint_folder: None,
-            salt_retention: Duration::from_secs(3_650 * 24 * 60 * 60),
-        }
-    }
 }
 
 /// `[telemetry]`: logs and traces.
