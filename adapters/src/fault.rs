@@ -68,6 +68,10 @@ pub enum FaultCode {
     KeyInvalid,
     KeyReused,
     Duplicate,
+    /// A material that was not uploaded, or not to its end.
+    MaterialUnknown,
+    /// A material of another length, digest or media type than is said.
+    MaterialMismatch,
     InstitutionMismatch,
     RouteUnknown,
     RouteConflict,
@@ -156,6 +160,16 @@ impl FaultCode {
             Self::KeyReused => {
                 ("KEY_REUSED", "与首次报文不同", "differs from the first message with this key")
             }
+            Self::MaterialUnknown => (
+                "MATERIAL_UNKNOWN",
+                "该材料尚未上传，或未传完",
+                "the material was not uploaded, or not to its end",
+            ),
+            Self::MaterialMismatch => (
+                "MATERIAL_MISMATCH",
+                "材料的长度、摘要或类型与所述不符",
+                "the material has another length, digest or media type than is said",
+            ),
             Self::Duplicate => {
                 ("DUPLICATE", "与另一笔申请相同", "is the same loan as another filing's")
             }

@@ -2,7 +2,7 @@
 //!
 //! For teams that implement the service it shows what a gateway expects, and for a gateway's tests it can be made to
 //! fail in every way a registry can. It keeps titles, charges and cases in memory, and nothing survives it.
-//! It never tells a business refusal as a gRPC status. Not here: uploaded materials, which it answers with UNIMPLEMENTED.
+//! It never tells a business refusal as a gRPC status.
 
 mod account;
 mod asking;

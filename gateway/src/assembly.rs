@@ -11,6 +11,7 @@ use crate::{
     exchange::Gateway,
     feeds::Feeds,
     ledger::{self, Ledger, LedgerError, LedgerSettings, PostgresSettings, SqliteSettings},
+    materials::Materials,
     registry::Registry,
     route::Route,
     seal::Seals,
@@ -27,6 +28,7 @@ pub struct Parts {
     seals: Option<Arc<Seals>>,
     /// Keys of the log of exchanges.
     pub keys: Arc<Keys>,
+    materials: Option<Materials>,
     metrics: Metrics,
 }
 
@@ -55,9 +57,17 @@ pub fn parts(settings: &Settings, metrics: Metrics) -> Result<Parts, Vec<Problem
         }
     });
     let keys = keys(settings).map_err(|found| problems.extend(found)).unwrap_or_default();
+    let materials = settings.materials.as_ref().map(Materials::open).transpose();
+    let materials = materials.unwrap_or_else(|error| {
+        let file = settings.materials.as_ref().map(|it| it.folder.clone()).unwrap_or_default();
+        let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+        let message = format!("[materials]: {error}{cause}");
+        problems.push(Problem { file, line: None, message });
+        None
+    });
     match contracts {
         Some(contracts) if problems.is_empty() => {
-            Ok(Parts { contracts, registries, seals, keys: Arc::new(keys), metrics })
+            Ok(Parts { contracts, registries, seals, keys: Arc::new(keys), materials, metrics })
         }
         _ => Err(problems),
     }
@@ -97,6 +107,8 @@ pub fn assemble(settings: &Settings, parts: Parts, ledger: Arc<dyn Ledger>) -> G
         give_up_after: settings.resolver.give_up,
         events: settings.events.clone(),
         feeds: Feeds::new(&settings.events),
+        inline_material_bytes_max: settings.limits.inline_material_bytes_max,
+        materials: parts.materials,
         document_bytes_max: settings.limits.document_bytes_max,
         origin: settings.evidence.origin.clone(),
         metrics: parts.metrics,

@@ -29,6 +29,7 @@ use crate::{
     exchange::{self, Answer, Gateway, TransportFault},
     identity::{Identities, IdentityRefusal, VerifiedBank},
     limits::Limits,
+    materials::Materials,
     telemetry::{Metrics, TurnedAway},
     tls::Protocol,
     turnstile::{Account, Place, Turnstile},
@@ -37,6 +38,7 @@ use crate::{
 mod https;
 mod problem;
 mod tcp;
+mod upload;
 mod whole;
 
 /// What stands behind the ports: the gateway, or a test's double of it.
@@ -53,6 +55,11 @@ pub trait Desk: Send + Sync + 'static {
 
     /// What the institution may ask over HTTPS, as an OpenAPI document in JSON; `None` where one path and method is all.
     fn description(&self, bank: &VerifiedBank) -> Option<Bytes>;
+
+    /// Where institutions upload materials to; `None` if they cannot.
+    fn materials(&self) -> Option<&Materials> {
+        None
+    }
 
     /// Answers one message, framing included. Once polled it is run to its end.
     fn exchange(
@@ -76,6 +83,10 @@ impl Desk for Gateway {
 
     fn description(&self, bank: &VerifiedBank) -> Option<Bytes> {
         self.contracts.description(bank, SystemTime::now())
+    }
+
+    fn materials(&self) -> Option<&Materials> {
+        self.materials.as_ref()
     }
 
     fn exchange(

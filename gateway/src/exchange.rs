@@ -28,6 +28,7 @@ use crate::{
     identity::VerifiedBank,
     integrity,
     ledger::{Admission, Claim, Entry, Fingerprint, Guard, Ledger, LedgerError, Record, State},
+    materials::Materials,
     matter,
     refusal::{Code, Refusal},
     registry::{CallError, Caller, Purpose, Registry, Shut, Testimony},
@@ -43,6 +44,7 @@ mod asking;
 mod checking;
 mod feed;
 mod hall;
+mod papers;
 mod queue;
 mod seen;
 mod told;
@@ -81,6 +83,10 @@ pub struct Gateway {
     pub events: settings::Events,
     /// Who waits for them.
     pub feeds: Feeds,
+    /// Where banks upload materials to; `None` if they cannot.
+    pub materials: Option<Materials>,
+    /// Greatest material inside a message, in bytes.
+    pub inline_material_bytes_max: usize,
     /// Greatest document of a registry that is passed on, in bytes.
     pub document_bytes_max: usize,
     /// What the log of exchanges is called.
@@ -320,6 +326,7 @@ impl Hearing<'_> {
         let registry = self.registry_of(&office.registry)?;
         self.may_correct(&application, &office).await?;
         if exchange.dry_run() {
+            self.papers(&application, registry).await?;
             return self.supported(&application, &office).map(|()| checking::only_checked());
         }
         let fingerprint = fingerprint(&application, self.contract.retry_may_change());
@@ -340,6 +347,11 @@ impl Hearing<'_> {
             && self.is_unheard_of(&claim).await?
         {
             return Err(refusal);
+        }
+        // Papers go ahead of the filing, once: a key that was used before has had its turn.
+        if !application.materials.is_empty() && self.is_unheard_of(&claim).await? {
+            let papers = self.papers(&application, registry).await?;
+            self.hand_in(papers, registry).await?;
         }
         let mut leased_until = Instant::now() + self.gateway.lease;
         fault::point(Point::BeforeAdmit);

@@ -21,6 +21,7 @@ mod integrity;
 pub mod ledger;
 pub mod limits;
 pub mod listener;
+pub mod materials;
 pub mod matter;
 pub mod opener;
 pub mod refusal;

@@ -15,6 +15,8 @@ pub struct Limits {
     /// Greatest document of a registry that is passed on to a bank (a certificate, say), in bytes. One that is being passed
     /// on is held in memory until it is known to be whole. Default: 8,388,608 (8 MiB).
     pub document_bytes_max: usize,
+    /// Greatest material inside a message, in bytes; larger ones are uploaded. Default: 262,144 (256 KiB).
+    pub inline_material_bytes_max: usize,
     /// Greatest head of an HTTP request (request line and header fields), in bytes, at least 8,192. Default: 16,384.
     pub header_bytes_max: u32,
     /// `handshake_seconds_max`: how long a TLS handshake may take, in seconds. Default: 10.
@@ -68,6 +70,7 @@ impl Default for Limits {
         Self {
             body_bytes_max: 1024 * 1024,
             document_bytes_max: 8 * 1024 * 1024,
+            inline_material_bytes_max: 256 * 1024,
             header_bytes_max: 16 * 1024,
             handshake_max: Duration::from_secs(10),
             header_max: Duration::from_secs(10),

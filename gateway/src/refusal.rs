@@ -80,6 +80,10 @@ pub enum Code {
     WithdrawalUnknown,
     /// The registry registered something else than was asked for.
     IntegrityMismatch,
+    /// A material of the filing could not be handed to the registry; the filing was not sent.
+    MaterialUndelivered,
+    /// The store of materials does not work; the filing was not sent.
+    MaterialsUnavailable,
     /// There is no such case.
     CaseUnknown,
     /// There is no such event in the institution's feed, nor was one.
@@ -256,6 +260,18 @@ impl Code {
                 "登记机构登簿内容与申请不一致，请立即联系登记机构",
                 "the registry registered something else than was asked for",
             ),
+            Self::MaterialUndelivered => row(
+                "MATERIAL_UNDELIVERED",
+                v1::Layer::Registry,
+                "申请材料未能送达登记机构，申请未发送",
+                "a material could not be handed to the registry; the filing was not sent",
+            ),
+            Self::MaterialsUnavailable => row(
+                "MATERIALS_UNAVAILABLE",
+                v1::Layer::Ledger,
+                "材料库暂不可用，申请未发送",
+                "the store of materials is away; the filing was not sent",
+            ),
             Self::CaseUnknown => {
                 row("CASE_UNKNOWN", v1::Layer::Ledger, "没有该笔业务", "there is no such case")
             }
@@ -338,6 +354,7 @@ fn layer_of(fault: FaultCode) -> v1::Layer {
         | F::ValueTooLong
         | F::KeyInvalid => v1::Layer::Mapping,
         F::KeyReused | F::Duplicate => v1::Layer::Ledger,
+        F::MaterialUnknown | F::MaterialMismatch => v1::Layer::Mapping,
         F::RouteUnknown | F::RouteConflict | F::DeliveryUnsupported => v1::Layer::Routing,
     }
 }

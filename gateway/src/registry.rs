@@ -46,6 +46,7 @@ mod document;
 mod encoded;
 mod gate;
 mod handover;
+mod material;
 mod testimony;
 mod watching;
 

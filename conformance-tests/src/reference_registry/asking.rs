@@ -1,13 +1,14 @@
 //! What banks ask of the registry besides filings: certificates and records of it, and to take back what was filed.
 
+use aws_lc_rs::digest::{Context, SHA256};
 use prost::Message;
 use proto::v1::{
     Case, CertifyRecordRequest, FetchCertificateRequest, FetchCertificateResponse, RecordAnswer,
-    VerifyCertificateRequest, VerifyCertificateResponse, WithdrawRequest,
-    verify_certificate_request::By,
+    UploadMaterialRequest, UploadMaterialResponse, VerifyCertificateRequest,
+    VerifyCertificateResponse, WithdrawRequest, verify_certificate_request::By,
 };
 use time::OffsetDateTime;
-use tonic::{Request, Status};
+use tonic::{Request, Status, Streaming};
 
 use super::{
     cases::timestamp,
@@ -103,6 +104,32 @@ impl Desk {
             self.shared.change(|books| books.cases.withdraw(&institution, &request.case_id, now));
         after(fault, &arrival.caller).await;
         Ok(withdrawn)
+    }
+
+    /// Takes a material, of which it keeps nothing: it counts those that are what they are said to be.
+    pub(super) async fn take_material(
+        &self,
+        request: Request<Streaming<UploadMaterialRequest>>,
+    ) -> Result<UploadMaterialResponse, Status> {
+        let arrival = Arrival::of(&request)?;
+        let mut pieces = request.into_inner();
+        let (mut digest, mut size_bytes) = (Context::new(&SHA256), 0_i64);
+        let mut announced = None;
+        while let Some(piece) = pieces.message().await? {
+            announced = announced.or(piece.material);
+            digest.update(&piece.chunk);
+            size_bytes += i64::try_from(piece.chunk.len()).unwrap_or(i64::MAX);
+        }
+        let sha256 = digest.finish().as_ref().to_vec();
+        let announced = announced.ok_or_else(|| missing("material"))?;
+        if announced.sha256 != sha256 || announced.size_bytes != Some(size_bytes) {
+            return Err(Status::data_loss("the material is not what was said of it"));
+        }
+        let key = hex::encode(&sha256);
+        let what = What { institution: "", key: &key, encoded: announced.encode_to_vec() };
+        let fault = self.met(Call::UploadMaterial, &arrival, &what).await?;
+        after(fault, &arrival.caller).await;
+        Ok(UploadMaterialResponse { sha256, size_bytes })
     }
 
     /// Writes the call down and lets it meet its fault as far as that comes before acting.

@@ -77,6 +77,9 @@ pub struct Counts {
     /// `GetCase` calls that arrived, faults included.
     #[serde(default)]
     pub questions: u64,
+    /// Materials that came whole.
+    #[serde(default)]
+    pub materials: u64,
     /// Cases made.
     pub cases: u64,
     /// Entries of every matter.
@@ -189,6 +192,11 @@ impl Cases {
     /// A question for a case arrived.
     pub(super) fn count_question(&mut self) {
         self.counts.questions += 1;
+    }
+
+    /// A material came whole.
+    pub(super) fn count_material(&mut self) {
+        self.counts.materials += 1;
     }
 
     /// Counts a call, whatever becomes of it.

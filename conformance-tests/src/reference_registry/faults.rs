@@ -27,6 +27,8 @@ pub enum Call {
     FetchCertificate,
     /// `WatchEvents`.
     WatchEvents,
+    /// `UploadMaterial`.
+    UploadMaterial,
 }
 
 /// What goes wrong with one call.

@@ -54,6 +54,7 @@ impl Desk {
                 | Call::VerifyCertificate
                 | Call::FetchCertificate
                 | Call::WatchEvents => {}
+                Call::UploadMaterial => books.cases.count_material(),
             }
             books.log.note(Received {
                 at: OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default(),
@@ -270,9 +271,9 @@ impl Registry for Desk {
 
     async fn upload_material(
         &self,
-        _request: Request<Streaming<UploadMaterialRequest>>,
+        request: Request<Streaming<UploadMaterialRequest>>,
     ) -> Result<Response<UploadMaterialResponse>, Status> {
-        Err(unimplemented("UploadMaterial"))
+        Ok(Response::new(self.take_material(request).await?))
     }
 
     type WatchEventsStream = stream::Told;

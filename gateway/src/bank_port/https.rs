@@ -30,7 +30,7 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 
-use super::{Account, BankPort, Desk, problem::Problem, whole};
+use super::{Account, BankPort, Desk, problem::Problem, upload, whole};
 use crate::{
     contracts::{Door, NoReader},
     exchange::{Answer, AnswerKind, TransportFault},
@@ -159,6 +159,16 @@ impl<D: Desk> Visit<D> {
             && let Some(description) = self.port.desk.description(bank)
         {
             return Ok(described(head, description)?);
+        }
+        if head.uri.path().starts_with(upload::PATH)
+            && let Some(materials) = self.port.desk.materials()
+        {
+            let _place = account.enter().map_err(Problem::Busy)?;
+            let (started, patience) = (Instant::now(), self.port.limits.body_max);
+            let answered = upload::answer(materials, bank.id(), head, body, patience).await;
+            let result = answered.as_ref().map_or_else(Problem::code, |_taken| "TAKEN");
+            self.port.metrics.exchange(bank.id(), "material", result, started.elapsed());
+            return Ok(answered?);
         }
         let door = Door::Https { path: head.uri.path() };
         let agreed = self.port.desk.agreed(bank, door).map_err(|none| match none {

@@ -35,6 +35,24 @@ pub(super) enum Problem {
     Busy(Busy),
     /// The message was taken, but its answer could not be written.
     AnswerLost,
+    /// An upload that does not say how long it is.
+    LengthRequired,
+    /// A `Content-Range` that cannot be read, or is not as long as what comes.
+    RangeInvalid,
+    /// Nothing was uploaded of that material.
+    MaterialUnknown,
+    /// A material longer than allowed, in bytes.
+    MaterialTooLarge { limit: u64 },
+    /// Materials of that media type are not taken.
+    MaterialTypeUnsupported,
+    /// It does not begin as its media type does.
+    MaterialContent,
+    /// The upload goes on elsewhere.
+    MaterialOffset { offset: u64 },
+    /// It has another digest.
+    MaterialDigest,
+    /// The store of materials does not work.
+    MaterialsUnavailable,
 }
 
 struct Row {
@@ -146,6 +164,78 @@ impl Problem {
                 "报文已收到，但应答未能生成；请以原流水号重发查询结果",
                 "the message was taken but no answer could be written: send it again under the same key",
             ),
+            Self::LengthRequired => (
+                StatusCode::LENGTH_REQUIRED,
+                "LENGTH_REQUIRED",
+                "TRANSPORT",
+                "CORRECT_AND_RESEND",
+                "上传须注明长度（Content-Length）",
+                "an upload says its length (Content-Length)",
+            ),
+            Self::RangeInvalid => (
+                StatusCode::BAD_REQUEST,
+                "RANGE_INVALID",
+                "TRANSPORT",
+                "CORRECT_AND_RESEND",
+                "Content-Range有误，或与所传长度不符",
+                "the Content-Range cannot be read, or is not as long as what comes",
+            ),
+            Self::MaterialUnknown => (
+                StatusCode::NOT_FOUND,
+                "MATERIAL_UNKNOWN",
+                "TRANSPORT",
+                "CORRECT_AND_RESEND",
+                "该材料尚未上传",
+                "nothing was uploaded of that material",
+            ),
+            Self::MaterialTooLarge { .. } => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "MATERIAL_TOO_LARGE",
+                "TRANSPORT",
+                "CORRECT_AND_RESEND",
+                "材料超过允许的长度",
+                "the material is longer than allowed",
+            ),
+            Self::MaterialTypeUnsupported => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "MATERIAL_TYPE_UNSUPPORTED",
+                "TRANSPORT",
+                "CORRECT_AND_RESEND",
+                "不接受该类型的材料",
+                "materials of that media type are not taken",
+            ),
+            Self::MaterialContent => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "MATERIAL_CONTENT",
+                "TRANSPORT",
+                "CORRECT_AND_RESEND",
+                "材料内容与所称类型不符",
+                "the material is not what its media type says",
+            ),
+            Self::MaterialOffset { .. } => (
+                StatusCode::CONFLICT,
+                "MATERIAL_OFFSET",
+                "TRANSPORT",
+                "CORRECT_AND_RESEND",
+                "续传位置不符，应从Upload-Offset处继续",
+                "the upload goes on elsewhere: at Upload-Offset",
+            ),
+            Self::MaterialDigest => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "MATERIAL_DIGEST",
+                "TRANSPORT",
+                "CORRECT_AND_RESEND",
+                "材料摘要不符，已删除，请重新上传",
+                "the material has another digest and was deleted: upload it again",
+            ),
+            Self::MaterialsUnavailable => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "MATERIALS_UNAVAILABLE",
+                "TRANSPORT",
+                "RETRY_SAME_KEY",
+                "材料库暂不可用",
+                "the store of materials is away",
+            ),
         };
         let sent = if *self == Self::AnswerLost { "UNKNOWN" } else { "NO" };
         Row { status, code, layer, sent, next, zh, en }
@@ -161,6 +251,9 @@ impl Problem {
         let Row { status, code, layer, sent, next, zh, en } = self.row();
         let detail = match self {
             Self::TooLarge { limit } => format!("{zh}：{limit}字节 / {en}: {limit} bytes"),
+            Self::MaterialTooLarge { limit } => {
+                format!("{zh}：{limit}字节 / {en}: {limit} bytes")
+            }
             _ => format!("{zh} / {en}"),
         };
         let title = status.canonical_reason().unwrap_or_default();
@@ -184,6 +277,9 @@ impl Problem {
             && let Ok(agreed) = HeaderValue::from_str(agreed)
         {
             headers.insert(header::ALLOW, agreed);
+        }
+        if let Self::MaterialOffset { offset } = self {
+            headers.insert("upload-offset", HeaderValue::from(*offset));
         }
         if let Self::Busy(busy) = self {
             let seconds = busy.retry_after().as_millis().div_ceil(1000).max(1);

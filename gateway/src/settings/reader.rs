@@ -18,7 +18,7 @@ use toml::{
 };
 
 use super::{
-    Admin, Contracts, Events, Evidence, Institution, Ledger, Listen, Matters, Office, Problem, Queue,
+    Admin, Contracts, Events, Evidence, Institution, Ledger, Listen, Materials, Matters, Office, Problem, Queue,
     Registry, Resolver, Routing, Settings, Store, Telemetry,
 };
 use crate::{
@@ -171,6 +171,7 @@ struct Tables {
     evidence: Placed<Evidence>,
     resolver: Placed<Resolver>,
     events: Placed<Events>,
+    materials: Option<Placed<Materials>>,
     telemetry: Placed<Telemetry>,
     limits: Placed<Limits>,
     /// Whether a `[[registry]]` was left out for its faults.
@@ -196,6 +197,7 @@ impl Tables {
                 "matters" => tables.matters = table(value, notes).unwrap_or_default(),
                 "resolver" => tables.resolver = table(value, notes).unwrap_or_default(),
                 "events" => tables.events = table(value, notes).unwrap_or_default(),
+                "materials" => tables.materials = table(value, notes),
                 "telemetry" => tables.telemetry = table(value, notes).unwrap_or_default(),
                 "limits" => tables.limits = table(value, notes).unwrap_or_default(),
                 "institution" => tables.institutions = list(value, notes).0,
@@ -258,6 +260,7 @@ impl Tables {
             queue: Queue { key_file: self.queue.is.key_file.map(|file| folder.join(file)) },
             resolver: self.resolver.is,
             events: self.events.is,
+            materials: self.materials.map(|placed| placed.is.beside(folder)),
             telemetry: self.telemetry.is,
             limits: self.limits.is,
         })
@@ -594,6 +597,7 @@ impl Tables {
         let counts = [
             ("body_bytes_max", limits.is.body_bytes_max),
             ("document_bytes_max", limits.is.document_bytes_max),
+            ("inline_material_bytes_max", limits.is.inline_material_bytes_max),
             ("connections_max", limits.is.connections_max),
             ("handshakes_max", limits.is.handshakes_max),
             ("exchanges_max", limits.is.exchanges_max),

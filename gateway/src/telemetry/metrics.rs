@@ -461,6 +461,7 @@ pub enum RegistryCall {
     FetchCertificate,
     DescribeOffices,
     WatchEvents,
+    UploadMaterial,
 }
 
 impl RegistryCall {
@@ -475,6 +476,7 @@ impl RegistryCall {
             Self::VerifyCertificate => "verify_certificate",
             Self::FetchCertificate => "fetch_certificate",
             Self::DescribeOffices => "describe_offices",
+            Self::UploadMaterial => "upload_material",
             Self::WatchEvents => "watch_events",
         }
     }
