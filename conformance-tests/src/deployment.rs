@@ -366,6 +366,7 @@ impl Gateway {
             if let Some(status) =
                 self.process.as_mut().and_then(|child| child.try_wait().transpose())
             {
+                self.process = None;
                 bail!("the gateway ended with {}:\n{}", status?, self.log_text());
             }
             let ready = reqwest::get(&url).await;

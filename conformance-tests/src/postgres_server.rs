@@ -34,6 +34,7 @@ pub struct PostgresServer {
     port: u16,
     /// Where it is called over TCP: so that it finds its port free when it starts again.
     reserved: Option<ReservedPort>,
+    room: Room,
 }
 
 impl PostgresServer {
@@ -59,6 +60,29 @@ impl PostgresServer {
         Self::start_in(TempDir::with_prefix_in("postgres-", place)?, PORT, |_, _| Ok(options))
     }
 
+    /// [`PostgresServer::start`], but its files have little room: a table of more than 17 MB is met with what Postgres says of
+    /// a full disk. Its log has room.
+    ///
+    /// # Errors
+    /// Those of [`PostgresServer::start`].
+    pub fn start_with_little_room() -> Result<PostgresServer> {
+        let mut server = Self::start()?;
+        server.stop()?;
+        server.room = Room::Little;
+        server.start_again()?;
+        Ok(server)
+    }
+
+    /// Stops it, and starts it with all the room there is.
+    ///
+    /// # Errors
+    /// Those of [`PostgresServer::start_again`].
+    pub fn make_room(&mut self) -> Result<()> {
+        self.stop()?;
+        self.room = Room::All;
+        self.start_again()
+    }
+
     /// A server that follows this one, and can only be read until it is promoted. It has what is committed here once this
     /// one is told to wait for it (`synchronous_standby_names`). This one is stopped meanwhile, to be copied. Blocks.
     ///
@@ -74,9 +98,10 @@ impl PostgresServer {
         self.start_again()?;
         let (here, port) = (self.folder.path().display(), self.port);
         let options = vec![format!("primary_conninfo=host={here} port={port} user=postgres")];
-        let supervisor = serve(&programs()?, &user, folder.path(), port, &options)?;
+        let supervisor = serve(&programs()?, &user, folder.path(), port, &options, Room::All)?;
         let (databases, reserved) = (AtomicU32::new(0), None);
-        Ok(PostgresServer { folder, user, supervisor, databases, options, port, reserved })
+        let room = Room::All;
+        Ok(PostgresServer { folder, user, supervisor, databases, options, port, reserved, room })
     }
 
     /// [`PostgresServer::start`], but it is also called at `127.0.0.1`, over TLS alone, by whoever shows a certificate of
@@ -124,9 +149,10 @@ impl PostgresServer {
         let (folder, user) = owned(folder)?;
         make_data(&programs, &user, folder.path())?;
         let options = prepare(folder.path(), &user)?;
-        let supervisor = serve(&programs, &user, folder.path(), port, &options)?;
+        let supervisor = serve(&programs, &user, folder.path(), port, &options, Room::All)?;
         let (databases, reserved) = (AtomicU32::new(0), None);
-        Ok(PostgresServer { folder, user, supervisor, databases, options, port, reserved })
+        let room = Room::All;
+        Ok(PostgresServer { folder, user, supervisor, databases, options, port, reserved, room })
     }
 
     /// Makes a new, empty database and returns how to connect to it, as `[ledger] postgres` takes it.
@@ -165,8 +191,14 @@ impl PostgresServer {
     /// # Errors
     /// It does not start; with what it said.
     pub fn start_again(&mut self) -> Result<()> {
-        self.supervisor =
-            serve(&programs()?, &self.user, self.folder.path(), self.port, &self.options)?;
+        self.supervisor = serve(
+            &programs()?,
+            &self.user,
+            self.folder.path(),
+            self.port,
+            &self.options,
+            self.room,
+        )?;
         Ok(())
     }
 
@@ -270,15 +302,16 @@ fn serve(
     folder: &Path,
     port: u16,
     options: &[String],
+    room: Room,
 ) -> Result<Child> {
     // The shell reads until our end of the pipe is closed: by drop, or by the kernel if this process
     // is killed. SIGINT is Postgres' fast, orderly stop.
-    const SUPERVISE: &str =
-        r#""$0" "$@" & server=$!; read -r _; kill -INT "$server"; wait "$server""#;
+    const SUPERVISE: &str = r#"ulimit -S -f "$BLOCKS"; "$0" "$@" & server=$!; read -r _; kill -INT "$server"; wait "$server""#;
     let socket = folder.to_str().ok_or_else(|| anyhow!("the temporary folder is not UTF-8"))?;
     let mut supervisor = user
         .command(Path::new("sh"), folder)
         .args(["-c", SUPERVISE])
+        .env("BLOCKS", room.blocks())
         .arg(programs.join("postgres"))
         .args(["-D", "data", "-c", "listen_addresses=", "-c"])
         .arg(format!("unix_socket_directories={socket}"))
@@ -326,6 +359,24 @@ fn wait_until_ready(log: &mut impl BufRead) -> Result<()> {
         }
     }
     bail!("Postgres did not start: {said}")
+}
+
+/// How large a file may become.
+#[derive(Debug, Clone, Copy)]
+enum Room {
+    All,
+    Little,
+}
+
+impl Room {
+    /// As the shell takes it, in blocks of 512 bytes: a little more than a segment of the log, and an odd number, so that a
+    /// page does not fit wholly; Postgres then says what it says of a full disk.
+    fn blocks(self) -> &'static str {
+        match self {
+            Self::All => "unlimited",
+            Self::Little => "34817",
+        }
+    }
 }
 
 /// As whom the server runs.

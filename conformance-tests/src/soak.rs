@@ -116,14 +116,14 @@ pub async fn run(order: &Order, tell: impl Fn(&str)) -> anyhow::Result<Judgement
     }
 
     let begun = Instant::now();
-    let troubled = {
-        let calm = CancellationToken::new();
-        let trouble = system.trouble(order, &shared.history, &calm);
-        let watch = watch(order, &shared, begun, &tell, &calm);
-        let (troubled, ()) = tokio::join!(trouble, watch);
-        troubled
+    let calm = CancellationToken::new();
+    let trouble = system.trouble(order, &shared.history, &calm);
+    let watch = async {
+        watch(order, &shared, begun, &tell, &calm).await;
+        Ok(())
     };
-    troubled?;
+    // What cannot be made to fail as told ends it at once, not when the time is up.
+    tokio::try_join!(trouble, watch)?;
     system.calm().await?;
     shared.history.write(&Line::Calm)?;
     tell("calm: what is open is settled");

@@ -83,6 +83,8 @@ impl House {
             answers: settings::Answers::AtOnce,
             poll_first: Duration::from_secs(60),
             poll_longest: Duration::from_secs(60),
+            upload: DEADLINE,
+            shared_documents: false,
         };
         Registry::new(Arc::new(settings), Arc::new(config), Metrics::new().unwrap()).unwrap()
     }

@@ -171,7 +171,7 @@ impl System {
         }
         for gateway in &mut self.deployment.gateways {
             if gateway.process_id().is_none() {
-                gateway.start().await?;
+                start(gateway).await?;
             }
         }
         Ok(())
@@ -228,6 +228,18 @@ async fn row(
     Ok(())
 }
 
+/// Starts a gateway as whoever looks after it would: once more, should it end because the ledger was not there in time.
+async fn start(gateway: &mut Gateway) -> anyhow::Result<()> {
+    for _ in 1..STARTS_MAX {
+        if gateway.start().await.is_ok() {
+            return Ok(());
+        }
+    }
+    gateway.start().await
+}
+
+const STARTS_MAX: u32 = 10;
+
 fn milliseconds(rng: &mut StdRng, from: u64, to: u64) -> Duration {
     Duration::from_millis(rng.random_range(from..to))
 }
@@ -252,13 +264,13 @@ impl Inside<'_> {
                 note(format!("kill gateway {number}"))?;
                 gateway.kill().await?;
                 sleep(milliseconds(rng, 0, 400)).await;
-                gateway.start().await
+                start(gateway).await
             }
             (Fault::Restart, _) => {
                 note(format!("stop gateway {number}"))?;
                 gateway.tell_to_stop().await?;
                 gateway.stopped().await?;
-                gateway.start().await
+                start(gateway).await
             }
             (Fault::LedgerNetwork, Some((_, network))) => fail(network, "ledger", rng, note).await,
             (Fault::Postgres, Some((server, _))) => {
