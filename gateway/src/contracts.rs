@@ -16,7 +16,7 @@ use adapters::{Contract, Decoded, Mode, Undecoded, wire::Wire};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 
-use self::folder::Contents;
+use self::folder::{Contents, Digest};
 use crate::{
     identity::VerifiedBank,
     settings::{Listen, Problem, SealKeys, Settings},

@@ -492,7 +492,7 @@ mod tests {
             announced: Announced,
             pieces: &[Result<&'static [u8], ()>],
         ) -> Result<Found, MaterialError> {
-            let pieces = pieces.to_vec().into_iter().map(|it| it.map(Bytes::from_static));
+            let pieces = pieces.iter().copied().map(|it| it.map(Bytes::from_static));
             let sha256 = Sha256::of(known_by);
             self.materials.take(bank, sha256, &announced, stream::iter(pieces)).await
         }

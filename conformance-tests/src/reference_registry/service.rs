@@ -405,10 +405,6 @@ pub(super) fn missing(what: &str) -> Status {
     Status::invalid_argument(format!("{what} is missing"))
 }
 
-fn unimplemented(call: &str) -> Status {
-    Status::unimplemented(format!("the reference registry does not offer {call} yet"))
-}
-
 fn sha256(bytes: &[u8]) -> String {
     hex::encode(digest::digest(&digest::SHA256, bytes))
 }

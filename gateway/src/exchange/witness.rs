@@ -59,7 +59,8 @@ impl Hearing<'_> {
 
     async fn settle_alone(&self, facts: Facts) {
         let Some(settled) = facts.settled else { return };
-        let settling = self.gateway.ledger.settle(&settled.entry, &settled.outcome);
+        let settling =
+            self.gateway.ledger.settle(&settled.entry, &settled.outcome, settled.follow_up);
         note(self.gateway.timed(LedgerVerb::Settle, settling).await, UNRECORDED);
     }
 

@@ -18,8 +18,8 @@ use toml::{
 };
 
 use super::{
-    Admin, Contracts, Events, Evidence, Institution, Ledger, Listen, Materials, Matters, Office, Problem, Queue,
-    Registry, Resolver, Routing, Settings, Store, Telemetry,
+    Admin, Contracts, Events, Evidence, Institution, Ledger, Listen, Materials, Matters, Office,
+    Problem, Queue, Registry, Resolver, Routing, Settings, Store, Telemetry,
 };
 use crate::{
     evidence::checkpoint,

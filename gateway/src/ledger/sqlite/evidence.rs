@@ -24,9 +24,8 @@ impl EvidenceLog for SqliteLedger {
     async fn witness(&self, leaf: &NewLeaf, settled: Option<&Settlement>) -> Witnessed {
         let (leaf, settled) = (leaf.clone(), settled.cloned());
         let done = self.writer.run(move |database| {
-            let settled = settled.map_or(Ok(()), |it| {
-                settle(database, &it.entry, &it.outcome, it.follow_up)
-            });
+            let settled =
+                settled.map_or(Ok(()), |it| settle(database, &it.entry, &it.outcome, it.follow_up));
             Ok(Witnessed { leaf: witness(database, &leaf), settled })
         });
         done.await.unwrap_or_else(|error| {
