@@ -46,6 +46,7 @@ bench: ## what mapping costs bank by bank, and what an exchange costs beside a f
 	target/release/mapping route
 	target/release/bench exchange contracts/banks/yunshui first_general
 	target/release/bench ledger contracts/banks/yunshui first_general --keys $(BENCH_KEYS)
+	target/release/bench proofs
 
 # How many calls of banks `make soak` makes with each store, and with which seed.
 SOAK_OPERATIONS ?= 100000
