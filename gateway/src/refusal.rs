@@ -455,11 +455,24 @@ fn told(fault: &Fault) -> v1::Fault {
     }
     v1::Fault {
         code: code.to_owned(),
-        place: fault.place.clone(),
+        place: legible(&fault.place),
         offset: i64::try_from(fault.offset).ok(),
         field: fault.field.clone().unwrap_or_default(),
         message,
     }
+}
+
+/// A place that any answer can hold, whatever the sender called its members: a text has no control characters, and no white
+/// space at its ends.
+fn legible(place: &str) -> String {
+    let from = place.len().saturating_sub(place.trim_start().len());
+    let inside = from..place.trim_end().len();
+    let shown = |(at, letter): (usize, char)| match letter {
+        letter if letter.is_control() => '\u{fffd}',
+        letter if letter.is_whitespace() && !inside.contains(&at) => '\u{fffd}',
+        letter => letter,
+    };
+    place.char_indices().map(shown).collect()
 }
 
 fn whole_seconds(duration: Duration) -> i64 {
@@ -485,6 +498,19 @@ mod tests {
             (v1::Sent::No, v1::NextAction::CorrectAndResend)
         );
         assert_eq!(told.faults.len(), 2);
+    }
+
+    #[test]
+    fn a_place_can_be_told_whatever_the_sender_called_its_members() {
+        for (place, told) in [
+            ("/Document/抵押 人[2]", "/Document/抵押 人[2]"),
+            ("/a\u{1}\u{7f}b\n", "/a\u{fffd}\u{fffd}b\u{fffd}"),
+            ("/name \u{3000}", "/name\u{fffd}\u{fffd}"),
+        ] {
+            let fault = Fault { place: place.into(), ..fault(FaultCode::TagUnknown) };
+            assert_eq!(super::told(&fault).place, told);
+            assert!(adapters::codec::text::write(told).is_ok());
+        }
     }
 
     #[test]
