@@ -122,7 +122,7 @@ impl Contracts {
         let versions = self.served.get(bank.contract())?.load();
         let day = day_of(now);
         let mut live = versions.all.iter().filter(|version| version.days.contains(&day));
-        live.find_map(|version| version.description.clone())
+        live.find_map(versions::Version::description)
     }
 
     /// From what lies in the folder of the contract `name` to what can be served.

@@ -6,7 +6,7 @@
 use std::{
     ops::RangeInclusive,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use adapters::{Contract, explain::examples, openapi, wire::Wire};
@@ -33,8 +33,9 @@ pub(super) struct Version {
     pub(super) contract: Arc<Contract>,
     /// When it is in force, in days since 1970-01-01.
     pub(super) days: RangeInclusive<i64>,
-    /// What may be asked, as an OpenAPI document, where messages are whole HTTP requests.
-    pub(super) description: Option<Bytes>,
+    /// What may be asked, as an OpenAPI document, where messages are whole HTTP requests. Made when it is first asked for:
+    /// it costs as much as all the rest of a contract, and most institutions never ask.
+    description: OnceLock<Option<Bytes>>,
 }
 
 impl Versions {
@@ -121,8 +122,12 @@ impl Version {
         let day = |text: &str| Date::parse(text).map(Date::days_since_1970).ok();
         let (from, to) = contract.in_force();
         let days = day(from).unwrap_or(i64::MAX)..=to.and_then(day).unwrap_or(i64::MAX);
-        let description = description(&file, &contract);
-        Self { file, contract: Arc::new(contract), days, description }
+        Self { file, contract: Arc::new(contract), days, description: OnceLock::new() }
+    }
+
+    /// What may be asked, as an OpenAPI document.
+    pub(super) fn description(&self) -> Option<Bytes> {
+        self.description.get_or_init(|| description(&self.file, &self.contract)).clone()
     }
 
     /// Why two versions cannot be served beside each other.
