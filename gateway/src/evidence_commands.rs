@@ -63,7 +63,7 @@ pub(crate) enum EvidenceCommand {
     Keygen {
         /// Where the private key is written; must not be there yet.
         file: PathBuf,
-        /// The log's name, as `origin` of [evidence] says it.
+        /// The log's name, as `origin` of `[evidence]` says it.
         #[arg(long, default_value = "directlink", value_name = "NAME")]
         origin: String,
     },
