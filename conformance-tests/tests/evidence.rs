@@ -2,12 +2,8 @@
 //! its rows by hand is found. Source: the doc comments of `gateway::ledger::evidence`, and docs/evidence.md.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test file, helpers and all")]
 
-use std::{
-    sync::{Arc, Mutex, PoisonError, Weak},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use conformance_tests::postgres_server::PostgresServer;
 use gateway::{
     evidence::{
         audit::{Complaint, audit},
@@ -19,35 +15,19 @@ use gateway::{
         tree::TileId,
     },
     ledger::{
-        Admission, Claim, Fingerprint, Ledger, LedgerSettings, PostgresSettings, SqliteSettings,
-        State,
+        Admission, Claim, Fingerprint, Ledger, State,
         evidence::{NewLeaf, Settlement},
     },
 };
 use proto::v1::{CaseStatus, Outcome};
-use tempfile::TempDir;
+use store::Store;
 use time::OffsetDateTime;
 use tokio::task::JoinSet;
 use tokio_postgres::NoTls;
 
-/// Makes one test per behaviour and store.
-macro_rules! over_both_stores {
-    ($($behaviour:ident)*) => {
-        mod sqlite {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $behaviour() {
-                super::$behaviour(&super::Store::sqlite()).await;
-            })*
-        }
-
-        mod postgres {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $behaviour() {
-                super::$behaviour(&super::Store::postgres().await).await;
-            })*
-        }
-    };
-}
+#[macro_use]
+#[path = "ledger/store.rs"]
+mod store;
 
 over_both_stores! {
     an_exchange_is_proved_and_nothing_else_is
@@ -524,54 +504,7 @@ fn a_key_is_of_the_tests_log() {
     assert!(PublicKey::read(&signing_key().public().to_string()).is_ok());
 }
 
-/// A store of a test's own.
-enum Store {
-    Sqlite(TempDir),
-    Postgres { address: String, _server: Arc<PostgresServer> },
-}
-
 impl Store {
-    fn sqlite() -> Store {
-        Store::Sqlite(TempDir::new().unwrap())
-    }
-
-    async fn postgres() -> Store {
-        let server = tokio::task::spawn_blocking(shared_server).await.unwrap();
-        let address = server.make_database().await.unwrap();
-        Store::Postgres { address, _server: server }
-    }
-
-    fn settings(&self) -> LedgerSettings {
-        match self {
-            Store::Sqlite(folder) => {
-                LedgerSettings::Sqlite(SqliteSettings { path: folder.path().join("ledger.db") })
-            }
-            Store::Postgres { address, .. } => LedgerSettings::Postgres(PostgresSettings {
-                url: address.clone(),
-                password_file: None,
-                tls: None,
-                pool_size_max: 4,
-                wait: Duration::from_secs(30),
-                statement_timeout: Duration::from_secs(30),
-            }),
-        }
-    }
-
-    async fn open(&self) -> Arc<dyn Ledger> {
-        gateway::ledger::open(&self.settings()).await.unwrap()
-    }
-
-    /// As many gateways at once as the store allows.
-    async fn replicas(&self) -> Vec<Arc<dyn Ledger>> {
-        match self {
-            Store::Sqlite(_) => vec![self.open().await],
-            Store::Postgres { .. } => {
-                let (one, other) = tokio::join!(self.open(), self.open());
-                vec![one, other]
-            }
-        }
-    }
-
     /// What somebody does to the tables who may.
     async fn by_hand(&self, statement: &str) {
         match self {
@@ -608,15 +541,4 @@ impl Store {
             Store::Postgres { .. } => "now() - interval '2 hours'",
         }
     }
-}
-
-/// One server for the tests that run at the time; the last of them to end stops it.
-fn shared_server() -> Arc<PostgresServer> {
-    static SERVER: Mutex<Weak<PostgresServer>> = Mutex::new(Weak::new());
-    let mut shared = SERVER.lock().unwrap_or_else(PoisonError::into_inner);
-    shared.upgrade().unwrap_or_else(|| {
-        let server = Arc::new(PostgresServer::start().unwrap());
-        *shared = Arc::downgrade(&server);
-        server
-    })
 }

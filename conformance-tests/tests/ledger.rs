@@ -3,11 +3,7 @@
 //! "Idempotency".
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test file, helpers and all")]
 
-use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex, PoisonError, Weak},
-    time::Duration,
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use conformance_tests::{
     pki::{Names, Pki},
@@ -16,33 +12,18 @@ use conformance_tests::{
 use futures_util::future::join_all;
 use gateway::ledger::{
     Admission, Claim, Entry, Fingerprint, Guard, Ledger, LedgerError, LedgerSettings, Opening,
-    PostgresSettings, PostgresTls, Record, Sealed, SqliteSettings, State, Taken, Unknown, Waiting,
+    PostgresSettings, PostgresTls, Record, Sealed, State, Taken, Unknown, Waiting,
     events::Recorded,
 };
 use proto::v1::{CaseStatus, Outcome};
+use store::{PATIENT, Store, postgres_settings, shared_server};
 use tempfile::TempDir;
 use tokio::{task::JoinSet, time::Instant};
 use tokio_postgres::NoTls;
 
-/// Makes one test per behaviour and store.
-macro_rules! over_both_stores {
-    ($($behaviour:ident)*) => {
-        mod sqlite {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $behaviour() {
-                super::$behaviour(&super::Store::sqlite()).await;
-            })*
-        }
-
-        mod postgres {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $behaviour() {
-                super::$behaviour(&super::Store::postgres().await).await;
-            })*
-        }
-    };
-}
-
+#[macro_use]
+#[path = "ledger/store.rs"]
+mod store;
 #[path = "ledger/events.rs"]
 mod events;
 
@@ -1225,8 +1206,6 @@ async fn ping_writes(store: &Store) {
 
 /// Long enough never to run out in a test.
 const LONG: Duration = Duration::from_secs(60);
-/// Longer than any answer takes on a busy machine.
-const PATIENT: Duration = Duration::from_secs(20);
 /// Short enough to wait for.
 const SHORT: Duration = Duration::from_millis(60);
 
@@ -1342,73 +1321,7 @@ async fn until<T>(ask: impl AsyncFn() -> Option<T>) -> T {
     }
 }
 
-/// A store of a test's own.
-enum Store {
-    Sqlite(TempDir),
-    Postgres { address: String, _server: Arc<PostgresServer> },
-}
-
-impl Store {
-    fn sqlite() -> Store {
-        Store::Sqlite(TempDir::new().unwrap())
-    }
-
-    async fn postgres() -> Store {
-        let server = tokio::task::spawn_blocking(shared_server).await.unwrap();
-        let address = server.make_database().await.unwrap();
-        Store::Postgres { address, _server: server }
-    }
-
-    fn settings(&self) -> LedgerSettings {
-        match self {
-            Store::Sqlite(folder) => {
-                LedgerSettings::Sqlite(SqliteSettings { path: folder.path().join("ledger.db") })
-            }
-            Store::Postgres { address, .. } => {
-                LedgerSettings::Postgres(postgres_settings(address.clone(), PATIENT))
-            }
-        }
-    }
-
-    async fn open(&self) -> Arc<dyn Ledger> {
-        gateway::ledger::open(&self.settings()).await.unwrap()
-    }
-
-    /// As many gateways at once as the store allows.
-    async fn replicas(&self) -> Vec<Arc<dyn Ledger>> {
-        match self {
-            Store::Sqlite(_) => vec![self.open().await],
-            Store::Postgres { .. } => {
-                let (one, other) = tokio::join!(self.open(), self.open());
-                vec![one, other]
-            }
-        }
-    }
-}
-
-fn postgres_settings(url: String, statement_timeout: Duration) -> PostgresSettings {
-    PostgresSettings {
-        url,
-        password_file: None,
-        tls: None,
-        pool_size_max: 4,
-        wait: PATIENT,
-        statement_timeout,
-    }
-}
-
 async fn open_postgres(url: String, statement_timeout: Duration) -> Arc<dyn Ledger> {
     let settings = LedgerSettings::Postgres(postgres_settings(url, statement_timeout));
     gateway::ledger::open(&settings).await.unwrap()
-}
-
-/// One server for the tests that run at the time; the last of them to end stops it.
-fn shared_server() -> Arc<PostgresServer> {
-    static SERVER: Mutex<Weak<PostgresServer>> = Mutex::new(Weak::new());
-    let mut shared = SERVER.lock().unwrap_or_else(PoisonError::into_inner);
-    shared.upgrade().unwrap_or_else(|| {
-        let server = Arc::new(PostgresServer::start().unwrap());
-        *shared = Arc::downgrade(&server);
-        server
-    })
 }
