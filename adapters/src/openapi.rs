@@ -460,7 +460,8 @@ fn pattern(codec: &Codec, words: &str) -> Option<String> {
             "[0-9]{12}[GJZ][ABSXCDEFLNHGWY][0-9]{5}([FLQ][0-9]{8}|W0{8})".to_owned()
         }
         Codec::UnitCode(Spacing::Groups) => "[0-9A-Z ]+".to_owned(),
-        Codec::Base64 => "[A-Za-z0-9+/]*={0,2}".to_owned(),
+        // Whole groups, and no bit set beyond the last byte: RFC 4648, section 3.5.
+        Codec::Base64 => "([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=|[A-Za-z0-9+/][AQgw]==)".to_owned(),
         Codec::Hex => "([0-9A-Fa-f]{2})+".to_owned(),
     })
 }
