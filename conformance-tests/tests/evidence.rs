@@ -2,7 +2,7 @@
 //! its rows by hand is found. Source: the doc comments of `gateway::ledger::evidence`, and docs/evidence.md.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test file, helpers and all")]
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use gateway::{
     evidence::{
@@ -35,6 +35,7 @@ over_both_stores! {
     a_log_of_many_tiles_is_what_was_logged
     what_is_not_signed_yet_is_not_proved
     several_that_let_it_grow_at_once_make_one_tree
+    an_audit_of_a_log_that_grows_accuses_nobody
     keys_rotate_and_old_checkpoints_stay_signed
     a_log_goes_on_from_every_checkpoint_it_ever_had
     salts_are_erased_when_they_are_old_and_proofs_stay
@@ -202,6 +203,31 @@ async fn several_that_let_it_grow_at_once_make_one_tree(store: &Store) {
         let found = log.leaves_of("bank", &format!("k{leaf}")).await.unwrap();
         assert_eq!(found.len(), 1, "each once: {leaf}");
     }
+}
+
+async fn an_audit_of_a_log_that_grows_accuses_nobody(store: &Store) {
+    let log = store.open().await;
+    let key = signing_key();
+    fill(&log, 250).await;
+    grow(&*log).await;
+    let audits = tokio::spawn({
+        let (log, key) = (Arc::clone(&log), key.public().clone());
+        async move {
+            let mut sizes = BTreeSet::new();
+            while sizes.last().is_none_or(|size| *size < 300) {
+                let found = audit(&*log, std::slice::from_ref(&key), &[]).await.unwrap();
+                assert_eq!(found.complaints, [], "of {} leaves", found.size);
+                sizes.insert(found.size);
+            }
+            sizes.len()
+        }
+    });
+    for number in 250..300 {
+        witness(&*log, number).await;
+        grow(&*log).await;
+        sign(&*log, &key).await;
+    }
+    assert!(audits.await.unwrap() > 5, "audited while it grew");
 }
 
 async fn keys_rotate_and_old_checkpoints_stay_signed(store: &Store) {

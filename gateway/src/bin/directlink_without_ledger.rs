@@ -203,8 +203,8 @@ impl EvidenceLog for Forgetful {
         Ok(Vec::new())
     }
 
-    async fn tile_count(&self) -> Result<u64, LedgerError> {
-        Ok(0)
+    async fn tile_count(&self) -> Result<(u64, u64), LedgerError> {
+        Ok((0, 0))
     }
 
     async fn leaves(&self, _: u64, _: u32) -> Result<Vec<KeptLeaf>, LedgerError> {

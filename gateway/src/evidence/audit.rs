@@ -2,7 +2,8 @@
 //!
 //! Leaves are compared with the hashes kept of them, those with each other up to the root, and roots with what was signed at
 //! the time; so whoever changes a row has to change all above it, and is found by the signatures, or by a checkpoint that
-//! somebody else has kept. Reads alone, in small pieces.
+//! somebody else has kept. Reads alone, in small pieces, while the log may grow: what is looked at is the log as it was when
+//! the walk began, and nothing that has properly come to it since is held against it.
 
 use std::fmt;
 
@@ -110,8 +111,8 @@ pub async fn audit(
     let mut walk = Walk { complaints: Vec::new(), upper: Tiles::default(), head };
     walk.leaves(log).await?;
     walk.upper_tiles(log).await?;
-    let expected: u64 = (0..8).map(|level| tree::tiles_at(level, head.size)).sum();
-    let tiles = log.tile_count().await?;
+    let (size, tiles) = log.tile_count().await?;
+    let expected: u64 = (0..8).map(|level| tree::tiles_at(level, size)).sum();
     if tiles > expected {
         walk.complaints.push(Complaint::TilesInserted(tiles - expected));
     }
@@ -147,9 +148,7 @@ impl Walk {
             let places = position * WIDTH..((position + 1) * WIDTH).min(size);
             let rows = log.leaves(places.start, PAGE).await?;
             let mut kept = Tiles::default();
-            for (id, bytes) in log.tiles(&[id]).await? {
-                kept.put(id, &bytes);
-            }
+            kept.put(id, &self.tile(log, id).await?);
             let mut hashes = Vec::new();
             for (offset, index) in places.clone().enumerate() {
                 let row = rows.iter().find(|row| row.index == Some(index));
@@ -167,10 +166,27 @@ impl Walk {
                 self.upper.forget(id);
             }
         }
-        for row in log.leaves(size, PAGE).await? {
-            self.complaints.extend(row.index.map(Complaint::LeafInserted));
-        }
+        let beyond = log.leaves(size, PAGE).await?;
+        let grown = log.head().await?.size;
+        let inserted = beyond.iter().filter_map(|row| row.index.filter(|index| *index >= grown));
+        self.complaints.extend(inserted.map(Complaint::LeafInserted));
         Ok(())
+    }
+
+    /// A tile as it was when the walk began: without the hashes that have come to it since.
+    async fn tile(
+        &self,
+        log: &(impl EvidenceLog + ?Sized),
+        id: TileId,
+    ) -> Result<Vec<u8>, LedgerError> {
+        let kept = log.tiles(&[id]).await?;
+        let mut bytes = kept.into_iter().next().map(|(_, bytes)| bytes).unwrap_or_default();
+        let length = |size| tree::tile_length(id, size).saturating_mul(Hash::BYTES);
+        let expected = length(self.head.size);
+        if bytes.len() > expected && bytes.len() <= length(log.head().await?.size) {
+            bytes.truncate(expected);
+        }
+        Ok(bytes)
     }
 
     /// The hash that stands for a leaf: the one that was kept of it, so that one changed row is one complaint.
@@ -199,8 +215,7 @@ impl Walk {
         for level in 1..8 {
             for position in 0..tree::tiles_at(level, self.head.size) {
                 let id = TileId { level, position };
-                let kept = log.tiles(&[id]).await?;
-                let kept = kept.first().map(|(_, bytes)| bytes.as_slice()).unwrap_or_default();
+                let kept = self.tile(log, id).await?;
                 let expected = self.upper.bytes(id);
                 if kept.len() != expected.len() {
                     self.complaints.push(Complaint::Tile(id));
@@ -212,7 +227,7 @@ impl Walk {
         Ok(())
     }
 
-    /// Compares every checkpoint with the tree. How many there are.
+    /// Compares every checkpoint with the tree, but for those signed since the walk began. How many there are.
     async fn checkpoints(
         &mut self,
         log: &(impl EvidenceLog + ?Sized),
@@ -221,9 +236,13 @@ impl Walk {
         let (mut from, mut count) = (0, 0);
         loop {
             let page = log.checkpoints(from, PAGE).await?;
+            let grown = log.head().await?.size;
             for (size, note) in &page {
-                count += 1;
                 from = size.saturating_add(1);
+                if (self.head.size + 1..=grown).contains(size) {
+                    continue;
+                }
+                count += 1;
                 let complaint = self.checkpoint(log, *size, note, keys).await?;
                 self.complaints.extend(complaint);
             }

@@ -240,6 +240,13 @@ pub fn tiles_at(level: u8, size: u64) -> u64 {
     hashes.div_ceil(WIDTH)
 }
 
+/// How many hashes a tile of a tree of that size has.
+pub fn tile_length(id: TileId, size: u64) -> usize {
+    let hashes = size.checked_shr(u32::from(TILE_HEIGHT) * u32::from(id.level)).unwrap_or(0);
+    let length = hashes.saturating_sub(id.position.saturating_mul(WIDTH)).min(WIDTH);
+    usize::try_from(length).unwrap_or_default()
+}
+
 /// The tiles that are needed for the hashes of these leaves.
 pub fn tiles_of(ranges: &[Range<u64>]) -> BTreeSet<TileId> {
     let parts = ranges.iter().flat_map(|range| subtrees(range.clone()));

@@ -36,8 +36,8 @@ pub trait EvidenceLog {
     /// Tiles, as far as they are there.
     async fn tiles(&self, ids: &[TileId]) -> Result<Vec<(TileId, Vec<u8>)>, LedgerError>;
 
-    /// How many tiles there are.
-    async fn tile_count(&self) -> Result<u64, LedgerError>;
+    /// The size of the log, and how many tiles there are at that moment.
+    async fn tile_count(&self) -> Result<(u64, u64), LedgerError>;
 
     /// Up to `limit` leaves in their places, from that place on.
     async fn leaves(&self, from: u64, limit: u32) -> Result<Vec<KeptLeaf>, LedgerError>;

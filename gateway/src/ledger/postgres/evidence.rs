@@ -74,9 +74,10 @@ impl EvidenceLog for PostgresLedger {
         rows.iter().map(tile).collect()
     }
 
-    async fn tile_count(&self) -> Result<u64, LedgerError> {
-        let rows = self.server.query("SELECT count(*) AS count FROM evidence_tile", &[]).await?;
-        rows.first().map_or(Ok(0), |row| place(column(row, "count")?))
+    async fn tile_count(&self) -> Result<(u64, u64), LedgerError> {
+        let rows = self.server.query(TILE_COUNT, &[]).await?;
+        let row = rows.first().ok_or_else(|| LedgerError::corrupt("the log has no head"))?;
+        Ok((place(column(row, "size")?)?, place(column(row, "count")?)?))
     }
 
     async fn leaves(&self, from: u64, limit: u32) -> Result<Vec<KeptLeaf>, LedgerError> {
@@ -151,6 +152,9 @@ const TILES: &str = "
     SELECT level, position, hashes FROM evidence_tile
     JOIN unnest($1::smallint[], $2::bigint[]) AS wanted (level, position)
         USING (level, position)";
+
+const TILE_COUNT: &str = "
+    SELECT size, (SELECT count(*) FROM evidence_tile) AS count FROM evidence_head WHERE id = 1";
 
 const LEAVES: &str = "
     SELECT place, institution, key, leaf, salt FROM evidence_leaf

@@ -71,12 +71,13 @@ impl EvidenceLog for SqliteLedger {
             .await
     }
 
-    async fn tile_count(&self) -> Result<u64, LedgerError> {
-        let count = "SELECT count(*) FROM evidence_tile";
-        let counted = self
-            .reader
-            .run(move |database| database.query_one(count, [], |row| row.get(0)).map_err(fault));
-        place(counted.await?)
+    async fn tile_count(&self) -> Result<(u64, u64), LedgerError> {
+        let counted = self.reader.run(move |database| {
+            let row = |row: &Row<'_>| Ok((row.get("size")?, row.get("count")?));
+            database.query_one(TILE_COUNT, [], row).map_err(fault)
+        });
+        let (size, count) = counted.await?;
+        Ok((place(size)?, place(count)?))
     }
 
     async fn leaves(&self, from: u64, limit: u32) -> Result<Vec<KeptLeaf>, LedgerError> {
@@ -227,6 +228,9 @@ const TILE: &str = "
 const KEEP_TILE: &str = "
     INSERT INTO evidence_tile (level, position, hashes) VALUES (:level, :position, :hashes)
     ON CONFLICT (level, position) DO UPDATE SET hashes = excluded.hashes";
+
+const TILE_COUNT: &str = "
+    SELECT size, (SELECT count(*) FROM evidence_tile) AS count FROM evidence_head WHERE id = 1";
 
 const LEAVES: &str = "
     SELECT place, institution, key, leaf, salt FROM evidence_leaf
