@@ -1,7 +1,7 @@
 # Names for what one types every day. No logic here: behind each word is cargo.
 
 .DEFAULT_GOAL := help
-.PHONY: help test ready demo bench fuzz fmt docs soak api-test chart binary dist book drill
+.PHONY: help test ready demo bench fuzz fmt docs soak api-test chart binary dist book drill browser
 
 # How long `make fuzz` stays with each target.
 FUZZ_SECONDS ?= 120
@@ -15,7 +15,7 @@ test: ## prove everything, installing what is missing (what CI runs)
 ready: ## the quick part of it: no database, no processes
 	cargo run --quiet -p conformance-tests --bin ready
 
-demo: ## the whole on this machine: gateway, registry, two banks; DEMO=--once tells the story and ends
+demo: ## the whole on this machine: gateway, registry with its desk, two banks; DEMO=--once tells the story and ends
 	cargo build --release --workspace --bins
 	cargo run --release --quiet -p conformance-tests --bin demo -- $(DEMO)
 
@@ -101,6 +101,13 @@ target/chart/tools.txt: helm/tools.txt
 	npm install --prefix target/chart --no-audit --no-fund --silent \
 		@kubernetes-models/cert-manager@6.0.0 @kubernetes-models/cloudnative-pg@2.0.0
 	cp $< $@
+
+browser: conformance-tests/browser/node_modules/.package-lock.json ## the pages in a real Chromium; screenshots in target/browser
+	cargo build --quiet --workspace --bins
+	target/debug/browser
+
+conformance-tests/browser/node_modules/.package-lock.json: conformance-tests/browser/package-lock.json
+	npm ci --prefix conformance-tests/browser --omit-lockfile-registry-resolved --no-audit --no-fund --silent
 
 drill: ## a ledger is lost and restored from its backup, and banks repeat everything (docs/running.md)
 	cargo build --quiet -p gateway --bin directlink -p conformance-tests --bin conformance

@@ -1,15 +1,18 @@
 //! The demo: a gateway on SQLite, the reference registry and two banks of different dialects on one machine, playing the
 //! story of `data/demo.toml` and showing what each bank sends and hears in its own words.
 
-use std::path::Path;
+use std::{convert::Infallible, net::SocketAddr, path::Path};
 
 use anyhow::{Context, ensure};
 use serde::Deserialize;
+
+use proto::v1::CaseStatus;
 
 use crate::{
     deployment::{Deployment, Places, Plan},
     fake_bank::Heard,
     programme,
+    reference_registry::{CaseView, Review, Settings},
     scenario::{
         Step,
         stage::{Role, Stage},
@@ -21,6 +24,17 @@ use crate::{
 #[serde(deny_unknown_fields)]
 struct Story {
     act: Vec<Act>,
+    waiting: Vec<Waiting>,
+}
+
+/// What waits for the registrar when the story is over.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Waiting {
+    bank: String,
+    title: String,
+    #[serde(deserialize_with = "crate::scenario::steps")]
+    steps: Vec<Step>,
 }
 
 /// One scene of it.
@@ -48,16 +62,21 @@ pub struct Tally {
     pub per_key_max: u64,
 }
 
-/// Plays the story and tells it line by line. What is left running ends when the deployment is dropped.
+fn story() -> anyhow::Result<Story> {
+    toml::from_str(include_str!("../data/demo.toml")).context("data/demo.toml")
+}
+
+/// Plays the story and tells it line by line, with a registrar's desk where it is told to open one. What is left running
+/// ends when the deployment is dropped.
 ///
 /// # Errors
 /// The first expectation that did not hold.
 pub async fn play(
     contracts: &Path,
+    desk: Option<SocketAddr>,
     mut tell: impl FnMut(&str),
 ) -> anyhow::Result<(Deployment, Tally)> {
-    let story: Story =
-        toml::from_str(include_str!("../data/demo.toml")).context("data/demo.toml")?;
+    let story = story()?;
     let roles = programme::roles(contracts)?;
     let mut banks: Vec<String> = story.act.iter().map(|act| act.bank.clone()).collect();
     banks.sort();
@@ -73,7 +92,8 @@ pub async fn play(
         idempotent: true,
         settings: toml::Table::new(),
     };
-    let mut deployment = Deployment::prepare(&plan, |settings| settings).await?;
+    let mut deployment =
+        Deployment::prepare(&plan, |settings| Settings { desk, ..settings }).await?;
     deployment.start().await?;
     for gateway in &deployment.gateways {
         tell(&format!("gateway: TCP {}, HTTPS {}", gateway.tcp, gateway.https));
@@ -102,6 +122,53 @@ pub async fn play(
     tally.per_key_max = counts.registrations_per_key_max;
     ensure!(tally.per_key_max <= 1, "{} registrations under one key", tally.per_key_max);
     Ok((deployment, tally))
+}
+
+/// Has the banks file what waits for the registrar, and tells what they hear whenever that has changed; for ever.
+///
+/// # Errors
+/// A bank that hears nothing.
+pub async fn wait_for_the_registrar(
+    deployment: Deployment,
+    contracts: &Path,
+    mut tell: impl FnMut(&str),
+) -> anyhow::Result<Infallible> {
+    let (story, roles) = (story()?, programme::roles(contracts)?);
+    let control = deployment.registry.control().clone();
+    control.review_so(Review::AtTheDesk);
+    let mut stage = Stage::new(deployment, None);
+    let mut known = vec![CaseStatus::Unspecified; story.waiting.len()];
+    loop {
+        // Before they ask, so that what happens meanwhile is not missed.
+        let seen = control.cases();
+        for (waiting, known) in story.waiting.iter().zip(&mut known) {
+            let role = roles.iter().find(|role| role.bank == waiting.bank);
+            stage.enter(role.with_context(|| format!("there is no bank {}", waiting.bank))?)?;
+            for step in &waiting.steps {
+                stage.play(step).await.with_context(|| format!("{step:?}"))?;
+            }
+            let heard = stage.heard().context("nothing was sent")?;
+            let status = heard.status().with_context(|| heard.text().to_owned())?;
+            if std::mem::replace(known, status) != status {
+                let status = status.as_str_name().trim_start_matches("CASE_STATUS_");
+                tell(&format!("\n{}: {status}\n← {}", waiting.title, heard.text()));
+            }
+        }
+        loop {
+            let changed = control.next_change();
+            if cases_differ(&control.cases(), &seen) {
+                break;
+            }
+            changed.await;
+        }
+    }
+}
+
+/// Whether a bank that asks may hear something else. Questions change the registry's counts, and nothing for a bank.
+fn cases_differ(now: &[CaseView], seen: &[CaseView]) -> bool {
+    let statuses =
+        |cases: &[CaseView]| -> Vec<_> { cases.iter().map(|case| case.status.clone()).collect() };
+    statuses(now).get(..seen.len()) != Some(&statuses(seen))
 }
 
 fn show(heard: &Heard, role: Option<&std::sync::Arc<Role>>, tell: &mut impl FnMut(&str)) {

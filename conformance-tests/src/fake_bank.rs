@@ -15,7 +15,7 @@ use aws_lc_rs::{
     rand,
 };
 use prost_reflect::{DynamicMessage, ReflectMessage, Value};
-use proto::v1::Envelope;
+use proto::v1::{CaseStatus, Envelope};
 use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -332,6 +332,12 @@ impl Heard {
         let Self::Answer { envelope, .. } = self else { return None };
         let outcome = envelope.outcome.as_ref()?;
         Some(outcome.case_id.as_str()).filter(|case| !case.is_empty())
+    }
+
+    /// Where the case stands by an answer, if it says so.
+    pub fn status(&self) -> Option<CaseStatus> {
+        let Self::Answer { envelope, .. } = self else { return None };
+        Some(envelope.outcome.as_ref()?.status())
     }
 
     /// The certificate an answer is about, the first if it says several.

@@ -2,6 +2,7 @@
 //! bring them together over real sockets. No product logic: nothing here runs inside a gateway.
 
 pub mod bench;
+pub mod browser;
 pub mod demo;
 pub mod deployment;
 pub mod fake_bank;

@@ -17,6 +17,7 @@ mod faults;
 mod judgement;
 mod listener;
 mod register;
+mod registrar;
 mod remote;
 mod service;
 mod stream;
@@ -61,6 +62,8 @@ pub struct Settings {
     pub repeats: Repeats,
     /// Where its control port listens (plain HTTP; loopback only); `None` opens none.
     pub control: Option<SocketAddr>,
+    /// Where the registrar's desk listens (plain HTTP; loopback only); `None` opens none.
+    pub desk: Option<SocketAddr>,
 }
 
 impl Settings {
@@ -74,6 +77,7 @@ impl Settings {
             review: Review::default(),
             repeats: Repeats::default(),
             control: None,
+            desk: None,
         }
     }
 }
@@ -83,6 +87,7 @@ impl Settings {
 pub struct ReferenceRegistry {
     control: Control,
     control_port: Option<SocketAddr>,
+    registrars_desk: Option<SocketAddr>,
     _end: DropGuard,
 }
 
@@ -90,7 +95,8 @@ impl ReferenceRegistry {
     /// Starts one; when this returns, it can be called.
     ///
     /// # Errors
-    /// A file that can't be read, data with a slip in it, an address in use, or a control port that is not on loopback.
+    /// A file that can't be read, data with a slip in it, an address in use, or a control port or desk that is not on
+    /// loopback.
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
         let register = data::register(&settings.data)?;
         let books = Books {
@@ -108,12 +114,18 @@ impl ReferenceRegistry {
         let end = tokio_util::sync::CancellationToken::new();
         let desk = Desk::new(Arc::clone(&shared));
         let listener = Listener::open(settings.listen, tls, desk, end.clone()).await?;
+        let registrars_desk = match settings.desk {
+            None => None,
+            Some(address) => {
+                Some(registrar::open(address, Arc::clone(&shared), end.clone()).await?)
+            }
+        };
         let control = Control::new(shared, Arc::new(listener));
         let control_port = match settings.control {
             None => None,
             Some(address) => Some(control_port::open(address, control.clone(), end.clone()).await?),
         };
-        Ok(Self { control, control_port, _end: end.drop_guard() })
+        Ok(Self { control, control_port, registrars_desk, _end: end.drop_guard() })
     }
 
     /// Where it listens.
@@ -124,6 +136,11 @@ impl ReferenceRegistry {
     /// Where its control port listens, if it has one.
     pub fn control_port(&self) -> Option<SocketAddr> {
         self.control_port
+    }
+
+    /// Where the registrar's desk listens, if it has one.
+    pub fn registrars_desk(&self) -> Option<SocketAddr> {
+        self.registrars_desk
     }
 
     /// The handle to look into it and to make it fail.

@@ -24,6 +24,7 @@ pub mod listener;
 pub mod materials;
 pub mod matter;
 pub mod opener;
+pub mod pages;
 pub mod refusal;
 pub mod registry;
 pub mod resolver;

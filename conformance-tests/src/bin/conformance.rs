@@ -175,6 +175,10 @@ struct RegistryArguments {
     /// Where its control port listens: plain HTTP, loopback only; without it there is none.
     #[arg(long)]
     control: Option<SocketAddr>,
+    /// Where the registrar's desk listens: pages on which a person decides, loopback only. Applications wait there for the
+    /// registrar then: the answer to `Submit` is SUBMITTED.
+    #[arg(long, conflicts_with = "review_on_command")]
+    desk: Option<SocketAddr>,
     /// Answers ACCEPTED, and registers on command (`POST /advance`).
     #[arg(long)]
     review_on_command: bool,
@@ -245,7 +249,11 @@ async fn run_registry(arguments: RegistryArguments) -> anyhow::Result<()> {
         Some(address) => format!(" control={address}"),
         None => String::new(),
     };
-    say(&format!("reference registry listens={}{control}", registry.address()));
+    let desk = match registry.registrars_desk() {
+        Some(address) => format!(" desk=http://{address}/"),
+        None => String::new(),
+    };
+    say(&format!("reference registry listens={}{control}{desk}", registry.address()));
     tokio::select! {
         _ = terminated.recv() => {}
         _ = interrupted.recv() => {}
@@ -272,9 +280,14 @@ impl RegistryArguments {
             own,
             clients_ca: self.clients_ca.unwrap_or(pki.registry_ca),
             data,
-            review: if self.review_on_command { Review::OnCommand } else { Review::AtOnce },
+            review: match (self.desk, self.review_on_command) {
+                (Some(_), _) => Review::AtTheDesk,
+                (None, true) => Review::OnCommand,
+                (None, false) => Review::AtOnce,
+            },
             repeats: if self.not_idempotent { Repeats::NewCase } else { Repeats::FirstCase },
             control: self.control,
+            desk: self.desk,
         })
     }
 }

@@ -100,6 +100,7 @@ fn steps() -> Vec<Step> {
                  --seconds 10 --history target/soak-sqlite.jsonl",
             )
         },
+        Step { when: When::All, ..step("pages in a browser", "make browser") },
         Step {
             when: When::All,
             ..step("demo", "cargo run --quiet -p conformance-tests --bin demo -- --once")
@@ -149,6 +150,7 @@ fn install() -> Result<()> {
         ("npx", "nodejs npm", runs("npx --version")),
         ("curl", "curl", runs("curl --version")),
         ("sqlite3", "sqlite3", runs("sqlite3 --version")),
+        ("chromium", "chromium fonts-noto-cjk", runs("chromium --version")),
         ("python3", "python3 python3-venv", runs("python3 -m ensurepip --version")),
     ];
     for (program, packages, here) in wanted {

@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context, bail};
 use proto::v1::{Application, Case, CaseStatus, Correction, Outcome, Registered};
 use serde::{Deserialize, Serialize};
-use time::{OffsetDateTime, macros::offset};
+use time::{Date, OffsetDateTime, macros::offset};
 
 use super::{
     account,
@@ -31,6 +31,8 @@ pub enum Review {
     AtOnce,
     /// On command: the answer to `Submit` is ACCEPTED.
     OnCommand,
+    /// By a person at the desk (`registrar.rs`): the answer to `Submit` is SUBMITTED, whatever it says.
+    AtTheDesk,
     /// By reviewers who take their time: ACCEPTED at first, IN_REVIEW after so many milliseconds, and entered or refused after
     /// as many again.
     Slowly {
@@ -67,6 +69,53 @@ pub enum Step {
     Refuse,
     /// CORRECTION_REQUESTED or REGISTERED to LAPSED: a deadline has passed.
     Lapse,
+}
+
+/// What is decided about a case, with all that is told with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Decision {
+    /// SUBMITTED to ACCEPTED (受理).
+    Accept,
+    /// As [`Step::Review`].
+    Review,
+    /// As [`Step::Register`].
+    Register,
+    /// As [`Step::Complete`].
+    Complete,
+    /// Anything that is not yet entered, to CORRECTION_REQUESTED.
+    AskForCorrection {
+        /// The last day.
+        deadline: Date,
+        /// What is missing, an item each.
+        items: Vec<String>,
+    },
+    /// SUBMITTED to NOT_ACCEPTED (不予受理); ACCEPTED or IN_REVIEW to REFUSED (不予登记).
+    Refuse {
+        /// Why.
+        reason: Reason,
+        /// The registrar's own words besides; may be empty.
+        words: String,
+    },
+    /// As [`Step::Lapse`].
+    Lapse,
+}
+
+impl Step {
+    fn decision(self, now: OffsetDateTime) -> Decision {
+        match self {
+            Self::Review => Decision::Review,
+            Self::Register => Decision::Register,
+            Self::Complete => Decision::Complete,
+            Self::AskForCorrection => Decision::AskForCorrection {
+                deadline: last_day_to_correct(now),
+                items: vec!["抵押合同缺页(示例)".to_owned()],
+            },
+            Self::Refuse => {
+                Decision::Refuse { reason: Reason::RefusedByReviewer, words: String::new() }
+            }
+            Self::Lapse => Decision::Lapse,
+        }
+    }
 }
 
 /// How often things happened; the invariant is that no key leads to more than one registration.
@@ -140,11 +189,17 @@ pub(super) struct Cases {
     pub(super) told: Row,
 }
 
+/// All there is about one case.
 #[derive(Debug)]
-struct File {
-    application: Application,
-    bank_certificate_sha256: String,
-    case: Case,
+pub(super) struct File {
+    /// As it came.
+    pub(super) application: Application,
+    /// SHA-256 of the bank's certificate that came with it, in lower-case hexadecimal.
+    pub(super) bank_certificate_sha256: String,
+    /// As it stands.
+    pub(super) case: Case,
+    /// How it stood from when on, oldest first.
+    pub(super) history: Vec<(OffsetDateTime, CaseStatus)>,
 }
 
 impl Cases {
@@ -166,8 +221,23 @@ impl Cases {
     pub(super) fn review_time(&self) -> Option<Duration> {
         match self.review {
             Review::Slowly { ms } => Some(Duration::from_millis(ms)),
-            Review::AtOnce | Review::OnCommand => None,
+            Review::AtOnce | Review::OnCommand | Review::AtTheDesk => None,
         }
+    }
+
+    /// From now on applications are entered so.
+    pub(super) fn review_so(&mut self, review: Review) {
+        self.review = review;
+    }
+
+    /// All cases, in order of submission.
+    pub(super) fn files(&self) -> &[File] {
+        &self.files
+    }
+
+    /// A case, whoever submitted it.
+    pub(super) fn file(&self, case_id: &str) -> Option<&File> {
+        self.files.get(*self.by_id.get(case_id)?)
     }
 
     /// Watchers are told of every case that it is in a state that it is not in.
@@ -222,6 +292,11 @@ impl Cases {
 
         let case_id = self.new_case_id(now);
         let outcome = match judgement::judge(&self.register, &application) {
+            Ok(_) | Err(_) if self.review == Review::AtTheDesk => Outcome {
+                case_id: case_id.clone(),
+                status: CaseStatus::Submitted.into(),
+                ..Outcome::default()
+            },
             Ok(entry) if self.review == Review::AtOnce => {
                 self.count_entry(&entry, &application);
                 registered(entry, &mut self.register, &application, &case_id, now)
@@ -284,7 +359,10 @@ impl Cases {
         let outcome = file.case.outcome.clone().unwrap_or_default();
         if matches!(
             outcome.status(),
-            CaseStatus::Accepted | CaseStatus::InReview | CaseStatus::CorrectionRequested
+            CaseStatus::Submitted
+                | CaseStatus::Accepted
+                | CaseStatus::InReview
+                | CaseStatus::CorrectionRequested
         ) {
             let status = CaseStatus::Withdrawn.into();
             let withdrawn = file.change(Outcome { status, correction: None, ..outcome }, now);
@@ -325,10 +403,11 @@ impl Cases {
             changed_at: Some(timestamp(now)),
         };
         let position = self.files.len();
+        let history = vec![(now, case.outcome.clone().unwrap_or_default().status())];
         self.counts.cases += 1;
         self.by_id.insert(case_id, position);
         self.by_key.entry(key).or_default().push(position);
-        self.files.push(File { application, bank_certificate_sha256, case: case.clone() });
+        self.files.push(File { application, bank_certificate_sha256, case: case.clone(), history });
         self.told.tell(&case, now);
         case
     }
@@ -376,14 +455,30 @@ impl Cases {
         step: Step,
         now: OffsetDateTime,
     ) -> anyhow::Result<Case> {
+        self.decide(case_id, step.decision(now), now)
+    }
+
+    /// Does what was decided about a case.
+    ///
+    /// # Errors
+    /// There is no such case, or it does not stand where that can be decided.
+    pub(super) fn decide(
+        &mut self,
+        case_id: &str,
+        decision: Decision,
+        now: OffsetDateTime,
+    ) -> anyhow::Result<Case> {
         let position = *self.by_id.get(case_id).with_context(|| format!("no case {case_id}"))?;
         let file = self.files.get(position).with_context(|| format!("no case {case_id}"))?;
         let outcome = file.case.outcome.clone().unwrap_or_default();
-        let changed = match (outcome.status(), step) {
-            (CaseStatus::Accepted, Step::Review) => {
+        let changed = match (outcome.status(), decision) {
+            (CaseStatus::Submitted, Decision::Accept) => {
+                Outcome { status: CaseStatus::Accepted.into(), ..outcome }
+            }
+            (CaseStatus::Accepted, Decision::Review) => {
                 Outcome { status: CaseStatus::InReview.into(), ..outcome }
             }
-            (CaseStatus::Accepted | CaseStatus::InReview, Step::Register) => {
+            (CaseStatus::Accepted | CaseStatus::InReview, Decision::Register) => {
                 let application = file.application.clone();
                 match judgement::judge(&self.register, &application) {
                     Ok(entry) => {
@@ -396,29 +491,34 @@ impl Cases {
                     }
                 }
             }
-            (CaseStatus::Accepted | CaseStatus::InReview, Step::AskForCorrection) => {
-                let last = (now.to_offset(offset!(+8)) + DAYS_TO_CORRECT).date();
-                let (year, month, day) = (last.year(), u8::from(last.month()), last.day());
-                let correction = Correction {
-                    deadline: format!("{year:04}-{month:02}-{day:02}"),
-                    items: vec!["抵押合同缺页(示例)".to_owned()],
-                };
+            (
+                CaseStatus::Submitted | CaseStatus::Accepted | CaseStatus::InReview,
+                Decision::AskForCorrection { deadline, items },
+            ) => {
+                let correction = Correction { deadline: deadline.to_string(), items };
                 let status = CaseStatus::CorrectionRequested.into();
                 Outcome { status, correction: Some(correction), ..outcome }
             }
-            (CaseStatus::Registered, Step::Complete) => {
+            (CaseStatus::Registered, Decision::Complete) => {
                 Outcome { status: CaseStatus::Completed.into(), ..outcome }
             }
-            (CaseStatus::Accepted | CaseStatus::InReview, Step::Refuse) => {
+            (
+                status @ (CaseStatus::Submitted | CaseStatus::Accepted | CaseStatus::InReview),
+                Decision::Refuse { reason, words },
+            ) => {
                 let mut complaints = Complaints::default();
-                complaints.add(Reason::RefusedByReviewer, "", "");
+                complaints.add(reason, "", &words);
                 self.counts.refused += 1;
-                complaints.outcome(case_id)
+                let status = match status {
+                    CaseStatus::Submitted => CaseStatus::NotAccepted,
+                    _ => CaseStatus::Refused,
+                };
+                Outcome { status: status.into(), ..complaints.outcome(case_id) }
             }
-            (CaseStatus::CorrectionRequested | CaseStatus::Registered, Step::Lapse) => {
+            (CaseStatus::CorrectionRequested | CaseStatus::Registered, Decision::Lapse) => {
                 Outcome { status: CaseStatus::Lapsed.into(), correction: None, ..outcome }
             }
-            (status, step) => bail!("case {case_id} is {}: no {step:?}", name(status)),
+            (status, decision) => bail!("case {case_id} is {}: no {decision:?}", name(status)),
         };
         let registered = self.account(
             &changed,
@@ -502,11 +602,17 @@ fn registered(
     }
 }
 
+/// The last day on which a bank may correct an application that it is asked now to correct.
+pub(super) fn last_day_to_correct(now: OffsetDateTime) -> Date {
+    (now.to_offset(offset!(+8)) + DAYS_TO_CORRECT).date()
+}
+
 /// How long a bank has to correct an application.
 const DAYS_TO_CORRECT: time::Duration = time::Duration::days(30);
 
 impl File {
     fn change(&mut self, outcome: Outcome, now: OffsetDateTime) -> Case {
+        self.history.push((now, outcome.status()));
         self.case.outcome = Some(outcome);
         self.case.changed_at = Some(timestamp(now));
         self.case.clone()
@@ -526,7 +632,8 @@ impl File {
     }
 }
 
-fn name(status: CaseStatus) -> &'static str {
+/// Without its type's prefix.
+pub(super) fn name(status: CaseStatus) -> &'static str {
     status.as_str_name().trim_start_matches("CASE_STATUS_")
 }
 

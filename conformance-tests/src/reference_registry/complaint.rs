@@ -9,9 +9,10 @@ use proto::v1::{CaseStatus, Fault, Layer, NextAction, Outcome, Refusal, Sent};
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Complaints(Vec<Complaint>);
 
+/// One reason, and what it is about.
 #[derive(Debug, PartialEq, Eq)]
-struct Complaint {
-    reason: Reason,
+pub(super) struct Complaint {
+    pub(super) reason: Reason,
     field: String,
     about: String,
 }
@@ -25,6 +26,11 @@ impl Complaints {
 
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Each of them.
+    pub(super) fn all(&self) -> &[Complaint] {
+        &self.0
     }
 
     /// Whether the papers alone show it, so that the application isn't even accepted for review.
@@ -64,13 +70,13 @@ impl Complaints {
 }
 
 impl Complaint {
-    fn in_chinese(&self) -> String {
+    pub(super) fn in_chinese(&self) -> String {
         let about =
             if self.about.is_empty() { String::new() } else { format!("：{}", self.about) };
         format!("{}{about}", self.reason.words().chinese)
     }
 
-    fn in_english(&self) -> String {
+    pub(super) fn in_english(&self) -> String {
         let about = if self.about.is_empty() { String::new() } else { format!(": {}", self.about) };
         format!("{}{about}", self.reason.words().english)
     }
@@ -120,20 +126,42 @@ pub(super) enum Reason {
     SeizureUnknown,
     OtherCourts,
     CaseNotCorrectable,
+    TurnedAway,
     RefusedByReviewer,
 }
 
-struct Words {
+/// What a reason is called.
+pub(super) struct Words {
     /// Stable code, the same for every registry.
     code: &'static str,
     /// This registry's own code.
-    registry_code: &'static str,
-    chinese: &'static str,
-    english: &'static str,
+    pub(super) registry_code: &'static str,
+    pub(super) chinese: &'static str,
+    pub(super) english: &'static str,
 }
 
 impl Reason {
-    fn at_the_counter(self) -> bool {
+    /// Those that a person may give, by the code they are chosen by: what is found at the counter, or by a reviewer.
+    pub(super) const OF_A_PERSON: [Self; 16] = [
+        Self::TurnedAway,
+        Self::MatterUnsupported,
+        Self::PartyMissing,
+        Self::PropertyMissing,
+        Self::LossNotDeclared,
+        Self::RefusedByReviewer,
+        Self::PropertyUnknown,
+        Self::StageMismatch,
+        Self::PropertySeized,
+        Self::TitleNumberMismatch,
+        Self::HolderMismatch,
+        Self::HolderAbsent,
+        Self::CertificateUnknown,
+        Self::NotMortgagee,
+        Self::NoticeStands,
+        Self::TransferRestricted,
+    ];
+
+    pub(super) fn at_the_counter(self) -> bool {
         match self {
             Self::OfficeNotOurs
             | Self::MatterUnsupported
@@ -146,6 +174,7 @@ impl Reason {
             | Self::LossNotDeclared
             | Self::NoCourt
             | Self::OfficersTooFew
+            | Self::TurnedAway
             | Self::CaseNotCorrectable => true,
             Self::PropertyUnknown
             | Self::StageMismatch
@@ -181,6 +210,7 @@ impl Reason {
             | Self::TransferRestricted
             | Self::NoCourt
             | Self::OtherCourts
+            | Self::TurnedAway
             | Self::RefusedByReviewer
             | Self::NoticeStands => NextAction::CallOffice,
             Self::AmountMissing
@@ -209,7 +239,7 @@ impl Reason {
         }
     }
 
-    fn words(self) -> Words {
+    pub(super) fn words(self) -> Words {
         let (code, registry_code, chinese, english) = match self {
             Self::OfficeNotOurs => (
                 "OFFICE_NOT_OURS",
@@ -377,6 +407,9 @@ impl Reason {
                 "没有等待补正的该笔业务",
                 "no such case waits for a correction",
             ),
+            Self::TurnedAway => {
+                ("NOT_ACCEPTED_AT_COUNTER", "C290", "窗口不予受理", "the counter did not accept it")
+            }
             Self::RefusedByReviewer => {
                 ("REFUSED_BY_REVIEWER", "C390", "审核人员不予登记", "the reviewer refused it")
             }

@@ -6,7 +6,7 @@ use proto::v1::{Application, CaseStatus};
 use time::OffsetDateTime;
 
 use super::{
-    CaseView, Counts, Shared, Step,
+    CaseView, Counts, Review, Shared, Step,
     evidence::Received,
     faults::{Call, Fault},
     listener::Listener,
@@ -53,6 +53,18 @@ impl Control {
         let case = self.shared.change(|books| books.cases.advance(case_id, step, now))?;
         let status = case.outcome.unwrap_or_default().status();
         Ok(status.as_str_name().trim_start_matches("CASE_STATUS_").to_owned())
+    }
+
+    /// From now on applications are entered so; those that are there stay as they are.
+    pub fn review_so(&self, review: Review) {
+        self.shared.change(|books| books.cases.review_so(review));
+    }
+
+    /// Waits until anything in the books changes after this is called.
+    pub fn next_change(&self) -> impl Future<Output = ()> + use<> {
+        let mut changes = self.shared.changes.subscribe();
+        // The sender may be gone: then nothing ever changes, and the caller ends too.
+        async move { drop(changes.changed().await) }
     }
 
     /// Makes every case take the step that stands where it begins, in order of submission, and tells how many did.
