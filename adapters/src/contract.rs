@@ -19,7 +19,7 @@ use proto::{
 };
 
 use self::entrance::{Entrance, Stranger};
-pub use self::origins::Origin;
+pub use self::origins::{Origin, Stood};
 use crate::{
     fault::{Fault, FaultCode},
     fill,
@@ -507,7 +507,16 @@ fn recorded<'d>(
     mode: Mode,
     document: &'d Document<'d>,
 ) -> Option<(Filled, Record)> {
-    let reader = Reader::read(template, mode, document, Some(Record::default)).ok()?;
+    recorded_by(Record::default, template, mode, document)
+}
+
+fn recorded_by<'d>(
+    record: fn() -> Record,
+    template: &Template,
+    mode: Mode,
+    document: &'d Document<'d>,
+) -> Option<(Filled, Record)> {
+    let reader = Reader::read(template, mode, document, Some(record)).ok()?;
     Some((reader.filled, reader.record?))
 }
 

@@ -27,6 +27,6 @@ mod unify;
 pub mod wire;
 
 pub use contract::{
-    CannotWrite, Complaint, Contract, Decoded, Mode, Origin, Place, Reply, Undecoded,
+    CannotWrite, Complaint, Contract, Decoded, Mode, Origin, Place, Reply, Stood, Undecoded,
 };
 pub use fault::{Fault, FaultCode};

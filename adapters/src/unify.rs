@@ -12,7 +12,7 @@ mod record;
 
 use prost_reflect::{DynamicMessage, FieldDescriptor, Value};
 
-pub(crate) use self::record::Record;
+pub(crate) use self::record::{Record, Stands};
 use self::{
     count::Count,
     document::{Document, Spot, Where},
@@ -516,7 +516,10 @@ impl<'c> Reader<'c> {
             }
             // Part of a moment, in an answer of ours: what is there is agreed, but is no moment
             // yet.
-            codec if codec.is_partial() => Ok(()),
+            codec if codec.is_partial() => {
+                self.note(hole, at, None, Some(text));
+                Ok(())
+            }
             codec => {
                 self.note(hole, at, None, Some(text));
                 match codec.read(text, &hole.path.field) {

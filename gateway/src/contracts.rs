@@ -168,6 +168,45 @@ impl Contracts {
     }
 }
 
+/// One version of a contract, as it lies on disk.
+#[derive(Debug)]
+pub struct OnDisk {
+    /// The folder that its files are in.
+    pub folder: PathBuf,
+    /// The version, with its keys if its messages are signed.
+    pub contract: Arc<Contract>,
+    /// SHA-256 over all versions that lie there, as [`Live::digest`].
+    pub digest: [u8; 32],
+}
+
+/// The version of that name of the contract in the folder `name`, whether or not it is in force; `None` if there is none.
+///
+/// # Errors
+/// What cannot be read or used of any version there.
+pub fn version_on_disk(
+    settings: &Settings,
+    name: &str,
+    version: &str,
+) -> Result<Option<OnDisk>, Vec<Problem>> {
+    let folder = settings.contracts.folder.join(name);
+    let contracts = Contracts {
+        folder: settings.contracts.folder.clone(),
+        ports: Ports::of(&settings.listen),
+        keys: settings.contracts.keys.clone(),
+        served: HashMap::new(),
+    };
+    let versions = Versions::compile(&Contents::read(&folder), |file, contract| {
+        contracts.keyed(name, file, contract)
+    })?;
+    let digest = versions.digest;
+    let mut all = versions.all.into_iter();
+    Ok(all.find(|it| it.contract.version() == version).map(|it| OnDisk {
+        folder: it.folder(),
+        contract: Arc::clone(&it.contract),
+        digest,
+    }))
+}
+
 impl Live {
     /// Whether the versions are in force. If not, nothing may be done for a message, and it is refused in the envelope
     /// of [`Live::newest`].

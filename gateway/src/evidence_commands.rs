@@ -26,7 +26,10 @@ use gateway::{
 };
 use tokio::time::{Instant, sleep};
 
+use self::lineage::{LINEAGE_HELP, Lineage};
 use super::{Failure, runtime, say};
+
+mod lineage;
 
 #[derive(Subcommand)]
 pub(crate) enum EvidenceCommand {
@@ -59,6 +62,9 @@ pub(crate) enum EvidenceCommand {
         #[arg(long, value_name = "FILE")]
         seen: Vec<PathBuf>,
     },
+    /// Tell which bytes of a bank's message gave each canonical field, and what gave each part of the reply. 字段溯源
+    #[command(after_help = LINEAGE_HELP)]
+    Lineage(Lineage),
     /// Make a key that signs checkpoints: FILE, to be kept secret, and FILE.pub, to be given to everybody. 生成签名密钥
     Keygen {
         /// Where the private key is written; must not be there yet.
@@ -151,6 +157,7 @@ pub(crate) fn run(command: EvidenceCommand) -> ExitCode {
         EvidenceCommand::Verify(verify) => self::verify(&verify),
         EvidenceCommand::Consistency { ledger, from, to } => consistency(&ledger, from, to),
         EvidenceCommand::Audit { settings, seen } => self::audit(&settings, &seen),
+        EvidenceCommand::Lineage(asked) => lineage::lineage(&asked),
         EvidenceCommand::Keygen { file, origin } => keygen(&file, &origin),
     };
     done.unwrap_or_else(|failure| {

@@ -2,6 +2,7 @@
 //!
 //! Nothing is decided here about messages, banks or registries.
 
+mod columns;
 mod contract_commands;
 mod evidence_commands;
 mod ledger_commands;

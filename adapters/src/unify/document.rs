@@ -4,7 +4,7 @@
 //! Only faults ask for places, so nothing here is kept ready. Source: samples/README.md, "place"
 //! and "offset".
 
-use std::cell::OnceCell;
+use std::{cell::OnceCell, ops::Range};
 
 use crate::{
     fault::FaultCode,
@@ -225,6 +225,16 @@ impl Where<'_, '_> {
                 place
             }
         }
+    }
+
+    /// Where a text of `bytes` bytes stands that begins there, in bytes of the message's text; `None` where none can.
+    pub(crate) fn text(&self, bytes: usize) -> Option<Range<usize>> {
+        let (spot, at) = match *self {
+            Self::Value(spot) => (spot, 0),
+            Self::Piece(spot, at) => (spot, at),
+            Self::Start(_) | Self::Missing(..) => return None,
+        };
+        Some(spot.text_offset(at)..spot.text_offset(at.saturating_add(bytes)))
     }
 
     /// The offset, in bytes of the message's text.

@@ -1,6 +1,8 @@
 //! What the recording pass remembers: faults, and where every canonical field stands or should
 //! stand.
 
+use std::ops::Range;
+
 use super::{
     Reader, Stop,
     document::{Spot, Where},
@@ -23,6 +25,8 @@ pub(crate) struct Record {
     pub(crate) tainted: Vec<String>,
     /// The item at hand, as it is told.
     prefix: String,
+    /// Whether it is remembered to which byte a value reaches, and who reads it: nobody but lineage asks.
+    whole: bool,
 }
 
 /// Faults told of one message. Whoever has more of them has sent something else altogether, and each
@@ -44,9 +48,16 @@ pub(crate) struct Stands {
     pub(crate) offset: usize,
     /// What stands there, as it may be shown; `None` if nothing does.
     pub(crate) found: Option<String>,
+    /// Where its text begins and ends, and the hole of the template that reads it; `None` where nobody asked.
+    pub(crate) text: Option<(Range<usize>, Range<usize>)>,
 }
 
 impl Record {
+    /// One that remembers where values begin and end too.
+    pub(crate) fn whole() -> Self {
+        Self { whole: true, ..Self::default() }
+    }
+
     /// Where a field stands, or what should hold it.
     pub(crate) fn find(&self, field: &str) -> Option<&Stands> {
         let mut wanted = field;
@@ -100,7 +111,7 @@ impl<'c> Reader<'c> {
         if record.stands.len() < STANDS_MAX {
             let (at, field) = (Where::Start(spot), inner.clone());
             let (place, offset) = (at.place(told_by), at.offset());
-            record.stands.push(Stands { field, place, offset, found: None });
+            record.stands.push(Stands { field, place, offset, found: None, text: None });
         }
         std::mem::replace(&mut record.prefix, inner)
     }
@@ -122,8 +133,12 @@ impl<'c> Reader<'c> {
         if self.record.is_some() {
             self.note_path(&hole.path, at, column);
         }
-        if let Some(stands) = self.record.as_mut().and_then(|record| record.stands.last_mut()) {
+        let Some(record) = &mut self.record else { return };
+        let whole = record.whole;
+        if let Some(stands) = record.stands.last_mut() {
             stands.found = found.map(|found| shown(found, hole.personal));
+            let text = found.filter(|_| whole).and_then(|found| at.text(found.len()));
+            stands.text = text.map(|text| (text, hole.span.range()));
         }
     }
 
@@ -139,6 +154,7 @@ impl<'c> Reader<'c> {
             place: at.place(told_by),
             offset: at.offset(),
             found: None,
+            text: None,
         });
     }
 

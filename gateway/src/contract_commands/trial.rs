@@ -15,9 +15,8 @@ use adapters::{
 };
 use gateway::refusal::Refusal;
 use proto::v1::Envelope;
-use unicode_width::UnicodeWidthStr as _;
 
-use super::{End, folder::Folder, say};
+use super::{super::columns::columns, End, folder::Folder, say};
 
 pub(super) fn try_message(folder: &Path, file: &Path, mode: Mode) -> End {
     let contract = match Folder::contract(folder, &folder.join("cases")) {
@@ -57,7 +56,7 @@ fn row(origin: &Origin) -> [String; 4] {
         None => origin.value.to_string(),
     };
     match &origin.stands {
-        Some((place, offset)) => [origin.field.clone(), value, offset.to_string(), place.clone()],
+        Some(at) => [origin.field.clone(), value, at.offset.to_string(), at.place.clone()],
         None if origin.path == KEY => {
             [origin.field.clone(), value, String::new(), "built by [key] 由[key]构成".to_owned()]
         }
@@ -111,29 +110,4 @@ fn told(fault: &Fault) -> String {
 fn now() -> prost_types::Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     prost_types::Timestamp { seconds: i64::try_from(since.as_secs()).unwrap_or_default(), nanos: 0 }
-}
-
-/// Columns under each other; a Chinese character is two wide.
-fn columns<const N: usize>(rows: &[[String; N]]) -> String {
-    let widths: Vec<usize> = (0..N)
-        .map(|column| rows.iter().map(|row| row[column].width()).max().unwrap_or_default())
-        .collect();
-    let line = |row: &[String; N]| {
-        let cells = row.iter().zip(&widths);
-        let cells =
-            cells.map(|(cell, width)| format!("{cell}{}", " ".repeat(width - cell.width())));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    rows.iter().map(line).collect::<Vec<_>>().join("\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::columns;
-
-    #[test]
-    fn columns_stand_under_each_other_in_any_script() {
-        let rows = [["甲", "1"], ["abc", "2"]].map(|row| row.map(str::to_owned));
-        assert_eq!(columns(&rows), "甲   1\nabc  2");
-    }
 }

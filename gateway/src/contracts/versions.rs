@@ -117,6 +117,11 @@ impl Versions {
 }
 
 impl Version {
+    /// The folder that its files are in.
+    pub(super) fn folder(&self) -> PathBuf {
+        self.file.parent().map(Path::to_owned).unwrap_or_default()
+    }
+
     fn new(file: PathBuf, contract: Contract) -> Self {
         // The compiler has seen that they are days.
         let day = |text: &str| Date::parse(text).map(Date::days_since_1970).ok();
