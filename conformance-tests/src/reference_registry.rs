@@ -6,6 +6,7 @@
 
 mod account;
 mod asking;
+mod books;
 mod cases;
 mod certificates;
 mod complaint;
@@ -31,6 +32,7 @@ use std::{
 use tokio::sync::watch;
 use tokio_util::{sync::DropGuard, task::TaskTracker};
 
+pub use books::Alteration;
 pub use cases::{CaseView, Counts, KeyCounts, Repeats, Review, Step};
 pub use control::Control;
 pub use data::{SAMPLES, with_offices};

@@ -16,6 +16,7 @@ use gateway::{
     },
     ledger::{
         Admission, Claim, Fingerprint, Ledger, State,
+        books::Booked,
         evidence::{NewLeaf, Settlement},
     },
 };
@@ -109,6 +110,7 @@ async fn a_leaf_and_what_is_settled_with_it_are_there_together_and_neither_for_w
         institution: "bank".into(),
         key: "k0".into(),
         fingerprint: Fingerprint { digest: [1; 32], leaves: vec![1] },
+        booked: Booked::default(),
         matter: "mortgage_registration".into(),
         registry: "province".into(),
         office: "1401".into(),

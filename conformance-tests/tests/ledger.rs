@@ -12,7 +12,7 @@ use conformance_tests::{
 use futures_util::future::join_all;
 use gateway::ledger::{
     Admission, Claim, Entry, Fingerprint, Guard, Ledger, LedgerError, LedgerSettings, Opening,
-    PostgresSettings, PostgresTls, Record, Sealed, State, Taken, Unknown, Waiting,
+    PostgresSettings, PostgresTls, Record, Sealed, State, Taken, Unknown, Waiting, books::Booked,
     events::Recorded,
 };
 use proto::v1::{CaseStatus, Outcome};
@@ -1049,6 +1049,7 @@ async fn odd_text_and_bytes_survive(store: &Store) {
         institution: "银行's \"𠮷\"".into(),
         key: "'; DROP TABLE filing; --%_?1$1:key".into(),
         fingerprint: Fingerprint { digest: [0; 32], leaves: (0..=255).collect() },
+        booked: Booked { amount_fen: Some(i64::MAX), parties: None },
         ..claim("")
     };
     let entry = new(ledger.admit(&odd).await);
@@ -1214,6 +1215,7 @@ fn claim(key: &str) -> Claim {
         institution: "bank".into(),
         key: key.into(),
         fingerprint: fingerprint(1),
+        booked: Booked::default(),
         matter: "mortgage_registration".into(),
         registry: "province".into(),
         office: "1401".into(),

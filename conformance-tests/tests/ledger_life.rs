@@ -16,6 +16,7 @@ use gateway::{
     ledger::{
         Admission, Claim, Entry, Fingerprint, Guard, Ledger, LedgerError, LedgerSettings, Opening,
         PostgresSettings, Sealed, SqliteSettings, Taken, Waiting,
+        books::Booked,
         events::{Account, Recorded},
         life::{Life, Verdict},
     },
@@ -277,6 +278,7 @@ impl Bench {
             institution: "bank".into(),
             key: self.name(key),
             fingerprint: Fingerprint { digest: [application; 32], leaves: vec![application] },
+            booked: Booked::default(),
             matter: "mortgage_registration".into(),
             registry: self.registry.clone(),
             office: self.name(key),

@@ -39,15 +39,8 @@ pub struct Parts {
 pub fn parts(settings: &Settings, metrics: Metrics) -> Result<Parts, Vec<Problem>> {
     let mut problems = Vec::new();
     let contracts = Contracts::load(settings).map_err(|found| problems.extend(found)).ok();
-    let mut registries = HashMap::new();
-    for registry in &settings.registries {
-        match connect_to(registry, &metrics) {
-            Ok(made) => {
-                registries.insert(registry.name.clone(), made);
-            }
-            Err(problem) => problems.push(problem),
-        }
-    }
+    let registries =
+        registries(settings, &metrics).map_err(|found| problems.extend(found)).unwrap_or_default();
     let seals = settings.queue.key_file.as_ref().and_then(|file| match Seals::read(file) {
         Ok(seals) => Some(Arc::new(seals)),
         Err(error) => {
@@ -71,6 +64,24 @@ pub fn parts(settings: &Settings, metrics: Metrics) -> Result<Parts, Vec<Problem
         }
         _ => Err(problems),
     }
+}
+
+/// The registries alone, by name; nobody is connected to.
+///
+/// # Errors
+/// Every certificate or key that cannot be used.
+pub fn registries(
+    settings: &Settings,
+    metrics: &Metrics,
+) -> Result<HashMap<String, Registry>, Vec<Problem>> {
+    let (mut registries, mut problems) = (HashMap::new(), Vec::new());
+    for registry in &settings.registries {
+        match connect_to(registry, metrics) {
+            Ok(made) => drop(registries.insert(registry.name.clone(), made)),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if problems.is_empty() { Ok(registries) } else { Err(problems) }
 }
 
 /// The keys of the log of exchanges.
@@ -129,6 +140,14 @@ pub async fn ledger(settings: &Settings) -> Result<Arc<dyn Ledger>, LedgerError>
 /// It cannot be reached.
 pub async fn ledger_to_read(settings: &Settings) -> Result<Arc<dyn Ledger>, LedgerError> {
     ledger::open_to_read(&store(&settings.ledger.store)).await
+}
+
+/// The ledger alone, for a word of an operator's beside the gateways that have it open.
+///
+/// # Errors
+/// It cannot be reached.
+pub async fn ledger_beside(settings: &Settings) -> Result<Arc<dyn Ledger>, LedgerError> {
+    ledger::open_beside(&store(&settings.ledger.store)).await
 }
 
 fn connect_to(

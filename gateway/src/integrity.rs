@@ -83,6 +83,13 @@ fn differing(registered: &Registered, asked: &Asked<'_>) -> Vec<String> {
     fields
 }
 
+/// The lists of parties in which the register differs from what was asked, by their names.
+pub(crate) fn parties_that_differ(registered: &Registered, asked: &Fingerprint) -> Vec<String> {
+    let asked = Asked::of(asked);
+    let differing = registered.parties.iter().filter(|parties| parties_differ(parties, &asked));
+    differing.map(|parties| parties.list.clone()).collect()
+}
+
 fn properties_differ(registered: &[String], asked: &Asked<'_>) -> bool {
     let Some(list) = asked.field("properties") else { return true };
     // One that was asked for by its title number alone cannot be recognised by its code.

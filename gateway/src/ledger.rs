@@ -6,18 +6,25 @@
 //! store's own, and holds no personal data in the clear: of an application it keeps digests, of an
 //! outcome what the bank was told. Source: docs/domain.md, "Idempotency".
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use async_trait::async_trait;
 use prost::Message;
 use proto::v1::Outcome;
 
+pub mod books;
 pub mod events;
 pub mod evidence;
 pub mod life;
 pub mod postgres;
 pub mod sqlite;
 
+use books::Booked;
+pub use books::Books;
 pub use events::Events;
 use evidence::EvidenceLog;
 use life::Verdict;
@@ -60,13 +67,26 @@ pub async fn open_to_read(settings: &LedgerSettings) -> Result<Arc<dyn Ledger>, 
     })
 }
 
-/// The ledger's verbs, with those of [`Events`] and [`EvidenceLog`]. All of them are durable when they return, and none is
+/// Opens the ledger for a short word beside those who have it open: its tables are left as they are. Never to claim keys with.
+///
+/// # Errors
+/// It cannot be reached.
+pub async fn open_beside(settings: &LedgerSettings) -> Result<Arc<dyn Ledger>, LedgerError> {
+    Ok(match settings {
+        LedgerSettings::Sqlite(settings) => Arc::new(sqlite::SqliteLedger::open_beside(settings)?),
+        LedgerSettings::Postgres(settings) => {
+            Arc::new(postgres::PostgresLedger::open_to_read(settings)?)
+        }
+    })
+}
+
+/// The ledger's verbs, with those of [`Events`], [`EvidenceLog`] and [`Books`]. All of them are durable when they return, and none is
 /// retried inside.
 ///
 /// If a call is dropped, or fails with [`LedgerError::Unavailable`], what it asked for may or may not
 /// have happened: the entry then reads as claimed, and the next to come asks the registry first.
 #[async_trait]
-pub trait Ledger: Events + EvidenceLog {
+pub trait Ledger: Events + EvidenceLog + Books {
     /// Claims a key, or says what has become of it, in one step. Of two claims of one key at the same
     /// moment, at this replica or at two, one is `New` and the other `InFlight`.
     ///
@@ -209,6 +229,8 @@ pub struct Claim {
     pub key: String,
     /// What was asked for, as digests.
     pub fingerprint: Fingerprint,
+    /// What both sides' books are compared by.
+    pub booked: Booked,
     /// Name of the matter, as in `Application.matter`.
     pub matter: String,
     /// The registry it goes to, by its name in settings.
@@ -544,6 +566,12 @@ fn milliseconds(length: Duration) -> i64 {
     i64::try_from(length.as_millis()).unwrap_or(TEN_YEARS_MS).min(TEN_YEARS_MS)
 }
 
+/// A moment as the stores take it, in milliseconds since 1970.
+fn since_1970(moment: SystemTime) -> i64 {
+    let since = moment.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
 /// A length of time as the stores give it. A clock that was put back makes it negative: that is none.
 fn length(milliseconds: i64) -> Duration {
     Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0))
@@ -573,6 +601,7 @@ mod tests {
             institution: "bank".into(),
             key: "k".into(),
             fingerprint,
+            booked: Booked::default(),
             matter: String::new(),
             registry: String::new(),
             office: String::new(),

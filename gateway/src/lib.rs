@@ -25,6 +25,8 @@ pub mod materials;
 pub mod matter;
 pub mod opener;
 pub mod pages;
+pub mod reconciler;
+pub mod reconciliation;
 pub mod refusal;
 pub mod registry;
 pub mod resolver;

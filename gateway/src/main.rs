@@ -7,6 +7,7 @@ mod contract_commands;
 mod evidence_commands;
 mod ledger_commands;
 mod manual;
+mod reconciliation_commands;
 
 use std::{
     io::{self, Write},
@@ -30,7 +31,7 @@ use gateway::{
     feeds, follow_up,
     identity::Identities,
     ledger::{Ledger, LedgerError},
-    listener, opener, resolver,
+    listener, opener, reconciler, resolver,
     retention::{self, Old},
     settings::{Answers, Problem, Settings, Store},
     telemetry::{Metrics, Telemetry},
@@ -38,6 +39,7 @@ use gateway::{
     turnstile::Turnstile,
 };
 use ledger_commands::LedgerCommand;
+use reconciliation_commands::{FindingsCommand, RECONCILE_HELP, Reconcile};
 use rustls::ServerConfig;
 use tokio::{
     net::TcpListener,
@@ -81,6 +83,7 @@ Examples:
   directlink contract check contracts/banks/*           say what is wrong with contracts
   directlink contract --help                            all the tools for contracts
   directlink evidence --help                            bundles of evidence: made, judged, and the log audited
+  directlink reconcile --help                           compare a day's books with the registries'
 
 Exit codes:
   0  it was done; for serve: it was told to stop, and everything in flight was finished
@@ -112,6 +115,12 @@ enum Command {
     /// Prove what was said in exchanges, years later and to anybody. 存证
     #[command(subcommand)]
     Evidence(EvidenceCommand),
+    /// Compare one day's books with the registries', sums first, then case by case. 对账
+    #[command(after_help = RECONCILE_HELP)]
+    Reconcile(Reconcile),
+    /// See to what was found when books were compared. 对账差异
+    #[command(subcommand)]
+    Findings(FindingsCommand),
     /// Write pages for `man` and completions for shells.
     #[command(hide = true)]
     Manual {
@@ -129,6 +138,8 @@ pub(crate) fn run(open: impl OpensLedger) -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Contract(command) => return contract_commands::run(command),
         Command::Evidence(command) => return evidence_commands::run(command),
+        Command::Reconcile(asked) => return ended(reconciliation_commands::reconcile(&asked)),
+        Command::Findings(command) => return ended(reconciliation_commands::findings(&command)),
         Command::Ledger(command) => ledger_commands::run(command),
         Command::Manual { folder } => manual::write(Arguments::command(), &folder)
             .with_context(|| folder.display().to_string())
@@ -136,14 +147,15 @@ pub(crate) fn run(open: impl OpensLedger) -> ExitCode {
         Command::Serve { settings, check: true } => check(&settings),
         Command::Serve { settings, check: false } => serve(&settings, open),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            // Nobody can be told if standard error is gone.
-            let _unsaid = write!(io::stderr(), "{failure}");
-            ExitCode::FAILURE
-        }
-    }
+    ended(done.map(|()| ExitCode::SUCCESS))
+}
+
+fn ended(done: Result<ExitCode, Failure>) -> ExitCode {
+    done.unwrap_or_else(|failure| {
+        // Nobody can be told if standard error is gone.
+        let _unsaid = write!(io::stderr(), "{failure}");
+        ExitCode::FAILURE
+    })
 }
 
 /// How a ledger is opened as settings say.
@@ -324,6 +336,14 @@ async fn serve_until_told(ready: Ready, open: impl OpensLedger) -> anyhow::Resul
                 resolving.clone(),
             ))),
             Answers::AtOnce | Answers::Polled => {}
+        }
+        if let Some(reconciliation) = settings.reconciliation {
+            workers.spawn(reconciler::reconcile(
+                Arc::clone(&gateway),
+                registry.clone(),
+                reconciliation,
+                resolving.clone(),
+            ));
         }
         let asking = capability::ask(Arc::clone(&gateway), registry.clone(), resolving.clone());
         workers.spawn(asking);

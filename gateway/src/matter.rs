@@ -64,6 +64,61 @@ pub fn properties(application: &Application) -> &[Property] {
     }
 }
 
+/// The amount it is about, in fen: the maximum where there is one, else what is secured, or the price.
+pub fn amount_fen(application: &Application) -> Option<i64> {
+    match application.matter.as_ref()? {
+        Matter::MortgageRegistration(it) => it.maximum_amount_fen.or(it.secured_amount_fen),
+        Matter::MortgageChange(it) => it.maximum_amount_fen.or(it.secured_amount_fen),
+        Matter::AdvanceNotice(it) => it.price_fen,
+        Matter::NewHomeTransfer(it) => it.price_fen,
+        Matter::OwnershipTransfer(it) => it.price_fen,
+        Matter::MortgageDischarge(_)
+        | Matter::MortgageTransfer(_)
+        | Matter::AdvanceNoticeDischarge(_)
+        | Matter::OwnershipChange(_)
+        | Matter::CertificateReissue(_)
+        | Matter::Seizure(_) => None,
+    }
+}
+
+/// Its lists of parties, by their names in the model.
+pub fn parties(application: &Application) -> Vec<(&'static str, &[Party])> {
+    match &application.matter {
+        Some(Matter::MortgageRegistration(it)) => vec![
+            ("mortgagors", &it.mortgagors),
+            ("mortgagees", &it.mortgagees),
+            ("debtors", &it.debtors),
+        ],
+        Some(Matter::MortgageDischarge(it)) => {
+            vec![("mortgagors", &it.mortgagors), ("mortgagees", &it.mortgagees)]
+        }
+        Some(Matter::MortgageChange(it)) => {
+            vec![("mortgagors", &it.mortgagors), ("mortgagees", &it.mortgagees)]
+        }
+        Some(Matter::MortgageTransfer(it)) => vec![
+            ("mortgagors", &it.mortgagors),
+            ("transferors", &it.transferors),
+            ("transferees", &it.transferees),
+        ],
+        Some(Matter::AdvanceNotice(it)) => {
+            vec![("obligees", &it.obligees), ("obligors", &it.obligors)]
+        }
+        Some(Matter::AdvanceNoticeDischarge(it)) => {
+            vec![("obligees", &it.obligees), ("obligors", &it.obligors)]
+        }
+        Some(Matter::NewHomeTransfer(it)) => {
+            vec![("transferors", &it.transferors), ("transferees", &it.transferees)]
+        }
+        Some(Matter::OwnershipTransfer(it)) => {
+            vec![("transferors", &it.transferors), ("transferees", &it.transferees)]
+        }
+        Some(Matter::OwnershipChange(it)) => vec![("holders", &it.holders)],
+        Some(Matter::CertificateReissue(it)) => vec![("holders", &it.holders)],
+        Some(Matter::Seizure(it)) => vec![("subjects", &it.subjects)],
+        None => Vec::new(),
+    }
+}
+
 /// Which kinds of institution may ask for it, by settings.
 pub fn may_be_asked_by<'s>(
     application: &Application,

@@ -21,6 +21,7 @@ mod listen;
 mod materials;
 mod office;
 mod reader;
+mod reconciliation;
 mod registry;
 mod resolver;
 
@@ -33,6 +34,7 @@ pub use listen::{Admin, Listen};
 pub use materials::Materials;
 pub use office::{Delivery, Office, Queue, Routing};
 pub(crate) use reader::seconds;
+pub use reconciliation::Reconciliation;
 pub use registry::{Answers, Registry};
 pub use resolver::Resolver;
 
@@ -68,6 +70,8 @@ pub struct Settings {
     pub resolver: Resolver,
     /// `[events]`: what is kept of them, and how banks are told.
     pub events: Events,
+    /// `[reconciliation]`: when books are compared with registries. Default: only when somebody asks.
+    pub reconciliation: Option<Reconciliation>,
     /// `[telemetry]`: logs and traces.
     pub telemetry: Telemetry,
     /// `[materials]`: what banks upload ahead of filings. Default: nothing can be uploaded.
@@ -331,6 +335,6 @@ retired = { "140100" = "140101", "140101" = "140105" }
                 .collect();
             assert_eq!(listed, known, "{table}");
         }
-        assert_eq!(keys.matches("\n### `").count(), 18, "a table without its section");
+        assert_eq!(keys.matches("\n### `").count(), 19, "a table without its section");
     }
 }

@@ -14,6 +14,7 @@ use anyhow::{Context, ensure};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use gateway::ledger::{
     Admission, Claim, Fingerprint, Guard, Ledger, LedgerSettings, PostgresSettings, SqliteSettings,
+    books::{Booked, Parties},
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde::Serialize;
@@ -214,6 +215,10 @@ fn claim(number: u64) -> Claim {
     Claim {
         institution: "bank".to_owned(),
         fingerprint: Fingerprint { digest: [1; 32], leaves: vec![1; usize::from(LEAVES)] },
+        booked: Booked {
+            amount_fen: Some(98_000_000),
+            parties: Some(Parties([1; Parties::BYTES])),
+        },
         matter: "mortgage_registration".to_owned(),
         registry: "province".to_owned(),
         office: "1401".to_owned(),

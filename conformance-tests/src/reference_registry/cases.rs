@@ -190,7 +190,7 @@ pub(super) struct Cases {
 }
 
 /// All there is about one case.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct File {
     /// As it came.
     pub(super) application: Application,
@@ -379,8 +379,30 @@ impl Cases {
             .any(|outcome| outcome.certificate_numbers.iter().any(|it| it == number))
     }
 
-    fn file_mut(&mut self, case_id: &str) -> Option<&mut File> {
+    pub(super) fn file_mut(&mut self, case_id: &str) -> Option<&mut File> {
         self.files.get_mut(*self.by_id.get(case_id)?)
+    }
+
+    /// One more case, which nobody submitted.
+    pub(super) fn add(&mut self, file: File) {
+        let outcome = file.case.outcome.clone().unwrap_or_default();
+        let key = (file.case.institution_id.clone(), file.case.idempotency_key.clone());
+        let position = self.files.len();
+        self.by_id.insert(outcome.case_id, position);
+        self.by_key.entry(key).or_default().push(position);
+        self.files.push(file);
+    }
+
+    /// A case is gone as if it had never been there.
+    pub(super) fn forget(&mut self, case_id: &str) {
+        let is_it = |file: &File| {
+            file.case.outcome.as_ref().is_some_and(|outcome| outcome.case_id == case_id)
+        };
+        let (mut left, files) = (Vec::new(), std::mem::take(&mut self.files));
+        left.extend(files.into_iter().filter(|file| !is_it(file)));
+        self.by_id.clear();
+        self.by_key.clear();
+        left.into_iter().for_each(|file| self.add(file));
     }
 
     fn keep(

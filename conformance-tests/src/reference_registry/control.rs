@@ -6,7 +6,7 @@ use proto::v1::{Application, CaseStatus};
 use time::OffsetDateTime;
 
 use super::{
-    CaseView, Counts, Review, Shared, Step,
+    Alteration, CaseView, Counts, Review, Shared, Step,
     evidence::Received,
     faults::{Call, Fault},
     listener::Listener,
@@ -102,6 +102,14 @@ impl Control {
     /// All cases, in order of submission.
     pub fn cases(&self) -> Vec<CaseView> {
         self.shared.books().cases.views()
+    }
+
+    /// Alters a case by hand; nobody is told.
+    ///
+    /// # Errors
+    /// There is no such case.
+    pub fn alter(&self, case_id: &str, alteration: Alteration) -> anyhow::Result<()> {
+        self.shared.books().cases.alter(case_id, alteration)
     }
 
     /// From now on the registry's account of what it enters has one party list filled from the other; or no longer.

@@ -8,11 +8,11 @@ use prost::Message;
 use proto::v1::{
     Application, Case, CaseStatus, CertifyRecordRequest, CertifyRecordResponse, CorrectRequest,
     CorrectResponse, DescribeOfficesRequest, DescribeOfficesResponse, FetchCertificateRequest,
-    FetchCertificateResponse, GetCaseRequest, GetCaseResponse, Outcome, QueryTitleRequest,
-    QueryTitleResponse, SubmitRequest, SubmitResponse, UploadMaterialRequest,
-    UploadMaterialResponse, VerifyCertificateRequest, VerifyCertificateResponse,
-    WatchEventsRequest, WithdrawRequest, WithdrawResponse, get_case_request,
-    registry_server::Registry,
+    FetchCertificateResponse, GetCaseRequest, GetCaseResponse, ListDayRequest, ListDayResponse,
+    Outcome, QueryTitleRequest, QueryTitleResponse, SubmitRequest, SubmitResponse, SumDayRequest,
+    SumDayResponse, UploadMaterialRequest, UploadMaterialResponse, VerifyCertificateRequest,
+    VerifyCertificateResponse, WatchEventsRequest, WithdrawRequest, WithdrawResponse,
+    get_case_request, registry_server::Registry,
 };
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::{sync::watch, time::sleep};
@@ -239,6 +239,20 @@ impl Registry for Desk {
             .cloned()
             .collect();
         Ok(Response::new(DescribeOfficesResponse { offices: asked }))
+    }
+
+    async fn sum_day(
+        &self,
+        request: Request<SumDayRequest>,
+    ) -> Result<Response<SumDayResponse>, Status> {
+        self.sum(request)
+    }
+
+    async fn list_day(
+        &self,
+        request: Request<ListDayRequest>,
+    ) -> Result<Response<ListDayResponse>, Status> {
+        self.list(request)
     }
 
     async fn withdraw(

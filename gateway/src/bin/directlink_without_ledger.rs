@@ -11,6 +11,7 @@ use gateway::{
     ledger::{
         Admission, Claim, Entry, Events, Fingerprint, Guard, Ledger, LedgerError, Opening, Record,
         Taken, Unknown,
+        books::{self, Books, Filed, Finding, KeptFinding},
         events::{Account, After, EventId, Feed, FollowUp, Page, Recorded, Watch},
         evidence::{
             EvidenceLog, Growth, Head, KeptLeaf, NewLeaf, Settlement, WaitingLeaf, Witnessed,
@@ -178,6 +179,33 @@ impl Events for Forgetful {
 
     async fn forget_events(&self, _: Duration, _: u32) -> Result<u32, LedgerError> {
         Ok(0)
+    }
+}
+
+#[async_trait]
+impl Books for Forgetful {
+    async fn filed(&self, _: &books::Asked) -> Result<Vec<Filed>, LedgerError> {
+        Ok(Vec::new())
+    }
+
+    async fn filed_under(&self, _: &str, _: &str) -> Result<Option<Filed>, LedgerError> {
+        Ok(None)
+    }
+
+    async fn record_findings(&self, _: &str, _: &str, _: &[Finding]) -> Result<u64, LedgerError> {
+        Ok(0)
+    }
+
+    async fn findings(&self, _: books::Which, _: u32) -> Result<Vec<KeptFinding>, LedgerError> {
+        Ok(Vec::new())
+    }
+
+    async fn close_finding(&self, _: i64, _: &str) -> Result<bool, LedgerError> {
+        Ok(false)
+    }
+
+    async fn open_findings(&self) -> Result<Vec<(String, u64)>, LedgerError> {
+        Ok(Vec::new())
     }
 }
 

@@ -5,6 +5,7 @@
 //! price and its sync (`postgres/writer.rs`). Every time is the server's. Source: postgresql.org, "INSERT", "SELECT" (locking
 //! clause) and "Transaction Isolation".
 
+mod books;
 mod events;
 mod evidence;
 mod writer;
@@ -221,6 +222,8 @@ impl Together for Claims {
                     &loans.iter().map(|(_, guard)| guard.0.as_slice()).collect::<Vec<_>>(),
                     &loans.iter().map(|(claim, _)| claim.corrects.as_deref()).collect::<Vec<_>>(),
                     &patience(claims.len()),
+                    &each(claims, |claim| claim.booked.amount_fen),
+                    &each(claims, |claim| claim.booked.parties.map(|it| it.0.to_vec())),
                 ],
             )
             .await;
@@ -518,6 +521,7 @@ impl PostgresLedger {
         let properties = waiting.map(|waiting| bytes(&waiting.properties)).unwrap_or_default();
         let seal_key = waiting.map(|waiting| waiting.sealed.key.as_str());
         let sealed = waiting.map(|waiting| waiting.sealed.bytes.as_slice());
+        let parties = claim.booked.parties.map(|it| it.0.to_vec());
         let claimed = self
             .server
             .write(
@@ -538,6 +542,8 @@ impl PostgresLedger {
                     &properties,
                     &seal_key,
                     &sealed,
+                    &claim.booked.amount_fen,
+                    &parties,
                 ],
             )
             .await;
@@ -627,8 +633,8 @@ const ADMIT: &str = "
     SELECT claim.*
     FROM set_config('lock_timeout', coalesce($14, current_setting('lock_timeout')), true),
         unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[], $5::text[], $6::text[], $7::text[],
-            $8::bigint[], $9::boolean[]) AS claim (institution, key, digest, leaves, matter,
-            registry, office, lease, announced)
+            $8::bigint[], $9::boolean[], $15::bigint[], $16::bytea[]) AS claim (institution, key,
+            digest, leaves, matter, registry, office, lease, announced, amount_fen, parties)
     ORDER BY institution, key),
     loan AS MATERIALIZED (
     SELECT * FROM unnest($10::text[], $11::text[], $12::bytea[], $13::text[])
@@ -643,9 +649,9 @@ const ADMIT: &str = "
             WHERE filing.institution = loan.institution AND filing.key = loan.key AND state <> 4
                 AND (state <> 1 OR unsent_attempt IS DISTINCT FROM attempt))),
     claimed AS (
-    INSERT INTO filing (institution, key, digest, leaves, matter, registry, office, state, attempt,
-        lease_until, due_at, admitted_at, changed_at, unsent_attempt)
-    SELECT institution, key, digest, leaves, matter, registry, office, 1, 1,
+    INSERT INTO filing (institution, key, digest, leaves, amount_fen, parties, matter, registry,
+        office, state, attempt, lease_until, due_at, admitted_at, changed_at, unsent_attempt)
+    SELECT institution, key, digest, leaves, amount_fen, parties, matter, registry, office, 1, 1,
         now() + lease * interval '1 millisecond', now() + lease * interval '1 millisecond', now(),
         now(), CASE WHEN announced THEN 1 END
     FROM claim WHERE NOT EXISTS (SELECT FROM held
@@ -685,9 +691,9 @@ const ADMIT: &str = "
 /// what waits for one of its properties.
 const ADMIT_WAITING: &str = "
     WITH claimed AS (
-    INSERT INTO filing (institution, key, digest, leaves, matter, registry, office, state, attempt,
-        lease_until, due_at, admitted_at, changed_at, unsent_attempt, queued)
-    SELECT $1, $2, $3::bytea, $4::bytea, $5, $6, $7,
+    INSERT INTO filing (institution, key, digest, leaves, amount_fen, parties, matter, registry,
+        office, state, attempt, lease_until, due_at, admitted_at, changed_at, unsent_attempt, queued)
+    SELECT $1, $2, $3::bytea, $4::bytea, $16::bigint, $17::bytea, $5, $6, $7,
         (CASE WHEN waits THEN 6 ELSE 1 END)::smallint, 1,
         CASE WHEN waits THEN now() ELSE now() + $8::bigint * interval '1 millisecond' END,
         CASE WHEN waits THEN now() ELSE now() + $8::bigint * interval '1 millisecond' END,
@@ -861,7 +867,7 @@ const RETIRE: &str = "
         WHERE state IN (3, 4) AND changed_at < now() - $1::bigint * interval '1 millisecond'
         ORDER BY changed_at LIMIT $2
         FOR UPDATE SKIP LOCKED)
-    UPDATE filing SET state = 5, leaves = '', outcome = NULL, follow_up_at = NULL
+    UPDATE filing SET state = 5, leaves = '', parties = NULL, outcome = NULL, follow_up_at = NULL
     FROM old WHERE filing.institution = old.institution AND filing.key = old.key
     RETURNING filing.key";
 

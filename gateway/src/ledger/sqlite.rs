@@ -5,6 +5,7 @@
 //! another process. Source of the file format's promises: sqlite.org, "Write-Ahead Logging" and
 //! "PRAGMA synchronous".
 
+mod books;
 mod events;
 mod evidence;
 
@@ -73,6 +74,19 @@ impl SqliteLedger {
         let database = open_to_read(&path)?;
         let reader = Worker::start("ledger-reader", move |jobs| answer_each(&database, jobs))?;
         Ok(SqliteLedger { path, writer, reader, commits })
+    }
+
+    /// Opens the file to write to it for a moment, whoever else has it open: SQLite lets one writer wait for the other.
+    pub(super) fn open_beside(settings: &SqliteSettings) -> Result<SqliteLedger, LedgerError> {
+        let mut ledger = Self::open_to_read(settings)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let database = Connection::open_with_flags(&ledger.path, flags).map_err(fault)?;
+        database.busy_timeout(Duration::from_secs(2)).map_err(fault)?;
+        let counted = Arc::clone(&ledger.commits);
+        ledger.writer = Worker::start("ledger-writer", move |jobs| {
+            commit_groups(&database, jobs, &counted);
+        })?;
+        Ok(ledger)
     }
 
     /// Opens the file to be read, whoever else has it open; what would write fails.
@@ -463,6 +477,7 @@ fn claim_key(database: &Connection, claim: &Claim, waits: bool) -> Result<Admiss
         let parameters = named_params! {
             ":institution": claim.institution, ":key": claim.key,
             ":digest": claim.fingerprint.digest, ":leaves": claim.fingerprint.leaves,
+            ":amount": claim.booked.amount_fen, ":parties": claim.booked.parties.map(|it| it.0),
             ":matter": claim.matter, ":registry": claim.registry, ":office": claim.office,
             ":lease": milliseconds(claim.lease), ":announced": claim.announced,
             ":waits": waits,
@@ -577,9 +592,9 @@ fn read_standing(row: &Row<'_>) -> Result<Standing, LedgerError> {
 /// released key, nor under one whose announcement is outstanding, so it goes where the claim says;
 /// one taken over otherwise goes on where it was begun.
 const ADMIT: &str = "
-    INSERT INTO filing (institution, key, digest, leaves, matter, registry, office, state, attempt,
-        lease_until, due_at, admitted_at, changed_at, unsent_attempt, queued)
-    SELECT :institution, :key, :digest, :leaves, :matter, :registry, :office,
+    INSERT INTO filing (institution, key, digest, leaves, amount_fen, parties, matter, registry,
+        office, state, attempt, lease_until, due_at, admitted_at, changed_at, unsent_attempt, queued)
+    SELECT :institution, :key, :digest, :leaves, :amount, :parties, :matter, :registry, :office,
         iif(:waits, 6, 1), 1, now + iif(:waits, 0, :lease), now + iif(:waits, 0, :lease), now, now,
         iif(:announced AND NOT :waits, 1, NULL), :waits
     FROM (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now)
@@ -755,7 +770,7 @@ const UNKNOWN: &str = "
     FROM filing WHERE registry = :registry AND state IN (1, 2) AND state = 2";
 
 const RETIRE: &str = "
-    UPDATE filing SET state = 5, leaves = x'', outcome = NULL, follow_up_at = NULL
+    UPDATE filing SET state = 5, leaves = x'', parties = NULL, outcome = NULL, follow_up_at = NULL
     WHERE rowid IN (SELECT rowid FROM filing
         WHERE state IN (3, 4)
             AND changed_at < CAST(unixepoch('subsec') * 1000 AS INTEGER) - :age
@@ -989,7 +1004,7 @@ mod tests {
     use tokio::task::JoinSet;
 
     use super::*;
-    use crate::ledger::Fingerprint;
+    use crate::ledger::{Fingerprint, books::Booked};
 
     #[tokio::test]
     async fn a_group_is_one_transaction_and_one_failure_does_not_spoil_it() {
@@ -1153,6 +1168,7 @@ mod tests {
             institution: "bank".into(),
             key: key.into(),
             fingerprint: Fingerprint { digest: [1; 32], leaves: vec![1; leaves] },
+            booked: Booked::default(),
             matter: "mortgage_registration".into(),
             registry: "province".into(),
             office: "1401".into(),

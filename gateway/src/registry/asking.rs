@@ -2,11 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use proto::v1::{
-    self, CertificateAnswer, CertifyRecordRequest, Document, FetchCertificateRequest,
-    QueryTitleRequest, RecordAnswer, VerifyCertificateRequest, WithdrawRequest,
-    get_case_request::By, registry_client::RegistryClient,
-    verify_certificate_request::By as Certificate,
+use proto::{
+    Date,
+    v1::{
+        self, CertificateAnswer, CertifyRecordRequest, Document, FetchCertificateRequest,
+        ListDayRequest, QueryTitleRequest, RecordAnswer, SumDayRequest, VerifyCertificateRequest,
+        WithdrawRequest, get_case_request::By, registry_client::RegistryClient,
+        verify_certificate_request::By as Certificate,
+    },
 };
 use tonic::Status;
 
@@ -152,11 +155,59 @@ impl Registry {
         self.through_gate(Purpose::Filing, answer).await
     }
 
+    /// What it took on one day, by institution and office.
+    ///
+    /// # Errors
+    /// [`CallError`]; it is rejected by a registry that does not offer this.
+    pub async fn sum_day(&self, day: Date) -> Result<Vec<v1::DaySum>, CallError> {
+        let message = SumDayRequest { day: day.to_string() };
+        let call = self.call(RegistryCall::SumDay, message, &nobody(), self.until());
+        let mut client = RegistryClient::new(self.courier.clone());
+        let answer = self.answer(call, async |request| {
+            let sums = client.sum_day(request).await?.into_inner().sums;
+            testimony::sums_of(sums).map_err(|flaw| self.not_believed(flaw))
+        });
+        self.through_gate(Purpose::Resolving, answer).await
+    }
+
+    /// A page of what one institution filed at one office on one day, by the registry's own code.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn list_day(
+        &self,
+        day: Date,
+        institution: &str,
+        office: &str,
+        after: String,
+        limit: u32,
+    ) -> Result<v1::ListDayResponse, CallError> {
+        let message = ListDayRequest {
+            day: day.to_string(),
+            institution_id: institution.to_owned(),
+            office: office.to_owned(),
+            after: after.clone(),
+            limit: i32::try_from(limit).unwrap_or(i32::MAX),
+        };
+        let call = self.call(RegistryCall::ListDay, message, &nobody(), self.until());
+        let mut client = RegistryClient::new(self.courier.clone());
+        let answer = self.answer(call, async |request| {
+            let page = client.list_day(request).await?.into_inner();
+            testimony::page_of(page, &after).map_err(|flaw| self.not_believed(flaw))
+        });
+        self.through_gate(Purpose::Resolving, answer).await
+    }
+
     /// When a call that begins now is given up.
     fn until(&self) -> Instant {
         let deadline: Duration = self.settings.deadline;
         Instant::now() + deadline
     }
+}
+
+/// The gateway asks for all institutions at once.
+fn nobody() -> Caller {
+    Caller { institution: v1::Institution::default(), client_cert: None }
 }
 
 /// What stands around a document in a message, at most.

@@ -3,14 +3,16 @@
 //!
 //! Source: registry.proto, "Case" and "TitleAnswer"; docs/domain.md ("Only REGISTERED has legal effect").
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use prost::Message;
 use proto::v1::{
-    Case, CaseStatus, CertificateAnswer, CertificateState, Layer, NextAction, Outcome, Property,
-    RecordAnswer, Registered, Sent, TitleAnswer, TitleState, VerifyCertificateResponse,
-    get_case_request::By, verify_certificate_request::By as Certificate,
+    Case, CaseStatus, CertificateAnswer, CertificateState, DaySum, Layer, ListDayResponse,
+    NextAction, Outcome, Property, RecordAnswer, Registered, Sent, TitleAnswer, TitleState,
+    VerifyCertificateResponse, get_case_request::By, verify_certificate_request::By as Certificate,
 };
+
+use crate::ledger::books::Parties;
 
 /// What is wrong with an answer, in words for an operator; never a value out of it.
 pub(super) type Flaw = &'static str;
@@ -124,6 +126,48 @@ pub(super) fn certificate_of(
     }
     let VerifyCertificateResponse { state, certificate_number, unit_codes, as_of } = answer;
     Ok(CertificateAnswer { state, certificate_number, unit_codes, as_of })
+}
+
+/// The sums of one day.
+///
+/// # Errors
+/// One is of nobody, or there are two of one, or a digest is none.
+pub(super) fn sums_of(sums: Vec<DaySum>) -> Result<Vec<DaySum>, Flaw> {
+    let mut of = BTreeSet::new();
+    for sum in &sums {
+        if sum.institution_id.is_empty() || !of.insert((&sum.institution_id, &sum.office)) {
+            return Err("a day's sum of no institution, or two of one");
+        }
+        let parties = sum.parties_digest.as_ref();
+        if sum.count < 0 || sum.digest.len() != 32 || parties.is_some_and(|it| it.len() != 32) {
+            return Err("a day's sum that is none");
+        }
+    }
+    Ok(sums)
+}
+
+/// A page of one day's cases, of which each has a key after the one before.
+///
+/// # Errors
+/// They are in another order, so that the next page would not go on, or one says nothing.
+pub(super) fn page_of(page: ListDayResponse, after: &str) -> Result<ListDayResponse, Flaw> {
+    let mut before = after;
+    for case in &page.cases {
+        if case.idempotency_key.as_str() <= before {
+            return Err("a day's cases that are not in order of their keys");
+        }
+        if case.status() == CaseStatus::Unspecified {
+            return Err("a case with no status that is known");
+        }
+        if case.parties.as_ref().is_some_and(|it| it.len() != Parties::BYTES) {
+            return Err("a digest of parties of another length");
+        }
+        before = &case.idempotency_key;
+    }
+    if page.more && page.cases.is_empty() {
+        return Err("a page with nothing on it, and more to come");
+    }
+    Ok(page)
 }
 
 /// Whether a case in this state is under way or done, so that the bank must be able to name it.

@@ -19,7 +19,7 @@ use toml::{
 
 use super::{
     Admin, Contracts, Events, Evidence, Institution, Ledger, Listen, Materials, Matters, Office,
-    Problem, Queue, Registry, Resolver, Routing, Settings, Store, Telemetry,
+    Problem, Queue, Reconciliation, Registry, Resolver, Routing, Settings, Store, Telemetry,
 };
 use crate::{
     evidence::checkpoint,
@@ -172,6 +172,7 @@ struct Tables {
     resolver: Placed<Resolver>,
     events: Placed<Events>,
     materials: Option<Placed<Materials>>,
+    reconciliation: Option<Placed<Reconciliation>>,
     telemetry: Placed<Telemetry>,
     limits: Placed<Limits>,
     /// Whether a `[[registry]]` was left out for its faults.
@@ -198,6 +199,7 @@ impl Tables {
                 "resolver" => tables.resolver = table(value, notes).unwrap_or_default(),
                 "events" => tables.events = table(value, notes).unwrap_or_default(),
                 "materials" => tables.materials = table(value, notes),
+                "reconciliation" => tables.reconciliation = table(value, notes),
                 "telemetry" => tables.telemetry = table(value, notes).unwrap_or_default(),
                 "limits" => tables.limits = table(value, notes).unwrap_or_default(),
                 "institution" => tables.institutions = list(value, notes).0,
@@ -261,6 +263,7 @@ impl Tables {
             resolver: self.resolver.is,
             events: self.events.is,
             materials: self.materials.map(|placed| placed.is.beside(folder)),
+            reconciliation: self.reconciliation.map(|placed| placed.is),
             telemetry: self.telemetry.is,
             limits: self.limits.is,
         })
@@ -577,6 +580,14 @@ impl Tables {
         if resolver.is.asks_per_second_max == 0 {
             notes.add(resolver.of("asks_per_second_max"), "expected at least 1");
         }
+        if let Some(reconciliation) = &self.reconciliation {
+            if reconciliation.is.hour > 23 {
+                notes.add(reconciliation.of("hour"), "expected 0 to 23");
+            }
+            if !(1..=31).contains(&reconciliation.is.days_back) {
+                notes.add(reconciliation.of("days_back"), "expected 1 to 31");
+            }
+        }
         let events = &self.events;
         if !(1..=EVENTS_MAX).contains(&events.is.page_max) {
             notes.add(events.of("page_max"), format!("expected 1 to {EVENTS_MAX}"));
@@ -616,7 +627,7 @@ impl Tables {
     }
 }
 
-const TABLES: &str = "one of listen, admin, ledger, contracts, institution, registry, office, routing, calendar, queue, evidence, matters, resolver, events, telemetry, limits";
+const TABLES: &str = "one of listen, admin, ledger, contracts, institution, registry, office, routing, calendar, queue, evidence, matters, resolver, events, reconciliation, telemetry, limits";
 const NAME_FORM: &str = "expected letters, digits, `-` and `_`, at most 64";
 const COUNT_MAX: usize = 1 << 30;
 /// Events in one answer: a few hundred bytes each.

@@ -40,6 +40,8 @@ struct Instruments {
     queued: Gauge<u64>,
     leaves_dropped: Counter<u64>,
     integrity_mismatches: Counter<u64>,
+    reconciled: Counter<u64>,
+    open_findings: Gauge<u64>,
     evidence_unwritten: Counter<u64>,
     evidence_size: Gauge<u64>,
     evidence_signed: Gauge<u64>,
@@ -145,6 +147,16 @@ impl Metrics {
             integrity_mismatches: meter
                 .u64_counter("directlink.integrity.mismatches")
                 .with_description("Cases that a registry registered otherwise than was asked for")
+                .build(),
+            reconciled: meter
+                .u64_counter("directlink.reconciliations")
+                .with_description("Days whose books were compared with a registry's, by what came of it")
+                .build(),
+            open_findings: meter
+                .u64_gauge("directlink.findings.open")
+                .with_description(
+                    "Differences from a registry's books that are open, in the whole ledger: every replica tells the same",
+                )
                 .build(),
             evidence_unwritten: meter
                 .u64_counter("directlink.evidence.unwritten")
@@ -347,6 +359,17 @@ impl Metrics {
         self.0.integrity_mismatches.add(1, &labels);
     }
 
+    /// A day's books were compared with a registry's: they `agree`, `differ`, or it `failed`.
+    pub fn reconciled(&self, registry: &str, end: &'static str) {
+        let labels = [KeyValue::new("registry", registry.to_owned()), KeyValue::new("end", end)];
+        self.0.reconciled.add(1, &labels);
+    }
+
+    /// How many differences from a registry's books are open just now.
+    pub fn open_findings(&self, registry: &str, count: u64) {
+        self.0.open_findings.record(count, &[KeyValue::new("registry", registry.to_owned())]);
+    }
+
     /// An exchange was answered, and its leaf could not be written.
     pub fn evidence_unwritten(&self, institution: &str) {
         let labels = [KeyValue::new("institution", institution.to_owned())];
@@ -462,6 +485,8 @@ pub enum RegistryCall {
     DescribeOffices,
     WatchEvents,
     UploadMaterial,
+    SumDay,
+    ListDay,
 }
 
 impl RegistryCall {
@@ -478,6 +503,8 @@ impl RegistryCall {
             Self::DescribeOffices => "describe_offices",
             Self::UploadMaterial => "upload_material",
             Self::WatchEvents => "watch_events",
+            Self::SumDay => "sum_day",
+            Self::ListDay => "list_day",
         }
     }
 }
@@ -623,6 +650,8 @@ pub enum LedgerVerb {
     Witness,
     Grow,
     EraseSalts,
+    RecordFindings,
+    OpenFindings,
 }
 
 impl LedgerVerb {
@@ -659,6 +688,8 @@ impl LedgerVerb {
             Self::Witness => "witness",
             Self::Grow => "grow",
             Self::EraseSalts => "erase_salts",
+            Self::RecordFindings => "record_findings",
+            Self::OpenFindings => "open_findings",
         }
     }
 }

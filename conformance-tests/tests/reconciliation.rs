@@ -1,0 +1,324 @@
+//! Books are compared with the real reference registry, over both stores, by the real programs: whatever one of them alters by
+//! hand is found, and nothing else is. Source: docs/reconciliation.md.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test file, helpers and all")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use conformance_tests::{
+    deployment::{Deployment, Plan, program},
+    fake_bank::{FakeBank, Heard},
+    postgres_server::PostgresServer,
+    reference_registry::Alteration,
+    samples::Samples,
+};
+use gateway::contracts::read_contract;
+use proto::v1::CaseStatus;
+use tokio::{process::Command, time::Instant};
+use tokio_postgres::NoTls;
+
+const BANK: &str = "yunshui";
+/// How long anything may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A gateway that has filed three cases for its bank.
+struct Stage {
+    deployment: Deployment,
+    database: Option<(String, PostgresServer)>,
+    /// The registry's numbers, in order.
+    cases: Vec<String>,
+}
+
+impl Stage {
+    async fn sqlite(settings: &str) -> Self {
+        Self::open(settings, None).await
+    }
+
+    async fn postgres(settings: &str) -> Self {
+        let server = tokio::task::spawn_blocking(PostgresServer::start).await.unwrap().unwrap();
+        let address = server.make_database().await.unwrap();
+        Self::open(settings, Some((address, server))).await
+    }
+
+    async fn open(settings: &str, database: Option<(String, PostgresServer)>) -> Self {
+        let contracts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contracts/banks");
+        let contract = Arc::new(read_contract(&contracts.join(BANK)).unwrap());
+        let samples = Samples::of(&contracts.join(BANK)).unwrap();
+        let mut plan = Plan::of_one(BANK, &contracts, settings).unwrap();
+        if let Some((address, _)) = &database {
+            plan.ledger = toml::Table::from_iter([("postgres".into(), address.clone().into())]);
+        }
+        let mut deployment = Deployment::prepare(&plan, |settings| settings).await.unwrap();
+        deployment.start().await.unwrap();
+        let bank = FakeBank::new(&deployment, BANK, contract).unwrap();
+        let mut line = bank.connect().await.unwrap();
+        for sample in ["first_general", "first_maximum", "presale_notice"] {
+            let message = samples.request(sample).unwrap();
+            match line.ask(None, message).await.unwrap() {
+                Heard::Answer { .. } => {}
+                Heard::Nothing(why) => panic!("{why}"),
+            }
+        }
+        let views = deployment.registry.control().cases();
+        let cases: Vec<_> = views.into_iter().map(|it| it.case_id).collect();
+        assert_eq!(cases.len(), 3);
+        Self { deployment, database, cases }
+    }
+
+    fn alter(&self, case: usize, alteration: Alteration) {
+        self.deployment.registry.control().alter(&self.cases[case], alteration).unwrap();
+    }
+
+    async fn by_hand(&self, statement: &str) {
+        match &self.database {
+            None => {
+                let file = self.deployment.folder().join("ledger.db");
+                let database = rusqlite::Connection::open(file).unwrap();
+                database.busy_timeout(PATIENCE).unwrap();
+                assert!(
+                    database.execute(statement, []).unwrap() > 0,
+                    "{statement} changed nothing"
+                );
+            }
+            Some((address, _)) => {
+                let (client, connection) = tokio_postgres::connect(address, NoTls).await.unwrap();
+                let connection = tokio::spawn(connection);
+                assert!(client.execute(statement, &[]).await.unwrap() > 0, "{statement}");
+                drop(client);
+                connection.await.unwrap().unwrap();
+            }
+        }
+    }
+
+    /// The program beside the gateway, in its folder.
+    async fn run(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let mut command = Command::new(program("directlink").unwrap());
+        command.args(arguments).args(["--settings", "directlink-1.toml"]);
+        let ended = command.current_dir(self.deployment.folder()).output().await.unwrap();
+        let told = [ended.stdout, ended.stderr].concat();
+        (ended.status.code(), String::from_utf8(told).unwrap())
+    }
+
+    async fn reconcile(&self) -> (Option<i32>, String) {
+        self.run(&["reconcile", "--day", &today(0), "--csv", "differences.csv"]).await
+    }
+
+    /// What was found, as `KIND ours theirs`.
+    async fn found(&self) -> Vec<String> {
+        let (code, told) = self.reconcile().await;
+        let csv = fs::read_to_string(self.file("differences.csv")).unwrap();
+        let rows: Vec<_> = csv.lines().skip(1).map(|row| row.split(',').collect()).collect();
+        let found: Vec<_> = rows
+            .iter()
+            .map(|row: &Vec<&str>| format!("{} {} {}", row[5], row[6], row[7]))
+            .collect();
+        assert_eq!(code, Some(i32::from(!found.is_empty())), "{told}");
+        found
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.deployment.folder().join(name)
+    }
+}
+
+/// The day so many days ago, in Asia/Shanghai.
+fn today(days_ago: i64) -> String {
+    let now = time::OffsetDateTime::now_utc().to_offset(time::macros::offset!(+8));
+    (now - time::Duration::days(days_ago)).date().to_string()
+}
+
+/// Midnight would make two days of one test.
+async fn far_from_midnight() {
+    let now = time::OffsetDateTime::now_utc().to_offset(time::macros::offset!(+8));
+    if (now.hour(), now.minute()) >= (23, 58) {
+        tokio::time::sleep(Duration::from_secs(150)).await;
+    }
+}
+
+async fn every_difference_is_found(stage: Stage) {
+    let (code, told) = stage.reconcile().await;
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("agree 一致"), "{told}");
+    assert_eq!(stage.found().await, [""; 0]);
+
+    stage.alter(0, Alteration::Amount(98_000_100));
+    let found = stage.found().await;
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].starts_with("AMOUNT ") && found[0].ends_with(" 98000100"), "{found:?}");
+    let asked: i64 = found[0].split(' ').nth(1).unwrap().parse().unwrap();
+    stage.alter(0, Alteration::Amount(asked));
+    assert_eq!(stage.found().await, [""; 0]);
+
+    stage.alter(1, Alteration::Status(CaseStatus::Lapsed));
+    assert_eq!(stage.found().await, ["STATUS REGISTERED LAPSED"]);
+    stage.alter(1, Alteration::Status(CaseStatus::Registered));
+
+    stage.alter(1, Alteration::Copy("NOBODY-SENT-THIS".into()));
+    assert_eq!(stage.found().await, ["ONLY_THEIRS  REGISTERED"]);
+    let copied = format!("{}-2", stage.cases[1]);
+    stage.deployment.registry.control().alter(&copied, Alteration::Forget).unwrap();
+
+    // Two days of one case are no difference.
+    stage.alter(2, Alteration::Earlier(1));
+    let (code, told) = stage.reconcile().await;
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("1 cases are of another day"), "{told}");
+    stage.alter(2, Alteration::Earlier(-1));
+
+    stage.alter(2, Alteration::Party("110105194912310038".into()));
+    let found = stage.found().await;
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].starts_with("PARTY ") && found[0].contains("mortgag"), "{found:?}");
+    let csv = fs::read_to_string(stage.file("differences.csv")).unwrap();
+    assert!(!csv.contains("110105194912310038"), "{csv}");
+
+    stage.alter(2, Alteration::Forget);
+    assert_eq!(stage.found().await, ["ONLY_OURS REGISTERED "]);
+
+    // And what is altered on our side.
+    stage.by_hand("UPDATE filing SET amount_fen = amount_fen + 1 WHERE case_id IS NOT NULL").await;
+    let found = stage.found().await;
+    assert_eq!(found.iter().filter(|it| it.starts_with("AMOUNT ")).count(), 2, "{found:?}");
+    stage.by_hand("UPDATE filing SET amount_fen = amount_fen - 1 WHERE case_id IS NOT NULL").await;
+    let gone = format!("DELETE FROM filing WHERE case_id = '{}'", stage.cases[2]);
+    stage.by_hand(&gone).await;
+    assert_eq!(stage.found().await, [""; 0], "gone from both");
+    let gone = format!("DELETE FROM filing WHERE case_id = '{}'", stage.cases[1]);
+    stage.by_hand(&gone).await;
+    assert_eq!(stage.found().await, ["ONLY_THEIRS  REGISTERED"]);
+    assert!(stage.run(&["reconcile", "--day", &today(1)]).await.0 == Some(0), "another day");
+    let (code, told) =
+        stage.run(&["reconcile", "--day", &today(0), "--institution", "nobody"]).await;
+    assert_eq!(code, Some(0), "{told}");
+
+    // A bank's own list: as it is here, then with everything that can differ.
+    let first = &stage.cases[0];
+    let views = stage.deployment.registry.control().cases();
+    let key = &views[0].key;
+    let heads = "key,case,status,amount_fen";
+    let list = |rows: &[String]| {
+        fs::write(stage.file("bank.csv"), format!("\u{feff}{heads}\r\n{}\r\n", rows.join("\r\n")))
+            .unwrap();
+    };
+    let day = today(0);
+    let bank = ["reconcile", "--day", &day, "--institution", BANK, "--bank-file", "bank.csv"];
+    list(&[format!("{key},{first},REGISTERED,{asked}")]);
+    let (code, told) = stage.run(&bank).await;
+    assert_eq!(code, Some(0), "{told}");
+    list(&[format!("{key},{first},ACCEPTED,{}", asked + 1), "OTHER,,REGISTERED,".into()]);
+    let (code, told) = stage.run(&bank).await;
+    assert_eq!(code, Some(1), "{told}");
+    for kind in ["STATUS", "AMOUNT", "ONLY_THEIRS"] {
+        assert!(told.contains(kind), "{kind}: {told}");
+    }
+    list(&[]);
+    let (code, told) = stage.run(&bank).await;
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("ONLY_OURS"), "{told}");
+    list(&["k,c,DONE,1".into(), "l,c,REGISTERED,1.5".into(), ",c,REGISTERED,1".into()]);
+    let (code, told) = stage.run(&bank).await;
+    assert_eq!(code, Some(1), "{told}");
+    for line in ["line 2: `DONE`", "line 3: the amount", "line 4: no key"] {
+        assert!(told.contains(line), "{line}: {told}");
+    }
+
+    // A registry that does not answer has not agreed.
+    stage.deployment.registry.control().down().await;
+    let (code, told) = stage.reconcile().await;
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("NOT COMPARED"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_difference_is_found_over_sqlite() {
+    far_from_midnight().await;
+    every_difference_is_found(Stage::sqlite("").await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_difference_is_found_over_postgres() {
+    far_from_midnight().await;
+    every_difference_is_found(Stage::postgres("").await).await;
+}
+
+const DAILY: &str = "[reconciliation]\nhour = 0\ndays_back = 2\n";
+
+/// The gateway compares yesterday's books when it starts: today's are made yesterday's, and it is started anew.
+async fn a_gateway_keeps_findings(mut stage: Stage) {
+    stage.alter(0, Alteration::Earlier(1));
+    stage.alter(1, Alteration::Earlier(1));
+    stage.alter(1, Alteration::Status(CaseStatus::Lapsed));
+    match &stage.database {
+        None => stage.by_hand("UPDATE filing SET admitted_at = admitted_at - 86400000").await,
+        Some(_) => {
+            stage.by_hand("UPDATE filing SET admitted_at = admitted_at - interval '1 day'").await;
+        }
+    }
+    again(&mut stage).await;
+    let metrics = open(&stage, 1).await;
+    assert!(metrics.contains("end=\"differ\""), "{metrics}");
+    assert!(stage.deployment.log_text().contains("the books differ"));
+    let (code, told) = stage.run(&["findings", "list"]).await;
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("STATUS") && told.contains("LAPSED"), "{told}");
+    let id = told.lines().nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+
+    let (code, told) = stage.run(&["findings", "close", &id, "--note", "seen"]).await;
+    assert_eq!(code, Some(0), "{told}");
+    let (code, told) = stage.run(&["findings", "close", &id, "--note", "seen"]).await;
+    assert_eq!(code, Some(1), "{told}");
+    assert_eq!(stage.run(&["findings", "list"]).await.0, Some(0));
+
+    // Found again just so, it stays closed; otherwise it is opened anew, and closed once both agree.
+    again(&mut stage).await;
+    open(&stage, 0).await;
+    stage.alter(1, Alteration::Status(CaseStatus::Terminated));
+    again(&mut stage).await;
+    open(&stage, 1).await;
+    stage.alter(1, Alteration::Status(CaseStatus::Registered));
+    again(&mut stage).await;
+    open(&stage, 0).await;
+    let (code, told) = stage.run(&["findings", "list", "--all"]).await;
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("agrees 已一致"), "{told}");
+}
+
+/// Starts the gateway again, with that day not compared yet.
+async fn again(stage: &mut Stage) {
+    let gateway = &mut stage.deployment.gateways[0];
+    gateway.tell_to_stop().await.unwrap();
+    assert!(gateway.stopped().await.unwrap().success());
+    stage.by_hand("UPDATE watch SET cursor = '' WHERE registry LIKE '%/books'").await;
+    stage.deployment.start().await.unwrap();
+}
+
+/// Waits until the gateway has compared, and so many findings are open; its metrics.
+async fn open(stage: &Stage, count: u64) -> String {
+    let deadline = Instant::now() + PATIENCE;
+    let open = format!("directlink_findings_open{{registry=\"province\"}} {count}");
+    loop {
+        let metrics = stage.deployment.gateways[0].metrics().await.unwrap();
+        let compared = metrics.contains("directlink_reconciliations_total{");
+        if compared && metrics.lines().any(|line| line == open) {
+            return metrics;
+        }
+        assert!(Instant::now() < deadline, "{metrics}\n{}", stage.deployment.log_text());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_keeps_findings_in_sqlite() {
+    far_from_midnight().await;
+    a_gateway_keeps_findings(Stage::sqlite(DAILY).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_keeps_findings_in_postgres() {
+    far_from_midnight().await;
+    a_gateway_keeps_findings(Stage::postgres(DAILY).await).await;
+}
