@@ -3,7 +3,7 @@
 
 use std::{env, error::Error, fs, path::PathBuf};
 
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     "directlink/v1/rules.proto",
     "directlink/v1/parts.proto",
     "directlink/v1/matters.proto",
@@ -11,6 +11,7 @@ const FILES: [&str; 9] = [
     "directlink/v1/outcome.proto",
     "directlink/v1/query.proto",
     "directlink/v1/feed.proto",
+    "directlink/v1/books.proto",
     "directlink/v1/exchange.proto",
     "directlink/v1/registry.proto",
 ];

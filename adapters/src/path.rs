@@ -35,7 +35,7 @@ pub(crate) struct Homes {
 }
 
 /// Words that start a path at the envelope itself.
-const ENVELOPE_WORDS: [&str; 11] = [
+const ENVELOPE_WORDS: [&str; 12] = [
     "exchange",
     "outcome",
     "event",
@@ -47,6 +47,7 @@ const ENVELOPE_WORDS: [&str; 11] = [
     "discharge_answer",
     "feed",
     "acknowledged",
+    "books",
 ];
 
 /// Where a path starts.

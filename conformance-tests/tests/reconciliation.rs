@@ -15,6 +15,7 @@ use conformance_tests::{
     postgres_server::PostgresServer,
     reference_registry::Alteration,
     samples::Samples,
+    tls,
 };
 use gateway::contracts::read_contract;
 use proto::v1::CaseStatus;
@@ -285,6 +286,78 @@ async fn a_gateway_keeps_findings(mut stage: Stage) {
     let (code, told) = stage.run(&["findings", "list", "--all"]).await;
     assert_eq!(code, Some(0), "{told}");
     assert!(told.contains("agrees 已一致"), "{told}");
+}
+
+/// What a bank reads of its books leads to the digest that it was told, by nothing but docs/reconciliation.md.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bank_reads_its_own_books() {
+    far_from_midnight().await;
+    let contracts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contracts/banks");
+    let contract = Arc::new(read_contract(&contracts.join("standard")).unwrap());
+    let samples = Samples::of(&contracts.join("standard")).unwrap();
+    let plan = Plan::of_one("standard", &contracts, "").unwrap();
+    let mut deployment = Deployment::prepare(&plan, |settings| settings).await.unwrap();
+    deployment.start().await.unwrap();
+    let bank = FakeBank::new(&deployment, "standard", contract).unwrap();
+    let mut line = bank.connect().await.unwrap();
+    for sample in ["first_general", "first_maximum"] {
+        let filed = line.ask(Some("mortgage"), samples.request(sample).unwrap()).await.unwrap();
+        assert!(matches!(filed, Heard::Answer { .. }), "{filed:?}");
+    }
+    let cases = deployment.registry.control().cases();
+    assert_eq!(cases.len(), 2);
+
+    let credentials = Some(&deployment.pki.banks["standard"]);
+    let tls = tls::client(credentials, &deployment.pki.banks_ca, &["h2"]).unwrap();
+    let client = reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy();
+    let client = client.build().unwrap();
+    let address = deployment.gateways[0].https;
+    let get = async |path: String| {
+        let answer = client.get(format!("https://{address}{path}")).send().await.unwrap();
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        (status, headers, answer.text().await.unwrap())
+    };
+    let day = today(0);
+    let told = async |query: &str| {
+        let (status, _, body) = get(format!("/v1/reconciliations/{day}{query}")).await;
+        assert_eq!(status, 200, "{body}\n{}", deployment.log_text());
+        serde_json::from_str::<serde_json::Value>(&body).unwrap()
+    };
+    let sum = told("").await;
+    assert_eq!((&sum["count"], sum["cases"].as_array().unwrap().len()), (&2.into(), 0), "{sum:#}");
+    let first = told("?after=start&limit=1").await;
+    let next = first["next"].as_str().unwrap();
+    let second = told(&format!("?after={next}&limit=1")).await;
+    assert!(second.get("next").is_none(), "{second:#}");
+    let listed: Vec<_> = [&first, &second].map(|page| page["cases"][0].clone()).to_vec();
+    let mut lines: Vec<String> = listed
+        .iter()
+        .map(|case| {
+            let text = |name: &str| case[name].as_str().unwrap_or_default().to_owned();
+            let amount = case["amount_fen"].as_i64().map_or(String::new(), |fen| fen.to_string());
+            let (key, id, status) = (text("idempotency_key"), text("case_id"), text("status"));
+            format!("{key}\t{id}\t{status}\t{amount}\n")
+        })
+        .collect();
+    lines.sort();
+    let digest = hex::encode(aws_lc_rs::digest::digest(
+        &aws_lc_rs::digest::SHA256,
+        lines.concat().as_bytes(),
+    ));
+    assert_eq!(sum["digest"], digest.as_str());
+    let elsewhere = told("?office=nowhere").await;
+    assert!(elsewhere.get("count").is_none(), "none is left out: {elsewhere:#}");
+    assert!(elsewhere["digest"].as_str().unwrap().starts_with("e3b0c442"), "{elsewhere:#}");
+
+    let (status, headers, csv) = get(format!("/reconciliations/{day}.csv")).await;
+    assert_eq!((status, headers["books-digest"].to_str().unwrap()), (200, digest.as_str()));
+    assert_eq!(headers["content-type"], "text/csv; charset=utf-8");
+    assert_eq!(csv.lines().next(), Some("key,case,status,amount_fen,office"));
+    for case in &cases {
+        assert!(csv.contains(&format!("{},{},REGISTERED,", case.key, case.case_id)), "{csv}");
+    }
+    assert_eq!(get("/reconciliations/2026-02-30.csv".into()).await.0, 404);
+    assert_eq!(told("").await["digest"], digest.as_str(), "reading changes nothing");
 }
 
 /// Starts the gateway again, with that day not compared yet.

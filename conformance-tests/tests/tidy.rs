@@ -183,6 +183,7 @@ fn every_code_a_bank_may_see_is_explained() {
         "IDENTITY",
         "TRANSPORT",
         "UNKNOWN",
+        "LEDGER",
         "CALL_OFFICE",
         "CORRECT_AND_RESEND",
         "RETRY_SAME_KEY",

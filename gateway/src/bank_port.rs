@@ -28,6 +28,7 @@ use crate::{
     contracts::{Door, Live, NoReader},
     exchange::{self, Answer, Gateway, TransportFault},
     identity::{Identities, IdentityRefusal, VerifiedBank},
+    ledger::Ledger,
     limits::Limits,
     materials::Materials,
     telemetry::{Metrics, TurnedAway},
@@ -35,6 +36,7 @@ use crate::{
     turnstile::{Account, Place, Turnstile},
 };
 
+mod books;
 mod https;
 mod problem;
 mod tcp;
@@ -58,6 +60,11 @@ pub trait Desk: Send + Sync + 'static {
 
     /// Where institutions upload materials to; `None` if they cannot.
     fn materials(&self) -> Option<&Materials> {
+        None
+    }
+
+    /// Where institutions read their own books; `None` if they cannot.
+    fn books(&self) -> Option<&dyn Ledger> {
         None
     }
 
@@ -87,6 +94,10 @@ impl Desk for Gateway {
 
     fn materials(&self) -> Option<&Materials> {
         self.materials.as_ref()
+    }
+
+    fn books(&self) -> Option<&dyn Ledger> {
+        Some(&*self.ledger)
     }
 
     fn exchange(

@@ -42,6 +42,7 @@ use crate::{
 };
 
 mod asking;
+mod books;
 mod checking;
 mod feed;
 mod hall;
@@ -299,6 +300,7 @@ impl Hearing<'_> {
                     self.withdraw(withdrawal).await.map(Said::Outcome)
                 }
                 Some(Body::FeedQuery(query)) => self.read_feed(query).await.map(Said::Feed),
+                Some(Body::BooksQuery(query)) => self.read_books(query).await.map(Said::Books),
                 Some(Body::Ack(ack)) => self.acknowledge(ack).await.map(Said::Acknowledged),
                 None => Err(Refusal::unsent(Code::Unsupported, proto::v1::NextAction::CallOffice)),
             },

@@ -30,7 +30,7 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 
-use super::{Account, BankPort, Desk, problem::Problem, upload, whole};
+use super::{Account, BankPort, Desk, books, problem::Problem, upload, whole};
 use crate::{
     contracts::{Door, NoReader},
     exchange::{Answer, AnswerKind, TransportFault},
@@ -168,6 +168,16 @@ impl<D: Desk> Visit<D> {
             let answered = upload::answer(materials, bank.id(), head, body, patience).await;
             let result = answered.as_ref().map_or_else(Problem::code, |_taken| "TAKEN");
             self.port.metrics.exchange(bank.id(), "material", result, started.elapsed());
+            return Ok(answered?);
+        }
+        if head.uri.path().starts_with(books::PATH)
+            && let Some(ledger) = self.port.desk.books()
+        {
+            let _place = account.enter().map_err(Problem::Busy)?;
+            let started = Instant::now();
+            let answered = books::answer(ledger, bank.id(), head).await;
+            let result = answered.as_ref().map_or_else(Problem::code, |_told| "BOOKS");
+            self.port.metrics.exchange(bank.id(), "books", result, started.elapsed());
             return Ok(answered?);
         }
         let door = Door::Https { path: head.uri.path() };

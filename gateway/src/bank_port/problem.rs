@@ -53,6 +53,8 @@ pub(super) enum Problem {
     MaterialDigest,
     /// The store of materials does not work.
     MaterialsUnavailable,
+    /// The ledger cannot be read.
+    LedgerUnavailable,
 }
 
 struct Row {
@@ -227,6 +229,14 @@ impl Problem {
                 "CORRECT_AND_RESEND",
                 "材料摘要不符，已删除，请重新上传",
                 "the material has another digest and was deleted: upload it again",
+            ),
+            Self::LedgerUnavailable => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "LEDGER_UNAVAILABLE",
+                "LEDGER",
+                "RETRY_SAME_KEY",
+                "网关台账暂不可用，请稍后重试",
+                "the gateway's ledger cannot be read just now: ask again later",
             ),
             Self::MaterialsUnavailable => (
                 StatusCode::SERVICE_UNAVAILABLE,

@@ -5,8 +5,8 @@ use std::time::SystemTime;
 
 use adapters::{Contract, Reply, Undecoded};
 use proto::v1::{
-    Acknowledged, CertificateAnswer, DischargeAnswer, Document, Envelope, Exchange, Feed, Outcome,
-    RecordAnswer, TitleAnswer,
+    Acknowledged, Books, CertificateAnswer, DischargeAnswer, Document, Envelope, Exchange, Feed,
+    Outcome, RecordAnswer, TitleAnswer,
 };
 
 use super::{Answer, AnswerKind};
@@ -22,6 +22,7 @@ pub(super) enum Said {
     Discharge(DischargeAnswer),
     Feed(Feed),
     Acknowledged(Acknowledged),
+    Books(Books),
 }
 
 /// An answer and what it answers.
@@ -48,6 +49,7 @@ impl Told {
             Ok(Said::Discharge(_)) => "DISCHARGE_ANSWER",
             Ok(Said::Feed(_)) => "FEED",
             Ok(Said::Acknowledged(_)) => "ACKNOWLEDGED",
+            Ok(Said::Books(_)) => "BOOKS",
             Err(refusal) => refusal.code.as_str(),
         }
     }
@@ -72,6 +74,7 @@ impl Told {
             Ok(Said::Discharge(answer)) => envelope.discharge_answer = Some(answer),
             Ok(Said::Feed(feed)) => envelope.feed = Some(feed),
             Ok(Said::Acknowledged(acknowledged)) => envelope.acknowledged = Some(acknowledged),
+            Ok(Said::Books(books)) => envelope.books = Some(books),
             Err(refusal) => envelope.outcome = Some(refusal.outcome()),
         }
         let kind = match reply {

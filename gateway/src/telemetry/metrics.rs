@@ -652,6 +652,7 @@ pub enum LedgerVerb {
     EraseSalts,
     RecordFindings,
     OpenFindings,
+    Filed,
 }
 
 impl LedgerVerb {
@@ -690,6 +691,7 @@ impl LedgerVerb {
             Self::EraseSalts => "erase_salts",
             Self::RecordFindings => "record_findings",
             Self::OpenFindings => "open_findings",
+            Self::Filed => "filed",
         }
     }
 }
