@@ -15,7 +15,6 @@ use std::{
 use adapters::wire::Wire;
 use bytes::Bytes;
 use futures_util::FutureExt;
-use rustls::ServerConfig;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -26,12 +25,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     contracts::{Door, Live, NoReader},
+    entrance::{Entrance, Stay},
     exchange::{self, Answer, Gateway, TransportFault},
-    identity::{Identities, IdentityRefusal, VerifiedBank},
+    identity::{IdentityRefusal, VerifiedBank},
     ledger::Ledger,
     limits::Limits,
     materials::Materials,
-    telemetry::{Metrics, TurnedAway},
+    telemetry::{Holder, Metrics, TurnedAway},
     tls::Protocol,
     turnstile::{Account, Place, Turnstile},
 };
@@ -119,7 +119,7 @@ impl Desk for Gateway {
 #[derive(Debug)]
 pub struct BankPort<D> {
     desk: Arc<D>,
-    identities: Identities,
+    entrance: Arc<Entrance>,
     turnstile: Turnstile,
     limits: Limits,
     metrics: Metrics,
@@ -134,37 +134,22 @@ impl<D: Desk> BankPort<D> {
     /// Ports that nobody can reach yet.
     pub fn new(
         desk: Arc<D>,
-        identities: Identities,
+        entrance: Arc<Entrance>,
         turnstile: Turnstile,
         limits: Limits,
         metrics: Metrics,
     ) -> Arc<Self> {
         let connections = Arc::new(Semaphore::new(limits.connections_max));
         let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
-        Arc::new(Self {
-            desk,
-            identities,
-            turnstile,
-            limits,
-            metrics,
-            connections,
-            tasks,
-            stopping,
-        })
+        Arc::new(Self { desk, entrance, turnstile, limits, metrics, connections, tasks, stopping })
     }
 
     /// Lets banks in at `listener` until [`BankPort::stop`]. If the future is dropped, connections already made go on.
-    pub async fn serve(
-        self: Arc<Self>,
-        listener: TcpListener,
-        tls: Arc<ServerConfig>,
-        protocol: Protocol,
-    ) {
-        let acceptor = TlsAcceptor::from(tls);
+    pub async fn serve(self: Arc<Self>, listener: TcpListener, protocol: Protocol) {
         let unproved = Arc::new(Semaphore::new(self.limits.handshakes_max));
         while let Some((permit, stream, peer)) = self.next_caller(&listener, &unproved).await {
             let port = Arc::clone(&self);
-            let acceptor = acceptor.clone();
+            let acceptor = TlsAcceptor::from(self.entrance.config(protocol));
             self.tasks.spawn(async move {
                 let caller = Caller { peer, protocol, unproved: permit };
                 port.receive(caller, stream, acceptor).await;
@@ -253,9 +238,13 @@ impl<D: Desk> BankPort<D> {
                 };
                 drop(unproved);
                 let _counted = self.metrics.connection(protocol);
+                let stay = self.enter(&stream, &bank);
                 match protocol {
-                    Protocol::Https => https::serve(self, stream, Some((bank, account))).await,
-                    Protocol::Tcp => tcp::serve(self, stream, bank, account).await,
+                    Protocol::Https => {
+                        https::serve(self, stream, Some(https::Caller { bank, account, stay }))
+                            .await;
+                    }
+                    Protocol::Tcp => tcp::serve(self, stream, bank, account, stay).await,
                 }
             }
             Err(refusal) => {
@@ -272,7 +261,15 @@ impl<D: Desk> BankPort<D> {
 
     fn identify(&self, stream: &TlsStream<TcpStream>) -> Result<VerifiedBank, IdentityRefusal> {
         let (_, session) = stream.get_ref();
-        self.identities.identify(session.peer_certificates().unwrap_or_default())
+        self.entrance.identify(session.peer_certificates().unwrap_or_default())
+    }
+
+    fn enter(&self, stream: &TlsStream<TcpStream>, bank: &VerifiedBank) -> Stay {
+        let (_, session) = stream.get_ref();
+        let chain = session.peer_certificates().unwrap_or_default();
+        let stay = self.entrance.enter(chain, bank, &self.stopping);
+        self.metrics.certificate_expires(Holder::Institution, bank.id(), stay.until());
+        stay
     }
 
     /// Answers one message on a task of its own, which keeps its `place` to the end, whether or not the bank still listens.

@@ -116,6 +116,11 @@ impl Identities {
         if !usage.is_some_and(|usage| usage.value.client_auth) {
             return Err(IdentityRefusal::NotForClients(shown));
         }
+        // RFC 5280, section 4.2.1.3: a key that is said to be for something is for nothing else.
+        let key_usage = certificate.key_usage().ok().flatten();
+        if key_usage.is_some_and(|usage| !usage.value.digital_signature()) {
+            return Err(IdentityRefusal::NotForSigning(shown));
+        }
         let issuer = DistinguishedName::of(certificate.issuer());
         let mut known: Vec<&Arc<Institution>> = Vec::new();
         for name in alternative_names(&certificate) {
@@ -158,6 +163,9 @@ pub enum IdentityRefusal {
     /// The certificate does not say that it is for TLS clients.
     #[error("the client certificate lacks the extended key usage clientAuth: {0}")]
     NotForClients(Shown),
+    /// Its key is said to be for something, and not for signing, which a handshake takes.
+    #[error("the client certificate lacks the key usage digitalSignature: {0}")]
+    NotForSigning(Shown),
     /// No institution is pinned to it.
     #[error("no institution in settings has this certificate: {0}")]
     Unknown(Shown),

@@ -15,6 +15,7 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     sync::{Arc, LazyLock},
+    time::SystemTime,
 };
 
 use anyhow::Context;
@@ -25,22 +26,21 @@ use gateway::{
     admin_port::{self, Readiness},
     assembly::{self, Parts},
     bank_port::BankPort,
-    capability, contracts,
+    capability, certificates, contracts,
+    entrance::{self, Entrance},
     evidence::sequencer,
     exchange::Gateway,
     feeds, follow_up,
-    identity::Identities,
     ledger::{Ledger, LedgerError},
     listener, opener, reconciler, resolver,
     retention::{self, Old},
     settings::{Answers, Problem, Settings, Store},
-    telemetry::{Metrics, Telemetry},
-    tls::{self, Protocol},
+    telemetry::{Holder, Metrics, Telemetry},
+    tls::Protocol,
     turnstile::Turnstile,
 };
 use ledger_commands::LedgerCommand;
 use reconciliation_commands::{FindingsCommand, RECONCILE_HELP, Reconcile};
-use rustls::ServerConfig;
 use tokio::{
     net::TcpListener,
     runtime::Runtime,
@@ -199,6 +199,14 @@ fn check(settings: &Path) -> Result<(), Failure> {
     // Channels to registries are made inside a runtime, although nothing is connected to.
     let _inside = runtime.enter();
     let ready = prepare(settings)?;
+    let remarks = certificates::remarks(&ready.settings, SystemTime::now());
+    let (faults, warnings): (Vec<_>, Vec<_>) = remarks.into_iter().partition(|it| it.is_fault);
+    for warning in warnings {
+        say(&warning.to_string());
+    }
+    if !faults.is_empty() {
+        return Err(Failure::Faulty(faults.into_iter().map(Into::into).collect()));
+    }
     say(&format!("{}: nothing is wrong", settings.display()));
     if ready.parts.keys.signing().is_empty() {
         say(
@@ -213,14 +221,7 @@ struct Ready {
     settings: Settings,
     metrics: Metrics,
     parts: Parts,
-    doors: Vec<Door>,
-}
-
-/// A bank port that is to be opened.
-struct Door {
-    address: SocketAddr,
-    protocol: Protocol,
-    tls: Arc<ServerConfig>,
+    entrance: Arc<Entrance>,
 }
 
 /// Loads everything the settings name; tells all that is wrong with any of it.
@@ -228,15 +229,15 @@ fn prepare(file: &Path) -> Result<Ready, Failure> {
     let settings = Settings::load(file).map_err(Failure::Faulty)?;
     let metrics = Metrics::new().map_err(|error| Failure::Broken(error.into()))?;
     let parts = assembly::parts(&settings, metrics.clone());
-    let doors = doors(&settings);
+    let entrance = entrance(&settings);
     let mut problems = unreadable_secrets(&settings);
-    match (parts, doors) {
-        (Ok(parts), Ok(doors)) if problems.is_empty() => {
-            return Ok(Ready { settings, metrics, parts, doors });
+    match (parts, entrance) {
+        (Ok(parts), Ok(entrance)) if problems.is_empty() => {
+            return Ok(Ready { settings, metrics, parts, entrance });
         }
-        (parts, doors) => {
+        (parts, entrance) => {
             problems.extend(parts.err().unwrap_or_default());
-            problems.extend(doors.err());
+            problems.extend(entrance.err());
         }
     }
     Err(Failure::Faulty(problems))
@@ -254,21 +255,13 @@ fn unreadable_secrets(settings: &Settings) -> Vec<Problem> {
     told.into_iter().collect()
 }
 
-fn doors(settings: &Settings) -> Result<Vec<Door>, Problem> {
-    let listen = &settings.listen;
-    let ports = [(Protocol::Https, listen.https), (Protocol::Tcp, listen.tcp)];
-    let mut doors = Vec::new();
-    for (protocol, address) in ports {
-        let Some(address) = address else { continue };
-        let tls = tls::server_config(&listen.certificate, &listen.key, &listen.client_ca, protocol)
-            .map_err(|error| Problem {
-                file: error.file().to_owned(),
-                line: None,
-                message: error.to_string(),
-            })?;
-        doors.push(Door { address, protocol, tls });
-    }
-    Ok(doors)
+/// The way in for banks.
+fn entrance(settings: &Settings) -> Result<Arc<Entrance>, Problem> {
+    Entrance::open(settings.listen.clone(), &settings.institutions).map_err(|error| Problem {
+        file: error.file().to_owned(),
+        line: None,
+        message: error.to_string(),
+    })
 }
 
 fn runtime() -> Result<Runtime, Failure> {
@@ -299,7 +292,7 @@ fn serve(settings: &Path, open: impl OpensLedger) -> Result<(), Failure> {
 /// Up: operators first, so that they see why it takes long; then the ledger, the banks' ports, and whatever works on
 /// its own. Down: the other way round.
 async fn serve_until_told(ready: Ready, open: impl OpensLedger) -> anyhow::Result<()> {
-    let Ready { settings, metrics, parts, doors } = ready;
+    let Ready { settings, metrics, parts, entrance } = ready;
     let mut told = Told::listen()?;
     let reload = signal(SignalKind::hangup())?;
     let readiness = Readiness::default();
@@ -309,6 +302,13 @@ async fn serve_until_told(ready: Ready, open: impl OpensLedger) -> anyhow::Resul
     let (admin_address, admin_stop) = (admin.local_addr()?, CancellationToken::new());
     let pages = admin_port::serve(admin, readiness.clone(), metrics.clone(), admin_stop.clone());
     let pages = tokio::spawn(pages);
+
+    for remark in certificates::remarks(&settings, SystemTime::now()) {
+        tracing::warn!(file = %remark.file.display(), "{}", remark.message);
+    }
+    for (registry, expiry) in certificates::of_registries(&settings) {
+        metrics.certificate_expires(Holder::Registry, registry, expiry);
+    }
 
     let ledger = open(&settings).await.context("the ledger cannot be opened")?;
     let keys = Arc::clone(&parts.keys);
@@ -375,20 +375,26 @@ async fn serve_until_told(ready: Ready, open: impl OpensLedger) -> anyhow::Resul
         contracts::watch(Arc::clone(&gateway), settings.contracts.reload, reload, watching.clone());
     workers.spawn(watch);
 
-    let identities = Identities::new(&settings.institutions);
+    let noticed = signal(SignalKind::hangup())?;
+    workers.spawn(entrance::watch(
+        Arc::clone(&entrance),
+        metrics.clone(),
+        noticed,
+        watching.clone(),
+    ));
+
     let turnstile = Turnstile::new(&settings.limits, &settings.institutions, &metrics);
-    let port = BankPort::new(Arc::clone(&gateway), identities, turnstile, settings.limits, metrics);
-    let mut addresses = [None, None];
-    let mut listeners = Vec::new();
-    for door in doors {
-        let listener = bind(door.address).await?;
-        let [https, tcp] = &mut addresses;
-        *(if door.protocol == Protocol::Https { https } else { tcp }) =
-            Some(listener.local_addr()?);
-        listeners.push((listener, door));
+    let port = BankPort::new(Arc::clone(&gateway), entrance, turnstile, settings.limits, metrics);
+    let ports = [(Protocol::Https, settings.listen.https), (Protocol::Tcp, settings.listen.tcp)];
+    let (mut addresses, mut listeners) = ([None, None], Vec::new());
+    for ((protocol, wanted), address) in ports.into_iter().zip(&mut addresses) {
+        let Some(wanted) = wanted else { continue };
+        let listener = bind(wanted).await?;
+        *address = Some(listener.local_addr()?);
+        listeners.push((protocol, listener));
     }
-    for (listener, Door { protocol, tls, .. }) in listeners {
-        workers.spawn(Arc::clone(&port).serve(listener, tls, protocol));
+    for (protocol, listener) in listeners {
+        workers.spawn(Arc::clone(&port).serve(listener, protocol));
     }
     readiness.serving(Arc::clone(&gateway.ledger));
     tell_serving(admin_address, addresses);

@@ -30,7 +30,7 @@ pub use events::Events;
 pub use evidence::Evidence;
 pub use institution::{Institution, InstitutionKind, InstitutionMode, Matters};
 pub use ledger::{Ledger, Store};
-pub use listen::{Admin, Listen};
+pub use listen::{Admin, Listen, StaleCrls};
 pub use materials::Materials;
 pub use office::{Delivery, Office, Queue, Routing};
 pub(crate) use reader::seconds;

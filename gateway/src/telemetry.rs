@@ -36,7 +36,7 @@ mod lines;
 mod metrics;
 
 pub use metrics::{
-    CallEnd, Connection, ContractEnd, Deadline, Heard, LedgerVerb, Metrics, MetricsError,
+    CallEnd, Connection, ContractEnd, Deadline, Heard, Holder, LedgerVerb, Metrics, MetricsError,
     RegistryCall, TurnedAway, TurnedBack,
 };
 

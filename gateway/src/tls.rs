@@ -14,12 +14,14 @@ use rustls::{
     client::Resumption,
     crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{
-        CertificateDer, PrivateKeyDer,
+        CertificateDer, CertificateRevocationListDer, PrivateKeyDer,
         pem::{self, PemObject},
     },
-    server::{NoServerSessionStorage, WebPkiClientVerifier},
+    server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
     version::{TLS12, TLS13},
 };
+
+use crate::settings::StaleCrls;
 
 /// What is spoken inside TLS on a bank port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,8 +32,29 @@ pub enum Protocol {
     Tcp,
 }
 
-/// The server side of a bank port. All paths are PEM files: the gateway's certificate with its chain, its private key,
-/// and the authorities that banks' certificates may be issued by.
+/// What judges banks' certificates. `client_ca`: PEM file of the authorities they may be issued by. `crls`: files of revocation
+/// lists, PEM or DER; with any, a certificate is let in only if a list of its issuer says nothing against it.
+///
+/// # Errors
+/// The first thing that is wrong, with its file.
+pub fn client_verifier(
+    client_ca: &Path,
+    crls: &[PathBuf],
+    stale: StaleCrls,
+) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let authorities = Arc::new(authorities(client_ca)?);
+    let lists: Vec<_> = crls.iter().map(|file| revocations(file)).collect::<Result<_, _>>()?;
+    let builder = WebPkiClientVerifier::builder_with_provider(authorities, provider())
+        .with_crls(lists.into_iter().flatten());
+    let builder = match stale {
+        StaleCrls::Refuse => builder.enforce_revocation_expiration(),
+        StaleCrls::Accept => builder,
+    };
+    let built = builder.build();
+    built.map_err(|source| TlsError::Authorities { file: client_ca.to_owned(), source })
+}
+
+/// A server side that takes whoever has a certificate by the authorities in `client_ca`; all paths are PEM files.
 ///
 /// # Errors
 /// The first thing that is wrong, with its file.
@@ -41,13 +64,23 @@ pub fn server_config(
     client_ca: &Path,
     protocol: Protocol,
 ) -> Result<Arc<ServerConfig>, TlsError> {
-    let provider = provider();
-    let authorities = Arc::new(authorities(client_ca)?);
-    let verifier = WebPkiClientVerifier::builder_with_provider(authorities, Arc::clone(&provider))
-        .build()
-        .map_err(|source| TlsError::Authorities { file: client_ca.to_owned(), source })?;
+    let verifier = client_verifier(client_ca, &[], StaleCrls::default())?;
+    port_config(certificate, key, verifier, protocol)
+}
+
+/// The server side of a bank port. `certificate`: PEM file of the gateway's certificate with its chain, `key` of its private
+/// key.
+///
+/// # Errors
+/// The first thing that is wrong, with its file.
+pub fn port_config(
+    certificate: &Path,
+    key: &Path,
+    verifier: Arc<dyn ClientCertVerifier>,
+    protocol: Protocol,
+) -> Result<Arc<ServerConfig>, TlsError> {
     let rejected = |source| TlsError::Rejected { file: certificate.to_owned(), source };
-    let mut config = ServerConfig::builder_with_provider(provider)
+    let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13, &TLS12])
         .map_err(rejected)?
         .with_client_cert_verifier(verifier)
@@ -177,7 +210,26 @@ fn authorities(file: &Path) -> Result<RootCertStore, TlsError> {
     Ok(store)
 }
 
-fn chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+/// The revocation lists of a file: PEM, or one list as DER, as authorities publish them.
+///
+/// # Errors
+/// It cannot be read, or holds none.
+pub(crate) fn revocations(
+    file: &Path,
+) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
+    let bytes = read(file)?;
+    if !bytes.trim_ascii_start().starts_with(b"-----BEGIN") {
+        return Ok(vec![CertificateRevocationListDer::from(bytes)]);
+    }
+    let not_pem =
+        |source| TlsError::NotPem { file: file.to_owned(), wanted: "revocation lists", source };
+    let lists: Vec<_> = CertificateRevocationListDer::pem_slice_iter(&bytes)
+        .collect::<Result<_, _>>()
+        .map_err(not_pem)?;
+    if lists.is_empty() { Err(not_pem(pem::Error::NoItemsFound)) } else { Ok(lists) }
+}
+
+pub(crate) fn chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let not_pem =
         |source| TlsError::NotPem { file: file.to_owned(), wanted: "certificates", source };
     let text = read(file)?;

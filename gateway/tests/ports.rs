@@ -19,12 +19,13 @@ use bytes::Bytes;
 use gateway::{
     bank_port::{BankPort, Desk},
     contracts::{Door, NoReader},
+    entrance::Entrance,
     exchange::{Answer, AnswerKind, TransportFault},
-    identity::{Identities, VerifiedBank},
+    identity::VerifiedBank,
     limits::Limits,
-    settings::{Institution, InstitutionKind, InstitutionMode},
+    settings::{Institution, InstitutionKind, InstitutionMode, Listen, StaleCrls},
     telemetry::Metrics,
-    tls::{self, Protocol},
+    tls::Protocol,
     turnstile::Turnstile,
 };
 use http_body_util::{BodyExt, Full};
@@ -41,6 +42,8 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 #[path = "ports/authority.rs"]
 mod authority;
+#[path = "ports/entrance.rs"]
+mod entrance;
 use authority::Authority;
 
 /// How long anything may take before a test counts as hanging.
@@ -109,11 +112,34 @@ impl Desk for Double {
     }
 }
 
+/// The institutions that are known.
+const BANKS: [&str; 3] = ["web", "line", "mute"];
+
+fn institution(id: &str) -> Arc<Institution> {
+    Arc::new(Institution {
+        id: id.to_owned(),
+        name: id.to_owned(),
+        kind: InstitutionKind::Bank,
+        contract: id.to_owned(),
+        mode: InstitutionMode::Production,
+        certificate_issuer: "CN=Authority".to_owned(),
+        certificate_san: format!("{id}.example"),
+        codes: Vec::new(),
+        mortgagee_names: Vec::new(),
+        mortgagee_codes: Vec::new(),
+        exchanges_max: None,
+        connections_max: None,
+        messages_per_second_max: None,
+        messages_burst_max: None,
+    })
+}
+
 /// A gateway's ports on this machine, and the authority for certificates that they trust.
 struct House {
-    _folder: TempDir,
+    folder: TempDir,
     authority: Authority,
     desk: Arc<Double>,
+    entrance: Arc<Entrance>,
     port: Arc<BankPort<Double>>,
     metrics: Metrics,
     https: SocketAddr,
@@ -122,26 +148,13 @@ struct House {
 
 impl House {
     async fn open(limits: Limits) -> Self {
+        Self::listening(limits, |_, _| {}).await
+    }
+
+    /// With other settings of the ports; the authority's files are in the folder of `client_ca`.
+    async fn listening(limits: Limits, change: impl FnOnce(&mut Listen, &Authority)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let authority = Authority::new(folder.path());
-        let institution = |id: &str| {
-            Arc::new(Institution {
-                id: id.to_owned(),
-                name: id.to_owned(),
-                kind: InstitutionKind::Bank,
-                contract: id.to_owned(),
-                mode: InstitutionMode::Production,
-                certificate_issuer: "CN=Authority".to_owned(),
-                certificate_san: format!("{id}.example"),
-                codes: Vec::new(),
-                mortgagee_names: Vec::new(),
-                mortgagee_codes: Vec::new(),
-                exchanges_max: None,
-                connections_max: None,
-                messages_per_second_max: None,
-                messages_burst_max: None,
-            })
-        };
         let wire = |prefix, http| {
             let plain = Wire::new(Media::Json, Charset::named("UTF-8").unwrap());
             Arc::new(Wire { prefix, http, ..plain })
@@ -157,22 +170,37 @@ impl House {
             allowed: Semaphore::new(0),
             finished: AtomicUsize::new(0),
         });
-        let institutions = ["web", "line", "mute"].map(institution);
-        let identities = Identities::new(&institutions);
+        let institutions = BANKS.map(institution);
+        let file = |name| folder.path().join(name);
+        let mut listen = Listen {
+            https: None,
+            tcp: None,
+            certificate: file("gateway.pem"),
+            key: file("gateway.key"),
+            client_ca: file("ca.pem"),
+            client_crls: Vec::new(),
+            stale_crls: StaleCrls::Refuse,
+            reload: Duration::from_secs(1),
+        };
+        change(&mut listen, &authority);
+        let entrance = Entrance::open(listen, &institutions).unwrap();
         let metrics = Metrics::new().unwrap();
         let turnstile = Turnstile::new(&limits, &institutions, &metrics);
-        let port = BankPort::new(Arc::clone(&desk), identities, turnstile, limits, metrics.clone());
+        let port = BankPort::new(
+            Arc::clone(&desk),
+            Arc::clone(&entrance),
+            turnstile,
+            limits,
+            metrics.clone(),
+        );
         let mut addresses = Vec::new();
         for protocol in [Protocol::Https, Protocol::Tcp] {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             addresses.push(listener.local_addr().unwrap());
-            let file = |name| folder.path().join(name);
-            let (certificate, key, ca) = (file("gateway.pem"), file("gateway.key"), file("ca.pem"));
-            let tls = tls::server_config(&certificate, &key, &ca, protocol).unwrap();
-            tokio::spawn(Arc::clone(&port).serve(listener, tls, protocol));
+            tokio::spawn(Arc::clone(&port).serve(listener, protocol));
         }
         let (https, tcp) = (addresses[0], addresses[1]);
-        Self { _folder: folder, authority, desk, port, metrics, https, tcp }
+        Self { folder, authority, desk, entrance, port, metrics, https, tcp }
     }
 
     /// Connects with a certificate for `name`, or with none.
@@ -186,6 +214,17 @@ impl House {
         let tcp = TcpStream::connect(to).await?;
         let name = ServerName::try_from("localhost").unwrap();
         within(TlsConnector::from(config).connect(name, tcp)).await
+    }
+
+    /// Connects as this client.
+    async fn connect_as(
+        &self,
+        to: SocketAddr,
+        client: Arc<rustls::ClientConfig>,
+    ) -> TlsStream<TcpStream> {
+        let tcp = TcpStream::connect(to).await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        within(TlsConnector::from(client).connect(name, tcp)).await.unwrap()
     }
 
     /// A connection of the bank that speaks HTTPS.

@@ -4,6 +4,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::Path,
     process::{Output, Stdio},
     time::Duration,
@@ -152,7 +153,7 @@ async fn get(address: &str, path: &str) -> String {
 
 #[tokio::test]
 async fn settings_are_checked_and_everything_wrong_is_told_at_once() {
-    let (folder, _authority) = folder();
+    let (folder, authority) = folder();
     let check = ["serve", "--settings", "directlink.toml", "--check"];
     let (code, said, told) = run(folder.path(), &check).await;
     assert_eq!(
@@ -164,6 +165,28 @@ async fn settings_are_checked_and_everything_wrong_is_told_at_once() {
             ""
         )
     );
+
+    // A key that others may read, a certificate that soon runs out, and a list that is out of date.
+    let file = |name| folder.path().join(name);
+    fs::set_permissions(file("gateway.key"), fs::Permissions::from_mode(0o644)).unwrap();
+    let key = fs::read_to_string(file("gateway.key")).unwrap();
+    let soon = authority.certificate_until(&key, time::Duration::days(20));
+    let before = fs::read_to_string(file("gateway.pem")).unwrap();
+    fs::write(file("gateway.pem"), soon).unwrap();
+    fs::write(file("list.crl"), authority.revoked(&[], -time::Duration::days(1))).unwrap();
+    let listed = SETTINGS.replace("[listen]", "[listen]\nclient_crls = [\"list.crl\"]");
+    fs::write(file("directlink.toml"), listed).unwrap();
+    let (code, said, told) = run(folder.path(), &check).await;
+    assert_eq!(code, Some(1), "{told}");
+    assert!(said.contains("gateway.pem: the certificate runs out in 19 days"), "{said}");
+    for part in [
+        "gateway.key: it holds a secret, and everybody on the machine may open it (mode 644)",
+        "list.crl: the revocation list ran out on ",
+    ] {
+        assert_eq!(told.matches(part).count(), 1, "{part} is not once in\n{told}");
+    }
+    fs::write(file("gateway.pem"), before).unwrap();
+    fs::set_permissions(file("gateway.key"), fs::Permissions::from_mode(0o600)).unwrap();
 
     // A contract that no open port speaks, and a secret that is not there.
     let wrong = SETTINGS.replace("https = ", "tcp = ").replace(
@@ -278,6 +301,61 @@ async fn a_hangup_signal_makes_it_look_for_changed_contracts() {
     let counted = r#"directlink_contracts_changed_total{contract="one",end="refused"} 1"#;
     assert!(metrics.contains(counted), "{metrics}");
     assert!(get(&serving.admin, "/ready").await.starts_with("HTTP/1.1 200 "));
+}
+
+#[tokio::test]
+async fn a_revoked_bank_is_out_while_it_serves_and_a_new_certificate_is_shown() {
+    let (folder, authority) = folder();
+    let list = |names: &[&str]| {
+        fs::write(folder.path().join("list.crl"), authority.revoked(names, time::Duration::days(9)))
+    };
+    list(&[]).unwrap();
+    let settings = SETTINGS
+        .replace("[listen]", "[listen]\nclient_crls = [\"list.crl\"]\nreload_seconds = 3600");
+    fs::write(folder.path().join("directlink.toml"), settings).unwrap();
+    let mut serving = Serving::start(folder.path()).await;
+    let connect = async || {
+        let client = authority.client(Some("core.one.example"), &["http/1.1"]);
+        let tcp = TcpStream::connect(&serving.https).await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        within(TlsConnector::from(client).connect(name, tcp)).await
+    };
+    let mut stream = connect().await.unwrap();
+    let shown = |stream: &tokio_rustls::client::TlsStream<TcpStream>| {
+        stream.get_ref().1.peer_certificates().unwrap()[0].clone().into_owned()
+    };
+    let before = shown(&stream);
+
+    authority.renew(folder.path());
+    serving.tell("-HUP");
+    next_saying(&mut serving.lines, "certificates for the banks' ports were taken anew").await;
+    assert_ne!(shown(&connect().await.unwrap()), before);
+
+    fs::write(folder.path().join("gateway.key"), "no key").unwrap();
+    serving.tell("-HUP");
+    let told = next_saying(&mut serving.lines, "certificates for the banks' ports have chan").await;
+    assert_eq!(told["level"], "ERROR");
+    connect().await.unwrap();
+    authority.renew(folder.path());
+
+    list(&["core.one.example"]).unwrap();
+    serving.tell("-HUP");
+    let told = next_saying(&mut serving.lines, "a connection is ended").await;
+    assert_eq!(told["institution"], "one");
+    let mut rest = Vec::new();
+    // Whether it says goodbye means nothing here.
+    let _end = within(stream.read_to_end(&mut rest)).await;
+    assert_eq!(rest, b"");
+    let refused = match connect().await {
+        Ok(mut stream) => within(stream.read_u8()).await.unwrap_err(),
+        Err(error) => error,
+    };
+    assert!(refused.to_string().contains("CertificateRevoked"), "{refused}");
+    let metrics = get(&serving.admin, "/metrics").await;
+    for holder in ["gateway", "authority", "revocation_list", "registry", "institution"] {
+        let told = format!(r#"directlink_certificate_expires{{holder="{holder}",name=""#);
+        assert!(metrics.contains(&told), "{told} is not in\n{metrics}");
+    }
 }
 
 #[tokio::test]

@@ -30,7 +30,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 #[path = "ports/authority.rs"]
-#[expect(dead_code, reason = "no bank calls here")]
 mod authority;
 use authority::Authority;
 

@@ -30,7 +30,7 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 
-use super::{Account, BankPort, Desk, books, problem::Problem, upload, whole};
+use super::{Account, BankPort, Desk, Stay, books, problem::Problem, upload, whole};
 use crate::{
     contracts::{Door, NoReader},
     exchange::{Answer, AnswerKind, TransportFault},
@@ -39,11 +39,18 @@ use crate::{
     telemetry,
 };
 
+/// A bank at this port.
+pub(super) struct Caller {
+    pub(super) bank: VerifiedBank,
+    pub(super) account: Arc<Account>,
+    pub(super) stay: Stay,
+}
+
 /// Serves one connection to its end. `caller`: `None` is told that it is not known, whatever it asks.
 pub(super) async fn serve<D: Desk>(
     port: Arc<BankPort<D>>,
     stream: TlsStream<TcpStream>,
-    caller: Option<(VerifiedBank, Arc<Account>)>,
+    caller: Option<Caller>,
 ) {
     let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let pace = Arc::new(Pace::new());
@@ -56,13 +63,19 @@ pub(super) async fn serve<D: Desk>(
         }
     });
     let limits = &port.limits;
+    let leaving = async {
+        match &visit.caller {
+            Some(caller) => caller.stay.leaving().await,
+            None => port.stopping.cancelled().await,
+        }
+    };
     if is_http2 {
         let connection = http2_builder(limits).serve_connection(TokioIo::new(stream), service);
         let mut connection = pin!(connection);
         // A bank's pings are no sign of a message begun, so only idling is watched here.
         let ended = tokio::select! {
             ended = connection.as_mut() => Some(ended),
-            () = port.stopping.cancelled() => None,
+            () = leaving => None,
             () = pace.stalled(limits.idle_max, limits.idle_max) => None,
         };
         if ended.is_none() {
@@ -79,7 +92,7 @@ pub(super) async fn serve<D: Desk>(
         let mut connection = pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => Some(ended),
-            () = port.stopping.cancelled() => None,
+            () = leaving => None,
             () = pace.stalled(limits.idle_max, limits.header_max) => None,
         };
         // A message of which only a part of the head has come is not in flight: nothing is lost by closing.
@@ -127,7 +140,7 @@ const PING: Duration = Duration::from_secs(20);
 /// One connection's requests.
 struct Visit<D> {
     port: Arc<BankPort<D>>,
-    caller: Option<(VerifiedBank, Arc<Account>)>,
+    caller: Option<Caller>,
     pace: Arc<Pace>,
 }
 
@@ -138,7 +151,7 @@ impl<D: Desk> Visit<D> {
         match self.hear(&head, &mut body).await {
             Ok(response) => response,
             Err(Unheard { code, response }) => {
-                let institution = self.caller.as_ref().map_or("", |(bank, _)| bank.id());
+                let institution = self.caller.as_ref().map_or("", |caller| caller.bank.id());
                 tracing::info!(institution, code, "a request was refused");
                 // Closing on what is still being sent would take the answer with it.
                 if head.version < Version::HTTP_2 && !head.headers.contains_key(header::EXPECT) {
@@ -154,7 +167,7 @@ impl<D: Desk> Visit<D> {
         head: &Parts,
         body: &mut Incoming,
     ) -> Result<Response<Full<Bytes>>, Unheard> {
-        let (bank, account) = self.caller.as_ref().ok_or(Problem::IdentityUnknown)?;
+        let Caller { bank, account, .. } = self.caller.as_ref().ok_or(Problem::IdentityUnknown)?;
         if head.uri.path() == DESCRIPTION_PATH
             && let Some(description) = self.port.desk.description(bank)
         {

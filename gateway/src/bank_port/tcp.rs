@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 
-use super::{Account, BankPort, Desk};
+use super::{Account, BankPort, Desk, Stay};
 use crate::{
     contracts::Door,
     exchange::{Answer, AnswerKind, TransportFault},
@@ -31,6 +31,7 @@ pub(super) async fn serve<D: Desk>(
     stream: TlsStream<TcpStream>,
     bank: VerifiedBank,
     account: Arc<Account>,
+    stay: Stay,
 ) {
     if agreed(&port, &bank).is_none() {
         tracing::warn!(
@@ -40,7 +41,7 @@ pub(super) async fn serve<D: Desk>(
         return port.metrics.turned_away(Protocol::Tcp, TurnedAway::WrongPort);
     }
     let mut line = Line { stream, came: BytesMut::new() };
-    match converse(&port, &mut line, &bank, &account).await {
+    match converse(&port, &mut line, &bank, &account, &stay).await {
         Ok(left) => line.hang_up(left, &port.limits).await,
         Err(error) => tracing::debug!(institution = bank.id(), %error, "a connection broke"),
     }
@@ -53,7 +54,7 @@ fn agreed<D: Desk>(port: &BankPort<D>, bank: &VerifiedBank) -> Option<(D::Agreed
     Some((agreed, prefix))
 }
 
-/// Hears and answers messages until the bank hangs up, one cannot be read, or the port is told to stop.
+/// Hears and answers messages until the bank hangs up, one cannot be read, or it is told to leave.
 ///
 /// # Errors
 /// The connection broke; there is nobody to tell.
@@ -62,12 +63,13 @@ async fn converse<D: Desk>(
     line: &mut Line,
     bank: &VerifiedBank,
     account: &Account,
+    stay: &Stay,
 ) -> io::Result<Left> {
     loop {
         let begun = tokio::select! {
             biased;
             begun = line.begin(port.limits.idle_max) => begun?,
-            () = port.stopping.cancelled() => return Ok(Left::Nothing),
+            () = stay.leaving() => return Ok(Left::Nothing),
         };
         if !begun {
             return Ok(Left::Nothing);

@@ -1,6 +1,8 @@
 //! What the gateway listens on: the ports for banks, and the one for operators.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use super::reader;
 
 /// `[listen]`: where banks call. At least one of the two ports.
 #[derive(Debug, Clone, serde::Deserialize)]
@@ -17,6 +19,39 @@ pub struct Listen {
     pub key: PathBuf,
     /// PEM file: the authorities banks' certificates may be issued by. Required.
     pub client_ca: PathBuf,
+    /// Files of certificate revocation lists (证书吊销列表), PEM or DER. With any, each authority of `client_ca` needs one,
+    /// and whoever is on it is not let in. Default: none, nobody is asked.
+    #[serde(default)]
+    pub client_crls: Vec<PathBuf>,
+    /// What is done once a list's own time for the next has passed: `refuse` whoever it would speak for, or `accept` it on.
+    /// Default: `refuse`.
+    #[serde(default)]
+    pub stale_crls: StaleCrls,
+    /// `reload_seconds`: how often it is looked for certificates, keys and lists whose content has changed, and for
+    /// connections whose certificate has run out, in seconds; a SIGHUP makes it look at once. Default: 10.
+    #[serde(
+        rename = "reload_seconds",
+        default = "Listen::reload_default",
+        deserialize_with = "reader::seconds"
+    )]
+    pub reload: Duration,
+}
+
+impl Listen {
+    fn reload_default() -> Duration {
+        Duration::from_secs(10)
+    }
+}
+
+/// What a revocation list is worth after its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StaleCrls {
+    /// Nobody it would speak for is let in.
+    #[default]
+    Refuse,
+    /// What it said last holds on.
+    Accept,
 }
 
 /// `[admin]`: the port for `/live`, `/ready` and `/metrics`.

@@ -226,7 +226,8 @@ impl Tables {
         self.check_rest(notes);
         let ledger = self.check_ledger(notes, folder);
         let mut listen = self.listen?.is;
-        for path in [&mut listen.certificate, &mut listen.key, &mut listen.client_ca] {
+        let files = [&mut listen.certificate, &mut listen.key, &mut listen.client_ca];
+        for path in files.into_iter().chain(&mut listen.client_crls) {
             *path = folder.join(&*path);
         }
         for registry in &mut self.registries {

@@ -1,7 +1,10 @@
 //! What is counted and timed. Every label has a bounded set of values: names from settings and contracts, codes, and
 //! the enums here; never anything a message says.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use opentelemetry::{
     KeyValue,
@@ -51,6 +54,7 @@ struct Instruments {
     connections: UpDownCounter<i64>,
     turned_away: Counter<u64>,
     turned_back: Counter<u64>,
+    certificate_expires: Gauge<u64>,
     registry: prometheus::Registry,
     /// Kept: once it is dropped nothing is counted any more.
     provider: SdkMeterProvider,
@@ -196,6 +200,12 @@ impl Metrics {
                 .u64_counter("directlink.messages.turned_back")
                 .with_description(
                     "Messages refused unread: the institution sent too fast or too many, or all together did",
+                )
+                .build(),
+            certificate_expires: meter
+                .u64_gauge("directlink.certificate.expires")
+                .with_description(
+                    "When a certificate or revocation list runs out, in seconds since 1970",
                 )
                 .build(),
             registry,
@@ -425,6 +435,14 @@ impl Metrics {
             KeyValue::new("why", why.label()),
         ];
         self.0.turned_back.add(1, &labels);
+    }
+
+    /// When something that proves who somebody is runs out. `name`: the registry's or institution's, else nothing.
+    pub fn certificate_expires(&self, holder: Holder, name: &str, at: SystemTime) {
+        let seconds = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let labels =
+            [KeyValue::new("holder", holder.label()), KeyValue::new("name", name.to_owned())];
+        self.0.certificate_expires.record(seconds, &labels);
     }
 
     /// How many messages are being answered is asked for whenever metrics are told.
@@ -696,6 +714,33 @@ impl LedgerVerb {
     }
 }
 
+/// Whose a certificate is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holder {
+    /// The gateway, towards banks.
+    Gateway,
+    /// An authority of banks' certificates.
+    Authority,
+    /// The revocation list that is to be followed first.
+    RevocationList,
+    /// The gateway, towards a registry.
+    Registry,
+    /// An institution, by the certificate it last came with.
+    Institution,
+}
+
+impl Holder {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Gateway => "gateway",
+            Self::Authority => "authority",
+            Self::RevocationList => "revocation_list",
+            Self::Registry => "registry",
+            Self::Institution => "institution",
+        }
+    }
+}
+
 /// Why a caller was not let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TurnedAway {
@@ -803,6 +848,7 @@ mod tests {
         metrics.contracts_outdated(1);
         metrics.turned_away(Protocol::Https, TurnedAway::Unknown);
         metrics.turned_back("one", TurnedBack::TooFast);
+        metrics.certificate_expires(Holder::Registry, "north", UNIX_EPOCH + Duration::from_secs(5));
         metrics.watch_exchanges(|| 9);
         let standing = metrics.connection(Protocol::Tcp);
         let gone = metrics.connection(Protocol::Tcp);
@@ -832,6 +878,7 @@ mod tests {
             "directlink_contracts_outdated 1",
             r#"directlink_callers_turned_away_total{port="https",why="unknown"} 1"#,
             r#"directlink_messages_turned_back_total{institution="one",why="too_fast"} 1"#,
+            r#"directlink_certificate_expires{holder="registry",name="north"} 5"#,
             "directlink_exchanges_in_flight 9",
             r#"directlink_connections{port="tcp"} 1"#,
         ] {

@@ -1,15 +1,21 @@
 //! An authority for certificates, made anew by each test.
+#![allow(
+    dead_code,
+    reason = "the programs of tests that share this file do not each ask for all of it"
+)]
 
-use std::{path::Path, sync::Arc};
+use std::{os::unix::fs::PermissionsExt, path::Path, sync::Arc};
 
 use rcgen::{
-    BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, SanType,
+    BasicConstraints, Certificate, CertificateParams, CertificateRevocationListParams, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, RevokedCertParams, SanType,
+    SerialNumber,
 };
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
 };
+use time::OffsetDateTime;
 
 /// `CN=Authority`.
 pub(crate) struct Authority {
@@ -28,7 +34,7 @@ impl Authority {
         let key = KeyPair::generate().unwrap();
         let own = params.self_signed(&key).unwrap();
         let issuer = Issuer::new(params, key);
-        let (certificate, key) = leaf(&issuer, "localhost");
+        let (certificate, key) = leaf(&issuer, "localhost", YEARS);
         let files = [
             ("ca.pem", own.pem()),
             ("gateway.pem", certificate.pem()),
@@ -37,11 +43,61 @@ impl Authority {
         for (name, text) in files {
             std::fs::write(folder.join(name), text).unwrap();
         }
+        let owner_alone = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(folder.join("gateway.key"), owner_alone).unwrap();
         Self { issuer, own }
+    }
+
+    /// The authority's list of the certificates for these names, as PEM; the next is due after so long, or was before.
+    pub(crate) fn revoked(&self, names: &[&str], next: time::Duration) -> String {
+        let now = OffsetDateTime::now_utc();
+        let revoked = |name: &&str| RevokedCertParams {
+            serial_number: serial(name),
+            revocation_time: now,
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let list = CertificateRevocationListParams {
+            this_update: now - time::Duration::days(2),
+            next_update: now + next,
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: names.iter().map(revoked).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        list.signed_by(&self.issuer).unwrap().pem().unwrap()
+    }
+
+    /// Writes another certificate and key for the gateway.
+    pub(crate) fn renew(&self, folder: &Path) {
+        let (certificate, key) = leaf(&self.issuer, "localhost", YEARS);
+        std::fs::write(folder.join("gateway.pem"), certificate.pem()).unwrap();
+        std::fs::write(folder.join("gateway.key"), key.serialize_pem()).unwrap();
+    }
+
+    /// Another certificate for the gateway's key, which runs out after so long.
+    pub(crate) fn certificate_until(&self, key: &str, left: time::Duration) -> String {
+        let key = KeyPair::from_pem(key).unwrap();
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.not_after = OffsetDateTime::now_utc() + left;
+        params.signed_by(&key, &self.issuer).unwrap().pem()
     }
 
     /// A client that shows a certificate for `name`, or none.
     pub(crate) fn client(&self, name: Option<&str>, alpn: &[&str]) -> Arc<ClientConfig> {
+        self.client_with(name.map(|name| leaf(&self.issuer, name, YEARS)), alpn)
+    }
+
+    /// A client of the TCP port that shows a certificate for `name` which runs out after so long.
+    pub(crate) fn client_until(&self, name: &str, left: time::Duration) -> Arc<ClientConfig> {
+        self.client_with(Some(leaf(&self.issuer, name, left)), &[])
+    }
+
+    fn client_with(
+        &self,
+        shown: Option<(Certificate, KeyPair)>,
+        alpn: &[&str],
+    ) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(self.own.der().clone()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -49,9 +105,8 @@ impl Authority {
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_root_certificates(roots);
-        let mut config = match name {
-            Some(name) => {
-                let (certificate, key) = leaf(&self.issuer, name);
+        let mut config = match shown {
+            Some((certificate, key)) => {
                 let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
                 builder.with_client_auth_cert(vec![certificate.der().clone()], key).unwrap()
             }
@@ -62,11 +117,20 @@ impl Authority {
     }
 }
 
-fn leaf(issuer: &Issuer<'_, KeyPair>, name: &str) -> (Certificate, KeyPair) {
+/// Of every certificate for a name.
+fn serial(name: &str) -> SerialNumber {
+    SerialNumber::from_slice(name.as_bytes())
+}
+
+const YEARS: time::Duration = time::Duration::days(730);
+
+fn leaf(issuer: &Issuer<'_, KeyPair>, name: &str, left: time::Duration) -> (Certificate, KeyPair) {
     let mut params = CertificateParams::default();
     params.subject_alt_names = vec![SanType::DnsName(name.try_into().unwrap())];
     params.extended_key_usages =
         vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
+    params.not_after = OffsetDateTime::now_utc() + left;
+    params.serial_number = Some(serial(name));
     let key = KeyPair::generate().unwrap();
     (params.signed_by(&key, issuer).unwrap(), key)
 }

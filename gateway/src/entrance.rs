@@ -1,0 +1,320 @@
+//! The way in for banks as its files say now: the gateway's certificate and key, the authorities that banks' certificates
+//! may be issued by, the lists of those that were revoked, and whom each certificate belongs to.
+//!
+//! Files are looked at every so often, and what has changed by content is taken while the gateway runs; what cannot be used
+//! is told, and what was used before is used on. Whoever is inside is judged again by what was taken: a connection whose
+//! certificate was revoked, has run out or belongs to nobody any more ends after the answer that is under way, and nobody
+//! else's is touched. Source: RFC 5280, sections 5 and 6.
+
+use std::{
+    collections::HashMap,
+    fs,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use arc_swap::ArcSwap;
+use aws_lc_rs::digest::{Context, SHA256};
+use rustls::{
+    ServerConfig,
+    pki_types::{CertificateDer, UnixTime},
+    server::danger::ClientCertVerifier,
+};
+use tokio::{signal::unix::Signal, time::sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    certificates,
+    identity::{Identities, IdentityRefusal, VerifiedBank},
+    settings::{Institution, Listen},
+    telemetry::Metrics,
+    tls::{self, Protocol, TlsError},
+};
+
+/// Whom the bank ports let in.
+#[derive(Debug)]
+pub struct Entrance {
+    listen: Listen,
+    opened: ArcSwap<Opened>,
+    identities: ArcSwap<Identities>,
+    visitors: Mutex<HashMap<u64, Visitor>>,
+    visits: AtomicU64,
+}
+
+/// What was made of one state of the files.
+#[derive(Debug)]
+struct Opened {
+    contents: Contents,
+    verifier: Arc<dyn ClientCertVerifier>,
+    https: Arc<ServerConfig>,
+    tcp: Arc<ServerConfig>,
+}
+
+/// SHA-256 over the files, or over that they cannot be read.
+type Contents = [u8; 32];
+
+/// Somebody who was let in.
+#[derive(Debug)]
+struct Visitor {
+    chain: Vec<CertificateDer<'static>>,
+    institution: String,
+    /// When its certificate runs out.
+    until: SystemTime,
+    leaving: CancellationToken,
+}
+
+impl Entrance {
+    /// Reads the files of `listen` and pins `institutions` to their certificates.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its file.
+    pub fn open(listen: Listen, institutions: &[Arc<Institution>]) -> Result<Arc<Self>, TlsError> {
+        let opened = ArcSwap::from_pointee(opened(&listen)?);
+        let identities = ArcSwap::from_pointee(Identities::new(institutions));
+        Ok(Arc::new(Self {
+            listen,
+            opened,
+            identities,
+            visitors: Mutex::default(),
+            visits: AtomicU64::new(0),
+        }))
+    }
+
+    /// What the next caller shakes hands with.
+    pub fn config(&self, protocol: Protocol) -> Arc<ServerConfig> {
+        let opened = self.opened.load();
+        match protocol {
+            Protocol::Https => Arc::clone(&opened.https),
+            Protocol::Tcp => Arc::clone(&opened.tcp),
+        }
+    }
+
+    /// Says whose certificate it is. `chain`: as the finished handshake gives it, the institution's own first.
+    ///
+    /// # Errors
+    /// A refusal that names what was shown, for the operator.
+    pub fn identify(&self, chain: &[CertificateDer<'_>]) -> Result<VerifiedBank, IdentityRefusal> {
+        self.identities.load().identify(chain)
+    }
+
+    /// Notes that a bank is inside. It is told to leave once its certificate is not good any more, or with `stopping`.
+    pub fn enter(
+        self: &Arc<Self>,
+        chain: &[CertificateDer<'_>],
+        bank: &VerifiedBank,
+        stopping: &CancellationToken,
+    ) -> Stay {
+        let leaving = stopping.child_token();
+        let until = chain.first().and_then(|own| certificates::expiry(own));
+        let visitor = Visitor {
+            chain: chain.iter().map(|it| it.clone().into_owned()).collect(),
+            institution: bank.id().to_owned(),
+            // What cannot be read was not identified.
+            until: until.unwrap_or(UNIX_EPOCH),
+            leaving: leaving.clone(),
+        };
+        let number = self.visits.fetch_add(1, Ordering::Relaxed);
+        self.visitors().insert(number, visitor);
+        // What has changed since the handshake is not missed.
+        self.judge([number]);
+        Stay { entrance: Arc::clone(self), number, leaving }
+    }
+
+    /// Knows these institutions from now on; whoever is inside and is not one of them any more is told to leave.
+    pub fn know(&self, institutions: &[Arc<Institution>]) {
+        self.identities.store(Arc::new(Identities::new(institutions)));
+        self.judge(self.inside(|_| true));
+    }
+
+    /// Takes what the files say now, if that is not what they said before. Says whether it was taken.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its file; what was used before is used on.
+    pub fn take(&self) -> Result<bool, TlsError> {
+        if contents(&self.listen) == self.opened.load().contents {
+            return Ok(false);
+        }
+        self.opened.store(Arc::new(opened(&self.listen)?));
+        self.judge(self.inside(|_| true));
+        Ok(true)
+    }
+
+    /// Tells those to leave whose certificates have run out.
+    pub fn see_out(&self) {
+        let now = SystemTime::now();
+        self.judge(self.inside(|visitor| visitor.until < now));
+    }
+
+    /// Those inside that are asked for, and have not been told to leave.
+    fn inside(&self, asked: impl Fn(&Visitor) -> bool) -> Vec<u64> {
+        let visitors = self.visitors();
+        let asked = visitors.iter().filter(|(_, it)| !it.leaving.is_cancelled() && asked(it));
+        asked.map(|(number, _)| *number).collect()
+    }
+
+    /// Judges these as if they came now.
+    fn judge(&self, numbers: impl IntoIterator<Item = u64>) {
+        let (opened, identities) = (self.opened.load(), self.identities.load());
+        for number in numbers {
+            // Looked up one by one: nobody waits at the door while many are judged.
+            let visitors = self.visitors();
+            let Some(visitor) = visitors.get(&number) else { continue };
+            if let Err(why) = visitor.judged(&*opened.verifier, &identities) {
+                tracing::warn!(
+                    institution = visitor.institution,
+                    why,
+                    "a connection is ended: its certificate is not good any more"
+                );
+                visitor.leaving.cancel();
+            }
+        }
+    }
+
+    fn visitors(&self) -> MutexGuard<'_, HashMap<u64, Visitor>> {
+        self.visitors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Visitor {
+    /// # Errors
+    /// Why it would not be let in.
+    fn judged(
+        &self,
+        verifier: &dyn ClientCertVerifier,
+        identities: &Identities,
+    ) -> Result<(), String> {
+        let Some((own, between)) = self.chain.split_first() else {
+            return Err("no certificate".to_owned());
+        };
+        verifier
+            .verify_client_cert(own, between, UnixTime::now())
+            .map_err(|error| error.to_string())?;
+        let bank = identities.identify(&self.chain).map_err(|refusal| refusal.to_string())?;
+        match bank.id() == self.institution {
+            true => Ok(()),
+            false => Err("it is another institution's now".to_owned()),
+        }
+    }
+}
+
+/// Somebody's being inside; dropped when it has left.
+#[derive(Debug)]
+pub struct Stay {
+    entrance: Arc<Entrance>,
+    number: u64,
+    leaving: CancellationToken,
+}
+
+impl Stay {
+    /// When its certificate runs out.
+    pub fn until(&self) -> SystemTime {
+        self.entrance.visitors().get(&self.number).map_or(UNIX_EPOCH, |visitor| visitor.until)
+    }
+
+    /// Resolves once it is to leave: nothing more is heard from it, and what is under way is answered.
+    pub async fn leaving(&self) {
+        self.leaving.cancelled().await;
+    }
+}
+
+impl Drop for Stay {
+    fn drop(&mut self) {
+        self.entrance.visitors().remove(&self.number);
+    }
+}
+
+/// Takes what has changed on disk every so often until `stop` is cancelled; at once when `asked`.
+///
+/// A certificate and its key are rarely written in one moment: what has changed is taken once two looks find the same.
+/// Whoever asks says that they are.
+pub async fn watch(
+    entrance: Arc<Entrance>,
+    metrics: Metrics,
+    mut asked: Signal,
+    stop: CancellationToken,
+) {
+    let every = entrance.listen.reload;
+    let (mut moving, mut refused) = (None, None);
+    let mut pause = every;
+    tell_expiry(&entrance.listen, &metrics);
+    loop {
+        let is_asked = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            Some(()) = asked.recv() => true,
+            () = sleep(pause) => false,
+        };
+        let (looking, metrics) = (Arc::clone(&entrance), metrics.clone());
+        let looked = tokio::task::spawn_blocking(move || {
+            let seen = contents(&looking.listen);
+            let is_settled = is_asked || moving == Some(seen);
+            if seen != looking.opened.load().contents && is_settled && refused != Some(seen) {
+                match looking.take() {
+                    Ok(_) => {
+                        tracing::info!("certificates for the banks' ports were taken anew");
+                        tell_expiry(&looking.listen, &metrics);
+                        refused = None;
+                    }
+                    Err(error) => {
+                        let file = error.file().display().to_string();
+                        tracing::error!(
+                            file,
+                            error = &error as &dyn std::error::Error,
+                            "certificates for the banks' ports have changed and cannot be used: those before are used on"
+                        );
+                        refused = Some(seen);
+                    }
+                }
+            }
+            looking.see_out();
+            let is_moving = seen != looking.opened.load().contents && refused != Some(seen);
+            (is_moving.then_some(seen), refused)
+        });
+        (moving, refused) = looked.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "looking for changed certificates broke");
+            (None, refused)
+        });
+        pause = if moving.is_some() { every.min(SETTLING) } else { every };
+    }
+}
+
+/// Tells how long what is used at the door is good for.
+fn tell_expiry(listen: &Listen, metrics: &Metrics) {
+    for (holder, expiry) in certificates::of_the_door(listen) {
+        metrics.certificate_expires(holder, "", expiry);
+    }
+}
+
+/// How long after a change is first seen it is looked at again.
+const SETTLING: Duration = Duration::from_secs(1);
+
+fn opened(listen: &Listen) -> Result<Opened, TlsError> {
+    // Before the files are read: what changes meanwhile is found changed by the next look.
+    let contents = contents(listen);
+    let verifier = tls::client_verifier(&listen.client_ca, &listen.client_crls, listen.stale_crls)?;
+    let config = |protocol| {
+        tls::port_config(&listen.certificate, &listen.key, Arc::clone(&verifier), protocol)
+    };
+    let (https, tcp) = (config(Protocol::Https)?, config(Protocol::Tcp)?);
+    Ok(Opened { contents, verifier, https, tcp })
+}
+
+fn contents(listen: &Listen) -> Contents {
+    let files = [&listen.certificate, &listen.key, &listen.client_ca];
+    let mut context = Context::new(&SHA256);
+    for file in files.into_iter().chain(&listen.client_crls) {
+        match fs::read(file) {
+            Ok(bytes) => {
+                context.update(&u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_be_bytes());
+                context.update(&bytes);
+            }
+            Err(_) => context.update(&[0xff; 8]),
+        }
+    }
+    let mut contents = [0; 32];
+    contents.copy_from_slice(context.finish().as_ref());
+    contents
+}
