@@ -9,10 +9,11 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
+    sync::LazyLock,
     time::Duration,
 };
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, anyhow, bail, ensure};
 use gateway::evidence::checkpoint::SigningKey;
 use serde::Deserialize;
 use tokio::{
@@ -360,7 +361,6 @@ impl Gateway {
             .spawn()
             .context("start directlink")?;
         self.process = Some(child);
-        let url = format!("http://{}/ready", self.admin);
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             if let Some(status) =
@@ -369,8 +369,7 @@ impl Gateway {
                 self.process = None;
                 bail!("the gateway ended with {}:\n{}", status?, self.log_text());
             }
-            let ready = reqwest::get(&url).await;
-            if ready.is_ok_and(|answer| answer.status().is_success()) {
+            if self.is_ready().await.unwrap_or_default() {
                 return Ok(());
             }
             sleep(Duration::from_millis(15)).await;
@@ -425,7 +424,15 @@ impl Gateway {
     /// # Errors
     /// It does not answer.
     pub async fn metrics(&self) -> anyhow::Result<String> {
-        Ok(reqwest::get(format!("http://{}/metrics", self.admin)).await?.text().await?)
+        Ok(page(self.admin, "/metrics").await?.text().await?)
+    }
+
+    /// Whether it says that it is ready.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn is_ready(&self) -> anyhow::Result<bool> {
+        Ok(page(self.admin, "/ready").await?.status().is_success())
     }
 
     /// What it has logged so far.
@@ -537,3 +544,19 @@ pub fn program(name: &str) -> anyhow::Result<PathBuf> {
         .find(|file| file.is_file())
         .with_context(|| format!("`{name}` is not built: cargo build -p gateway"))
 }
+/// A page of the port for operators.
+///
+/// # Errors
+/// It does not answer.
+pub async fn page(admin: SocketAddr, path: &str) -> anyhow::Result<reqwest::Response> {
+    let client = PLAIN.as_ref().map_err(|error| anyhow!("no HTTP client: {error}"))?;
+    Ok(client.get(format!("http://{admin}{path}")).send().await?)
+}
+
+/// Speaks no TLS: a client that does reads the machine's authorities when it is made, and most of what a test asks is asked
+/// until the answer changes.
+static PLAIN: LazyLock<reqwest::Result<reqwest::Client>> = LazyLock::new(|| {
+    // No connection is kept: one may belong to a runtime that has ended.
+    let builder = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0);
+    builder.tls_certs_only([]).build()
+});

@@ -10,7 +10,7 @@ use std::{
 };
 
 use conformance_tests::{
-    deployment::{Deployment, EVIDENCE_PUBLIC_KEY, Plan, program},
+    deployment::{Deployment, EVIDENCE_PUBLIC_KEY, Plan, page, program},
     fake_bank::{FakeBank, Heard, Line},
     samples::Samples,
 };
@@ -145,9 +145,9 @@ async fn a_case_is_found_by_its_number_and_checkpoints_are_published_and_hold_th
     let mut stage = Stage::open().await;
     let sample = stage.samples.request("first_general").unwrap();
     stage.say(sample.clone()).await;
-    let address = format!("http://{}/evidence/checkpoint", stage.deployment.gateways[0].admin);
+    let admin = stage.deployment.gateways[0].admin;
     let published = until(async || {
-        let answer = reqwest::get(&address).await.unwrap();
+        let answer = page(admin, "/evidence/checkpoint").await.unwrap();
         if answer.status().is_success() { Some(answer.text().await.unwrap()) } else { None }
     })
     .await;

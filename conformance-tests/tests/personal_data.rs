@@ -66,8 +66,7 @@ async fn nothing_of_a_message_is_in_logs_metrics_or_traces() {
         say_all(&bank, &role, &changed(&role)).await;
         control.down().await;
         say_all(&bank, &role, &messages).await;
-        let metrics = format!("http://{}/metrics", deployment.gateways[0].admin);
-        let metrics = reqwest::get(&metrics).await.unwrap().text().await.unwrap();
+        let metrics = deployment.gateways[0].metrics().await.unwrap();
         deployment.gateways[0].tell_to_stop().await.unwrap();
         assert!(deployment.gateways[0].stopped().await.unwrap().success());
 

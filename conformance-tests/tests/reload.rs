@@ -72,10 +72,9 @@ impl Stage {
         let line = format!(
             "directlink_contracts_changed_total{{contract=\"{BANK}\",end=\"{end}\"}} {times}"
         );
-        let url = format!("http://{}/metrics", self.deployment.gateways[0].admin);
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
-            let told = reqwest::get(&url).await.unwrap().text().await.unwrap();
+            let told = self.deployment.gateways[0].metrics().await.unwrap();
             if told.lines().any(|it| it == line) {
                 return;
             }
@@ -85,8 +84,7 @@ impl Stage {
     }
 
     async fn is_ready(&self) -> bool {
-        let url = format!("http://{}/ready", self.deployment.gateways[0].admin);
-        reqwest::get(&url).await.unwrap().status().is_success()
+        self.deployment.gateways[0].is_ready().await.unwrap()
     }
 }
 

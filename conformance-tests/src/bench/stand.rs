@@ -6,7 +6,10 @@ use anyhow::{Context, bail};
 use tokio::process::Command;
 
 use super::process::{Process, Voice};
-use crate::pki::{self, Pki};
+use crate::{
+    deployment::page,
+    pki::{self, Pki},
+};
 
 /// What gateways of one run have in common.
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +42,7 @@ impl Gateway {
     /// # Errors
     /// It does not tell.
     pub(super) async fn commits(&self) -> anyhow::Result<u64> {
-        let metrics = reqwest::get(format!("http://{}/metrics", self.admin)).await?.text().await?;
+        let metrics = page(self.admin, "/metrics").await?.text().await?;
         let told =
             metrics.lines().find_map(|line| line.strip_prefix("directlink_ledger_commits_total "));
         Ok(told.context("it counts no commits")?.parse()?)

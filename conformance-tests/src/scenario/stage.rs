@@ -279,6 +279,11 @@ pub async fn play(
         let most = registry.control().counts().registrations_per_key_max;
         ensure!(most <= 1, "{most} registrations under one key");
     }
+    // Some six hundred ledgers are played on one server.
+    let address = plan.ledger.get("postgres").and_then(toml::Value::as_str);
+    if let (Some(server), Some(address), false) = (&theatre.postgres, address, goes_down) {
+        server.delete_database(address).await?;
+    }
     Ok(())
 }
 
@@ -516,9 +521,9 @@ impl<'s> Stage<'s> {
                 None => *ledger_holder = None,
             },
             Step::Ready(expected) => {
-                let url = format!("http://{}/ready", gateway(deployment, *called)?.admin);
+                let gateway = gateway(deployment, *called)?;
                 let deadline = Instant::now() + PATIENCE;
-                while reqwest::get(&url).await?.status().is_success() != *expected {
+                while gateway.is_ready().await? != *expected {
                     ensure!(Instant::now() < deadline, "/ready did not become {expected}");
                     sleep(Duration::from_millis(50)).await;
                 }
