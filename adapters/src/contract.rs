@@ -236,6 +236,8 @@ impl Contract {
             None => document,
         };
         let side = match reply {
+            // Where a notice goes to, and with which header fields, is no contract's business: it is a body.
+            Reply::Notice if self.wire.whole().is_some() => return self.send_body(&text),
             Reply::Request | Reply::Ack => Side::Bank,
             Reply::Outcome | Reply::Refusal | Reply::Notice => Side::Gateway,
         };
@@ -256,6 +258,19 @@ impl Contract {
             let reader = Reader::read(template, Mode::Test, &document, None).ok()?;
             Some((reply, template.homes.assemble(reader.filled).transcode_to().ok()?))
         })
+    }
+
+    /// Reads a notice as a bank does. `None` if it is none of the contract.
+    pub fn read_notice(&self, bytes: &[u8]) -> Option<Envelope> {
+        let opened = match self.wire.whole() {
+            Some(_) => self.wire.open_body(bytes).ok()?,
+            None => self.wire.open_answer(bytes).ok()?,
+        };
+        let document = self.document(&opened).ok()?;
+        self.check_answer(&document, &opened)?;
+        let template = self.template(None, Reply::Notice)?;
+        let reader = Reader::read(template, Mode::Test, &document, None).ok()?;
+        template.homes.assemble(reader.filled).transcode_to().ok()
     }
 
     /// Where canonical fields stand in a message: place and byte offset of each, as faults give

@@ -182,6 +182,11 @@ impl Wire {
         }
     }
 
+    /// Takes the body of a whole HTTP message out of its skin, the head being somebody else's.
+    pub(crate) fn open_body<'b>(&self, bytes: &'b [u8]) -> Result<Opened<'b>, WireFault> {
+        self.open_packed(bytes, &self.answer_packing)
+    }
+
     fn open_packed<'b>(&self, bytes: &'b [u8], packing: &Packing) -> Result<Opened<'b>, WireFault> {
         let body = match self.prefix {
             Some(prefix) => prefix.strip(bytes).map_err(|frame::LengthMismatch| WireFault {

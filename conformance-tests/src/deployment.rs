@@ -4,7 +4,7 @@
 //! one ledger. Everything lives in a temporary folder and ends with the value; nothing but loopback is bound.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -441,9 +441,12 @@ impl Gateway {
     }
 }
 
-/// Copies the banks' contracts, less their cases.
+/// Copies the banks' contracts, and those that subscribers are told in, less their cases.
 fn copy_contracts(plan: &Plan, to: &Path) -> anyhow::Result<()> {
-    for bank in &plan.banks {
+    let subscribers = plan.settings.get("subscriber").and_then(toml::Value::as_array);
+    let told_in = subscribers.into_iter().flatten().filter_map(|it| it.get("contract")?.as_str());
+    let told_in: BTreeSet<&str> = told_in.collect();
+    for bank in plan.banks.iter().map(String::as_str).chain(told_in) {
         copy_contract(&plan.contracts.join(bank), &to.join(bank))?;
     }
     Ok(())

@@ -11,6 +11,7 @@ pub mod history;
 pub mod pki;
 pub mod postgres_server;
 pub mod programme;
+pub mod receiver;
 pub mod reference_registry;
 pub mod reserved_port;
 pub mod samples;

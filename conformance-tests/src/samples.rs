@@ -167,10 +167,7 @@ impl Samples {
 /// # Errors
 /// It says nothing there.
 pub fn text_of(application: &Application, path: &str) -> anyhow::Result<String> {
-    let envelope =
-        Envelope { body: Some(Body::Application(application.clone())), ..Envelope::default() };
-    let envelope = proto::descriptors::dynamic("Envelope", &envelope).context("not an envelope")?;
-    let mut json = proto::golden::write(&envelope);
+    let mut json = as_json(application)?;
     let (parent, last) = parent_of(&mut json, path)?;
     let found = match last.parse::<usize>() {
         Ok(index) => parent.get(index),
@@ -180,6 +177,17 @@ pub fn text_of(application: &Application, path: &str) -> anyhow::Result<String> 
         Value::String(text) => Ok(text.clone()),
         other => Ok(other.to_string()),
     }
+}
+
+/// An application as golden files write it.
+///
+/// # Errors
+/// It is none.
+pub fn as_json(application: &Application) -> anyhow::Result<Value> {
+    let envelope =
+        Envelope { body: Some(Body::Application(application.clone())), ..Envelope::default() };
+    let envelope = proto::descriptors::dynamic("Envelope", &envelope).context("not an envelope")?;
+    Ok(proto::golden::write(&envelope))
 }
 
 fn canonical(contract: &Contract, bytes: &[u8]) -> anyhow::Result<Value> {

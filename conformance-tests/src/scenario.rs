@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod proof;
 pub mod stage;
+pub mod telling;
 
 use std::{collections::BTreeMap, fs, path::Path, str::FromStr};
 
@@ -13,6 +14,7 @@ use anyhow::{Context, bail};
 use proto::v1::CaseStatus;
 use serde::Deserialize;
 
+use self::telling::Telling;
 use crate::reference_registry::{self, Call, Fault, Repeats, Review, Silence};
 
 /// A scenario as its file says it.
@@ -57,6 +59,9 @@ pub struct Scenario {
     /// What every office of the registry does, where it differs from the registry's data.
     #[serde(default)]
     pub offices: toml::Table,
+    /// Who is told of events, by name, with what their settings say other than the stage's own.
+    #[serde(default)]
+    pub subscribers: toml::Table,
     /// What happens, in order.
     #[serde(deserialize_with = "steps")]
     pub steps: Vec<Step>,
@@ -185,6 +190,8 @@ pub enum Step {
     Proves(u64),
     /// The log of exchanges is audited, and is what was logged.
     Audits,
+    /// A subscriber to notices, by name: what it does, is told, or is done about it.
+    Telling(String, Telling),
     /// The gateway says at `/ready` that it is, or that it is not.
     Ready(bool),
     /// The Postgres server stops; nobody can write to the SQLite file.
@@ -474,6 +481,10 @@ impl FromStr for Step {
             ["evidence", "is", "audited"] => Self::Audits,
             ["gateway", "is", "ready"] => Self::Ready(true),
             ["gateway", "is", "not", "ready"] => Self::Ready(false),
+            ["subscriber" | "operator", ..] => {
+                let (name, telling) = Telling::parse(&words)?;
+                Self::Telling(name, telling)
+            }
             ["ledger", "goes", "down"] => Self::LedgerDown,
             ["ledger", "comes", "up"] => Self::LedgerUp,
             _ => bail!("no step of this form"),

@@ -26,6 +26,8 @@ use tokio_postgres::NoTls;
 mod store;
 #[path = "ledger/events.rs"]
 mod events;
+#[path = "ledger/notices.rs"]
+mod notices;
 
 over_both_stores! {
     a_new_key_is_new

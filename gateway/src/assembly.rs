@@ -12,6 +12,7 @@ use crate::{
     feeds::Feeds,
     ledger::{self, Ledger, LedgerError, LedgerSettings, PostgresSettings, SqliteSettings},
     materials::Materials,
+    notices::Subscriber,
     registry::Registry,
     route::Route,
     seal::Seals,
@@ -28,6 +29,8 @@ pub struct Parts {
     seals: Option<Arc<Seals>>,
     /// Keys of the log of exchanges.
     pub keys: Arc<Keys>,
+    /// Who is told of events.
+    pub subscribers: Vec<Subscriber>,
     materials: Option<Materials>,
     metrics: Metrics,
 }
@@ -58,9 +61,21 @@ pub fn parts(settings: &Settings, metrics: Metrics) -> Result<Parts, Vec<Problem
         problems.push(Problem { file, line: None, message });
         None
     });
+    let mut subscribers = Vec::new();
+    for subscriber in contracts.iter().flat_map(|_| &settings.subscribers) {
+        let made = contracts
+            .as_ref()
+            .map(|it| Subscriber::new(Arc::clone(subscriber), &settings.institutions, it));
+        match made {
+            Some(Ok(made)) => subscribers.push(made),
+            Some(Err(found)) => problems.extend(found),
+            None => {}
+        }
+    }
     match contracts {
         Some(contracts) if problems.is_empty() => {
-            Ok(Parts { contracts, registries, seals, keys: Arc::new(keys), materials, metrics })
+            let keys = Arc::new(keys);
+            Ok(Parts { contracts, registries, seals, keys, subscribers, materials, metrics })
         }
         _ => Err(problems),
     }

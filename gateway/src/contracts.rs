@@ -6,7 +6,7 @@
 //! disk, and `contracts/watch.rs` takes changes from there while the gateway runs: no message waits for either. Source: docs/decisions/0006-contract-versions.md.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     path::{Path, PathBuf},
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
@@ -39,6 +39,8 @@ pub struct Contracts {
     ports: Ports,
     keys: BTreeMap<String, SealKeys>,
     served: HashMap<String, ArcSwap<Versions>>,
+    /// Those in whose words institutions call; the others only tell.
+    called: BTreeSet<String>,
 }
 
 /// The way a message comes in, known before a byte of it is read.
@@ -74,7 +76,7 @@ pub struct Live {
 }
 
 impl Contracts {
-    /// Loads every contract that the settings' institutions use.
+    /// Loads every contract that the settings' institutions and subscribers use.
     ///
     /// # Errors
     /// All that is wrong with any of them, each with its file and line.
@@ -84,10 +86,11 @@ impl Contracts {
             ports: Ports::of(&settings.listen),
             keys: settings.contracts.keys.clone(),
             served: HashMap::new(),
+            called: settings.institutions.iter().map(|it| it.contract.clone()).collect(),
         };
         let mut problems = Vec::new();
-        for institution in &settings.institutions {
-            let name = &institution.contract;
+        let told = settings.subscribers.iter().filter_map(|it| it.contract.as_ref());
+        for name in settings.institutions.iter().map(|it| &it.contract).chain(told) {
             if contracts.served.contains_key(name) {
                 continue;
             }
@@ -125,11 +128,26 @@ impl Contracts {
         live.find_map(versions::Version::description)
     }
 
+    /// The version of the contract `name` in which is told what nobody asked for: the newest in force; where none is, the one
+    /// that was last, or else will be next. `None`: no such contract is served.
+    pub fn telling(&self, name: &str, now: SystemTime) -> Option<Arc<Contract>> {
+        let versions = self.served.get(name)?.load();
+        let day = day_of(now);
+        let newest = versions.all.iter().find(|version| version.days.contains(&day));
+        newest.or_else(|| versions.all.first()).map(|version| Arc::clone(&version.contract))
+    }
+
+    /// Where the contract `name` is.
+    pub(crate) fn file_of(&self, name: &str) -> PathBuf {
+        self.folder.join(name).join("contract.toml")
+    }
+
     /// From what lies in the folder of the contract `name` to what can be served.
     fn compile(&self, name: &str, contents: &Contents) -> Result<Versions, Vec<Problem>> {
         let versions =
             Versions::compile(contents, |file, contract| self.keyed(name, file, contract))?;
-        let unreached = versions.all.iter().filter_map(|version| {
+        let called = versions.all.iter().filter(|_| self.called.contains(name));
+        let unreached = called.filter_map(|version| {
             let needs = self.ports.lacking(version.contract.wire())?;
             Some(version.problem(format!("[wire] needs `{needs}` in [listen] of the settings")))
         });
@@ -194,6 +212,7 @@ pub fn version_on_disk(
         ports: Ports::of(&settings.listen),
         keys: settings.contracts.keys.clone(),
         served: HashMap::new(),
+        called: BTreeSet::new(),
     };
     let versions = Versions::compile(&Contents::read(&folder), |file, contract| {
         contracts.keyed(name, file, contract)

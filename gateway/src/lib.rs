@@ -25,6 +25,7 @@ pub mod limits;
 pub mod listener;
 pub mod materials;
 pub mod matter;
+pub mod notices;
 pub mod opener;
 pub mod pages;
 pub mod reconciler;

@@ -7,6 +7,7 @@ mod contract_commands;
 mod evidence_commands;
 mod ledger_commands;
 mod manual;
+mod notice_commands;
 mod reconciliation_commands;
 
 use std::{
@@ -32,7 +33,7 @@ use gateway::{
     exchange::Gateway,
     feeds, follow_up,
     ledger::{Ledger, LedgerError},
-    listener, opener, reconciler, resolver,
+    listener, notices, opener, reconciler, resolver,
     retention::{self, Old},
     settings::{Answers, Problem, Settings, Store},
     telemetry::{Holder, Metrics, Telemetry},
@@ -40,6 +41,7 @@ use gateway::{
     turnstile::Turnstile,
 };
 use ledger_commands::LedgerCommand;
+use notice_commands::NoticeCommand;
 use reconciliation_commands::{FindingsCommand, RECONCILE_HELP, Reconcile};
 use tokio::{
     net::TcpListener,
@@ -82,6 +84,7 @@ Examples:
   directlink ledger migrate --settings directlink.toml  bring the ledger's tables up to date, and end
   directlink contract check contracts/banks/*           say what is wrong with contracts
   directlink contract --help                            all the tools for contracts
+  directlink notices list --settings directlink.toml    what subscribers were not told, and why
   directlink evidence --help                            bundles of evidence: made, judged, and the log audited
   directlink reconcile --help                           compare a day's books with the registries'
 
@@ -112,6 +115,9 @@ enum Command {
     /// Look after the ledger.
     #[command(subcommand)]
     Ledger(LedgerCommand),
+    /// See to notices that subscribers did not take: list them, have them sent again. 通知
+    #[command(subcommand)]
+    Notices(NoticeCommand),
     /// Prove what was said in exchanges, years later and to anybody. 存证
     #[command(subcommand)]
     Evidence(EvidenceCommand),
@@ -141,6 +147,7 @@ pub(crate) fn run(open: impl OpensLedger) -> ExitCode {
         Command::Reconcile(asked) => return ended(reconciliation_commands::reconcile(&asked)),
         Command::Findings(command) => return ended(reconciliation_commands::findings(&command)),
         Command::Ledger(command) => ledger_commands::run(command),
+        Command::Notices(command) => notice_commands::run(command),
         Command::Manual { folder } => manual::write(Arguments::command(), &folder)
             .with_context(|| folder.display().to_string())
             .map_err(Failure::Broken),
@@ -292,7 +299,7 @@ fn serve(settings: &Path, open: impl OpensLedger) -> Result<(), Failure> {
 /// Up: operators first, so that they see why it takes long; then the ledger, the banks' ports, and whatever works on
 /// its own. Down: the other way round.
 async fn serve_until_told(ready: Ready, open: impl OpensLedger) -> anyhow::Result<()> {
-    let Ready { settings, metrics, parts, entrance } = ready;
+    let Ready { settings, metrics, mut parts, entrance } = ready;
     let mut told = Told::listen()?;
     let reload = signal(SignalKind::hangup())?;
     let readiness = Readiness::default();
@@ -312,6 +319,7 @@ async fn serve_until_told(ready: Ready, open: impl OpensLedger) -> anyhow::Resul
 
     let ledger = open(&settings).await.context("the ledger cannot be opened")?;
     let keys = Arc::clone(&parts.keys);
+    let subscribers = std::mem::take(&mut parts.subscribers);
     let gateway = Arc::new(assembly::assemble(&settings, parts, ledger));
     let resolving = CancellationToken::new();
     for registry in gateway.registries.values() {
@@ -368,6 +376,7 @@ async fn serve_until_told(ready: Ready, open: impl OpensLedger) -> anyhow::Resul
         workers.spawn(retention::delete(Arc::clone(&gateway), old, age, resolving.clone()));
     }
 
+    workers.spawn(notices::tell(Arc::clone(&gateway), subscribers, resolving.clone()));
     workers.spawn(feeds::look(Arc::clone(&gateway), resolving.clone()));
 
     let watching = CancellationToken::new();

@@ -16,7 +16,7 @@ use crate::{exchange::Gateway, ledger::LedgerError, telemetry::LedgerVerb};
 pub enum Old {
     /// Filings that have not changed for that long are retired.
     Filings,
-    /// Events that old are forgotten.
+    /// Events that old are forgotten, and what is noted of telling them.
     Events,
     /// The salts of leaves that were written so long ago are erased.
     Salts,
@@ -28,6 +28,8 @@ impl Old {
         match self {
             Self::Filings => gateway.timed(LedgerVerb::Retire, ledger.retire(age, BATCH)).await,
             Self::Events => {
+                let notices = ledger.forget_notices(age, BATCH);
+                gateway.timed(LedgerVerb::ForgetNotices, notices).await?;
                 gateway.timed(LedgerVerb::ForgetEvents, ledger.forget_events(age, BATCH)).await
             }
             Self::Salts => {

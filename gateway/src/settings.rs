@@ -24,6 +24,7 @@ mod reader;
 mod reconciliation;
 mod registry;
 mod resolver;
+mod subscriber;
 
 pub use contracts::{Contracts, SealKeys};
 pub use events::Events;
@@ -37,6 +38,7 @@ pub(crate) use reader::seconds;
 pub use reconciliation::Reconciliation;
 pub use registry::{Answers, Registry};
 pub use resolver::Resolver;
+pub use subscriber::{Field, Sight, Subscriber};
 
 /// Everything one gateway is told. Paths in it are absolute, or relative to the working directory if the settings
 /// file was named so.
@@ -72,6 +74,8 @@ pub struct Settings {
     pub events: Events,
     /// `[reconciliation]`: when books are compared with registries. Default: only when somebody asks.
     pub reconciliation: Option<Reconciliation>,
+    /// `[[subscriber]]`: who is told of events by the gateway itself. Default: nobody.
+    pub subscribers: Vec<Arc<Subscriber>>,
     /// `[telemetry]`: logs and traces.
     pub telemetry: Telemetry,
     /// `[materials]`: what banks upload ahead of filings. Default: nothing can be uploaded.
@@ -335,6 +339,6 @@ retired = { "140100" = "140101", "140101" = "140105" }
                 .collect();
             assert_eq!(listed, known, "{table}");
         }
-        assert_eq!(keys.matches("\n### `").count(), 19, "a table without its section");
+        assert_eq!(keys.matches("\n### `").count(), 21, "a table without its section");
     }
 }

@@ -37,7 +37,7 @@ mod metrics;
 
 pub use metrics::{
     CallEnd, Connection, ContractEnd, Deadline, Heard, Holder, LedgerVerb, Metrics, MetricsError,
-    RegistryCall, TurnedAway, TurnedBack,
+    Noticed, RegistryCall, TurnedAway, TurnedBack,
 };
 
 /// Logs and traces of this process, from start to stop.

@@ -113,6 +113,20 @@ pub fn client_config(ca: &Path, certificate: &Path, key: &Path) -> Result<Client
     Ok(config)
 }
 
+/// The gateway's side towards a subscriber to notices, over HTTP/1.1 or none. `identity` is a certificate and its key, for one
+/// that asks for them.
+///
+/// # Errors
+/// A file that cannot be read or holds no certificate or key.
+pub fn notice_config(
+    ca: &Path,
+    identity: Option<(&Path, &Path)>,
+) -> Result<ClientConfig, TlsError> {
+    let mut config = ledger_config(ca, identity)?;
+    config.resumption = Resumption::disabled();
+    Ok(config)
+}
+
 /// The gateway's side towards the ledger's server. `identity` is a certificate and its key, for a server that asks for
 /// one.
 ///

@@ -72,6 +72,14 @@ impl Contract {
         self.keys.as_ref().is_some_and(|keys| keys.verify(side, signed, value))
     }
 
+    /// Writes a document as the body of an HTTP message, whatever its head is.
+    pub(super) fn send_body(&self, text: &str) -> Result<Vec<u8>, CannotWrite> {
+        let body = self.wire.charset.encode(text).map_err(CannotSend::Unmappable);
+        let cannot =
+            |error: CannotSend| CannotWrite { field: String::new(), reason: error.to_string() };
+        Ok(body.map_err(cannot)?.into_owned())
+    }
+
     /// Signs a document, if its side signs, and puts it into its skin.
     pub(super) fn send(&self, text: &str, side: Side) -> Result<Vec<u8>, CannotWrite> {
         let cannot = |reason: String| CannotWrite { field: String::new(), reason };

@@ -14,6 +14,7 @@ use tokio::{
 use super::{
     Caller, Change, Counted, Hears, Kind, Message, Scenario, Step, StoreKind, WireKind, clock,
     proof,
+    telling::{Said, Subscribers},
 };
 use crate::{
     deployment::{BankPlaces, Deployment, Gateway, Places, Plan},
@@ -236,6 +237,12 @@ pub async fn play(
     let kinds = [(Some(role), &scenario.kind), (another, &scenario.another_kind)];
     let kinds =
         kinds.into_iter().filter_map(|(role, kind)| Some((role?.bank.clone(), kind.clone()?)));
+    let (mut subscribers, told) =
+        Subscribers::plan(&scenario.subscribers, &theatre.contracts, &role.bank)?;
+    let mut settings = scenario.settings.clone();
+    if !told.is_empty() {
+        settings.insert("subscriber".to_owned(), told.into());
+    }
     let plan = Plan {
         kinds: kinds.collect(),
         banks: [Some(role), another].into_iter().flatten().map(|role| role.bank.clone()).collect(),
@@ -245,7 +252,7 @@ pub async fn play(
         replicas: scenario.replicas,
         ledger: ledger_table(server, store).await?,
         idempotent: scenario.repeats == Repeats::FirstCase,
-        settings: scenario.settings.clone(),
+        settings,
     };
     let data = reference_registry::with_offices(SAMPLES, &scenario.offices)?;
     let mut deployment = Deployment::prepare(&plan, |settings| reference_registry::Settings {
@@ -258,8 +265,10 @@ pub async fn play(
     for (gateway, clock) in deployment.gateways.iter_mut().zip(&scenario.clocks) {
         gateway.clock = Some(clock::offset_to(clock, time::Duration::ZERO)?);
     }
+    subscribers.open(&deployment).await?;
     deployment.start().await?;
     let mut stage = Stage::new(deployment, own_server.as_mut());
+    stage.subscribers = subscribers;
     stage.enter(role)?;
     if let Some(another) = another {
         stage.enter_another(another)?;
@@ -329,6 +338,7 @@ pub struct Stage<'s> {
     called: usize,
     turn: Option<Turn<'s>>,
     another: Option<Turn<'s>>,
+    subscribers: Subscribers,
 }
 
 /// A bank, and what it has said and heard.
@@ -368,7 +378,8 @@ impl<'s> Stage<'s> {
     /// A stage on which no bank has entered yet.
     pub fn new(deployment: Deployment, postgres: Option<&'s mut PostgresServer>) -> Self {
         let (ledger_holder, turn, another) = (None, None, None);
-        Self { postgres, ledger_holder, deployment, called: 0, turn, another }
+        let subscribers = Subscribers::default();
+        Self { postgres, ledger_holder, deployment, called: 0, turn, another, subscribers }
     }
 
     /// It is this bank's turn from now on.
@@ -428,7 +439,8 @@ impl<'s> Stage<'s> {
             self.turn_to_another();
             return played;
         }
-        let Self { postgres, ledger_holder, deployment, called, turn, another: _ } = self;
+        let Self { postgres, ledger_holder, deployment, called, turn, another: _, subscribers } =
+            self;
         let turn = turn.as_mut().context("no bank has entered")?;
         let control = deployment.registry.control().clone();
         match step {
@@ -512,6 +524,14 @@ impl<'s> Stage<'s> {
                 proof::proves(deployment, turn.role, heard, *number).await?;
             }
             Step::Audits => proof::audits(deployment).await?,
+            Step::Telling(name, telling) => {
+                let said = || {
+                    let application = control.last_application().context("nothing was filed")?;
+                    let institution = turn.role.bank.clone();
+                    Ok(Said { application, case: turn.told.case.clone(), institution })
+                };
+                subscribers.play(name, telling, deployment, said).await?;
+            }
             Step::LedgerDown => match postgres {
                 Some(server) => aside(|| server.stop())?,
                 None => *ledger_holder = Some(hold(&deployment.folder().join(LEDGER_FILE))?),

@@ -406,7 +406,7 @@ fn statuses(events: &[Event]) -> Vec<CaseStatus> {
 }
 
 /// The bank's whole feed.
-async fn feed(ledger: &dyn Ledger) -> Vec<Event> {
+pub(super) async fn feed(ledger: &dyn Ledger) -> Vec<Event> {
     read(ledger, After::Event(EventId::NONE), 1_000).await.0
 }
 

@@ -16,6 +16,7 @@ use gateway::{
         evidence::{
             EvidenceLog, Growth, Head, KeptLeaf, NewLeaf, Settlement, WaitingLeaf, Witnessed,
         },
+        notices::{Notices, Parked, Sight, Standing, Turn, TurnEnd, Untold},
     },
 };
 use proto::v1::Outcome;
@@ -31,6 +32,54 @@ fn main() -> ExitCode {
 /// Takes every key for a new one, and keeps nothing.
 #[derive(Debug)]
 struct Forgetful;
+
+#[async_trait]
+impl Notices for Forgetful {
+    async fn subscribe(&self, _: &str, _: &[Sight]) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    async fn claim_turns(
+        &self,
+        _: &[String],
+        _: u32,
+        _: Duration,
+    ) -> Result<Vec<Turn>, LedgerError> {
+        Ok(Vec::new())
+    }
+
+    async fn due_again(&self, _: &str, _: u32) -> Result<Vec<Untold>, LedgerError> {
+        Ok(Vec::new())
+    }
+
+    async fn untold(&self, _: &str, _: u32) -> Result<Vec<Untold>, LedgerError> {
+        Ok(Vec::new())
+    }
+
+    async fn end_turn(&self, _: &Turn, _: &TurnEnd) -> Result<bool, LedgerError> {
+        Ok(true)
+    }
+
+    async fn standings(&self) -> Result<Vec<Standing>, LedgerError> {
+        Ok(Vec::new())
+    }
+
+    async fn parked(&self, _: Option<&str>, _: u32) -> Result<Vec<Parked>, LedgerError> {
+        Ok(Vec::new())
+    }
+
+    async fn resend(&self, _: &str, _: Option<&EventId>) -> Result<u64, LedgerError> {
+        Ok(0)
+    }
+
+    async fn resume(&self, _: &str) -> Result<bool, LedgerError> {
+        Ok(false)
+    }
+
+    async fn forget_notices(&self, _: Duration, _: u32) -> Result<u32, LedgerError> {
+        Ok(0)
+    }
+}
 
 #[async_trait]
 impl Ledger for Forgetful {

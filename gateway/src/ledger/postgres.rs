@@ -8,6 +8,7 @@
 mod books;
 mod events;
 mod evidence;
+mod notices;
 mod writer;
 
 use std::{

@@ -2,12 +2,13 @@
 //!
 //! One thread writes. It takes whatever is waiting, does it all in one transaction, and answers when
 //! that is on the disk, so that many filings at a time cost one sync. It never shares its file with
-//! another process. Source of the file format's promises: sqlite.org, "Write-Ahead Logging" and
+//! another process that serves; an operator's command may read it, and write a row, beside it. Source of the file format's promises: sqlite.org, "Write-Ahead Logging" and
 //! "PRAGMA synchronous".
 
 mod books;
 mod events;
 mod evidence;
+mod notices;
 
 use std::{
     error::Error,
@@ -81,7 +82,7 @@ impl SqliteLedger {
         let mut ledger = Self::open_to_read(settings)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let database = Connection::open_with_flags(&ledger.path, flags).map_err(fault)?;
-        database.busy_timeout(Duration::from_secs(2)).map_err(fault)?;
+        database.busy_timeout(BUSY_MAX).map_err(fault)?;
         let counted = Arc::clone(&ledger.commits);
         ledger.writer = Worker::start("ledger-writer", move |jobs| {
             commit_groups(&database, jobs, &counted);
@@ -909,8 +910,8 @@ fn commit(database: &Connection, group: &mut Vec<Job>, commits: &AtomicU64) {
 
 fn open_to_write(path: &Path) -> Result<Connection, LedgerError> {
     let mut database = Connection::open(path).map_err(fault)?;
-    // A backup may hold the file for a moment; nobody else may.
-    database.busy_timeout(Duration::from_secs(2)).map_err(fault)?;
+    // A backup may hold the file for a moment, or an operator's command; nobody else may.
+    database.busy_timeout(BUSY_MAX).map_err(fault)?;
     database.pragma_update(None, "journal_mode", "WAL").map_err(fault)?;
     // FULL, not NORMAL: a commit that power failure can undo would let a key be claimed twice.
     database.pragma_update(None, "synchronous", "FULL").map_err(fault)?;
@@ -931,9 +932,12 @@ fn open_to_write(path: &Path) -> Result<Connection, LedgerError> {
 fn open_to_read(path: &Path) -> Result<Connection, LedgerError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let database = Connection::open_with_flags(path, flags).map_err(fault)?;
-    database.busy_timeout(Duration::from_secs(2)).map_err(fault)?;
+    database.busy_timeout(BUSY_MAX).map_err(fault)?;
     Ok(database)
 }
+
+/// How long another's hand on the file is waited for.
+const BUSY_MAX: Duration = Duration::from_secs(2);
 
 /// Keeps other processes away from the ledger at `path` until it is dropped. On a file beside it:
 /// closing any handle on the database itself would let go of SQLite's own locks (sqlite.org, "How to

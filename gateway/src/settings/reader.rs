@@ -19,7 +19,8 @@ use toml::{
 
 use super::{
     Admin, Contracts, Events, Evidence, Institution, Ledger, Listen, Materials, Matters, Office,
-    Problem, Queue, Reconciliation, Registry, Resolver, Routing, Settings, Store, Telemetry,
+    Problem, Queue, Reconciliation, Registry, Resolver, Routing, Settings, Store, Subscriber,
+    Telemetry,
 };
 use crate::{
     evidence::checkpoint,
@@ -173,6 +174,7 @@ struct Tables {
     events: Placed<Events>,
     materials: Option<Placed<Materials>>,
     reconciliation: Option<Placed<Reconciliation>>,
+    subscribers: Vec<Placed<Subscriber>>,
     telemetry: Placed<Telemetry>,
     limits: Placed<Limits>,
     /// Whether a `[[registry]]` was left out for its faults.
@@ -204,6 +206,7 @@ impl Tables {
                 "limits" => tables.limits = table(value, notes).unwrap_or_default(),
                 "institution" => tables.institutions = list(value, notes).0,
                 "registry" => (tables.registries, tables.registries_unread) = list(value, notes),
+                "subscriber" => tables.subscribers = list(value, notes).0,
                 "office" => tables.offices = list(value, notes).0,
                 _ => notes.add(at, format!("unknown table `{name}`, expected {TABLES}")),
             }
@@ -223,6 +226,7 @@ impl Tables {
         self.check_institutions(notes);
         self.check_registries(notes);
         self.check_offices(notes);
+        self.check_subscribers(notes);
         self.check_rest(notes);
         let ledger = self.check_ledger(notes, folder);
         let mut listen = self.listen?.is;
@@ -235,6 +239,12 @@ impl Tables {
             for path in [&mut registry.ca, &mut registry.certificate, &mut registry.key] {
                 *path = folder.join(&*path);
             }
+        }
+        for subscriber in &mut self.subscribers {
+            let subscriber = &mut subscriber.is;
+            let own = [&mut subscriber.certificate, &mut subscriber.key];
+            let files = own.into_iter().flatten().chain(&mut subscriber.secret_files);
+            files.chain([&mut subscriber.ca]).for_each(|path| *path = folder.join(&*path));
         }
         let evidence = self.evidence.is;
         let mut contracts = self.contracts.is;
@@ -265,6 +275,7 @@ impl Tables {
             events: self.events.is,
             materials: self.materials.map(|placed| placed.is.beside(folder)),
             reconciliation: self.reconciliation.map(|placed| placed.is),
+            subscribers: self.subscribers.into_iter().map(|placed| Arc::new(placed.is)).collect(),
             telemetry: self.telemetry.is,
             limits: self.limits.is,
         })
@@ -459,6 +470,101 @@ impl Tables {
         }
     }
 
+    fn check_subscribers(&self, notes: &mut Notes<'_>) {
+        let mut by_name = HashMap::new();
+        let is_institution =
+            |id: &String| self.institutions.iter().any(|institution| institution.is.id == *id);
+        let matters = matter::names();
+        for placed in &self.subscribers {
+            let it = &placed.is;
+            if !is_name(&it.name) {
+                notes.add(placed.of("name"), format!("`{}`: {NAME_FORM}", it.name));
+            }
+            if by_name.insert(&it.name, ()).is_some() {
+                let told = format!("another subscriber is called `{}` too", it.name);
+                notes.add(placed.of("name"), told);
+            }
+            match (&it.institution, it.sees.as_slice()) {
+                (Some(_), []) | (None, [_, ..]) => {}
+                (Some(_), [_, ..]) | (None, []) => notes.add(
+                    placed.table.clone(),
+                    "expected `institution`, if it is told of its own cases, or [[subscriber.sees]], if of others'",
+                ),
+            }
+            let named = it.institution.iter().map(|id| ("institution", id));
+            let named = named.chain(it.sees.iter().map(|sight| ("sees", &sight.institution)));
+            for (key, id) in named.filter(|(_, id)| !is_institution(id)) {
+                notes.add(placed.of(key), format!("no [[institution]] has the id `{id}`"));
+            }
+            for (number, sight) in it.sees.iter().enumerate() {
+                let again = it.sees.iter().take(number);
+                if again.map(|sight| &sight.institution).any(|id| *id == sight.institution) {
+                    let told = format!("`{}` stands there twice", sight.institution);
+                    notes.add(placed.of("sees"), told);
+                }
+                for matter in sight.matters.iter().filter(|it| !matters.contains(it)) {
+                    let known = matters.join(", ");
+                    notes.add(placed.of("sees"), format!("`{matter}`: expected some of {known}"));
+                }
+            }
+            if it.contract.is_none() && it.institution.is_none() {
+                notes.add(
+                    placed.table.clone(),
+                    "`contract` is missing: without it nobody knows in whose words it is told",
+                );
+            }
+            if it.contract.as_ref().is_some_and(|contract| !is_name(contract)) {
+                notes.add(placed.of("contract"), NAME_FORM);
+            }
+            self.check_address(placed, notes);
+            if it.certificate.is_some() != it.key.is_some() {
+                notes.add(placed.table.clone(), "`certificate` and `key` go together");
+            }
+            if it.first > it.longest {
+                notes.add(placed.of("first_seconds"), "must not be longer than `longest_seconds`");
+            }
+            if it.answer_max >= self.limits.is.shutdown_max {
+                notes.add(
+                    placed.of("answer_seconds_max"),
+                    "must be shorter than `shutdown_seconds_max` in [limits]: else a stop cuts notices off",
+                );
+            }
+            if it.cases_max == 0 || it.cases_max > CASES_MAX {
+                notes.add(placed.of("cases_max"), format!("expected 1 to {CASES_MAX}"));
+            }
+            if it.passed_over_max == 0 {
+                notes.add(placed.of("passed_over_max"), "expected at least 1");
+            }
+        }
+    }
+
+    fn check_address(&self, placed: &Placed<Subscriber>, notes: &mut Notes<'_>) {
+        let it = &placed.is;
+        let address = it.address.parse::<http::Uri>().ok();
+        let scheme = address.as_ref().and_then(http::Uri::scheme_str);
+        let is_plain = address.as_ref().and_then(http::Uri::authority).is_some_and(|authority| {
+            !authority.host().is_empty() && !authority.as_str().contains('@')
+        });
+        let port = address.as_ref().and_then(http::Uri::port_u16);
+        let is_tcp = scheme == Some("tcp");
+        // The text may hold what is nobody's business, so it is not repeated.
+        if !is_plain || !(scheme == Some("https") || is_tcp && port.is_some()) {
+            notes.add(
+                placed.of("address"),
+                "expected https://HOST[:PORT]/PATH or tcp://HOST:PORT, without a user",
+            );
+            return;
+        }
+        let host = address.as_ref().and_then(http::Uri::host).unwrap_or_default();
+        let name = it.server_name.as_deref().unwrap_or(host).trim_matches(['[', ']']);
+        if rustls::pki_types::ServerName::try_from(name).is_err() {
+            notes.add(placed.of("server_name"), format!("`{name}` is no host name"));
+        }
+        if is_tcp && !it.secret_files.is_empty() {
+            notes.add(placed.of("secret_files"), "only goes with https://");
+        }
+    }
+
     fn check_ledger(&self, notes: &mut Notes<'_>, folder: &Path) -> Option<Ledger> {
         let (placed, it) = (&self.ledger, &self.ledger.is);
         let store = match (&it.sqlite, &it.postgres) {
@@ -628,9 +734,11 @@ impl Tables {
     }
 }
 
-const TABLES: &str = "one of listen, admin, ledger, contracts, institution, registry, office, routing, calendar, queue, evidence, matters, resolver, events, reconciliation, telemetry, limits";
+const TABLES: &str = "one of listen, admin, ledger, contracts, institution, registry, office, routing, calendar, queue, evidence, matters, resolver, events, materials, subscriber, reconciliation, telemetry, limits";
 const NAME_FORM: &str = "expected letters, digits, `-` and `_`, at most 64";
 const COUNT_MAX: usize = 1 << 30;
+/// Connections to one subscriber.
+const CASES_MAX: usize = 64;
 /// Events in one answer: a few hundred bytes each.
 const EVENTS_MAX: u32 = 10_000;
 

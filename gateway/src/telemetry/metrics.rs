@@ -17,7 +17,7 @@ use opentelemetry_sdk::{
 use prometheus::{Encoder, TextEncoder};
 
 use crate::{
-    ledger::{Unknown, events::Recorded},
+    ledger::{Unknown, events::Recorded, notices::Standing},
     registry::Shut,
     tls::Protocol,
 };
@@ -37,6 +37,12 @@ struct Instruments {
     impossible: Counter<u64>,
     heard: Counter<u64>,
     deadlines: Counter<u64>,
+    notices: Counter<u64>,
+    notices_parked: Counter<u64>,
+    notices_waiting: Gauge<u64>,
+    notices_parked_now: Gauge<u64>,
+    notices_oldest: Gauge<u64>,
+    subscribers_ended: Gauge<u64>,
     unknown: Gauge<u64>,
     unknown_oldest: Gauge<u64>,
     offices_differing: Gauge<u64>,
@@ -116,6 +122,31 @@ impl Metrics {
             deadlines: meter
                 .u64_counter("directlink.deadlines")
                 .with_description("Cases whose deadline was near, or over when their registry was asked about them")
+                .build(),
+            notices: meter
+                .u64_counter("directlink.notices")
+                .with_description("Notices sent, or tried to, by subscriber and end")
+                .build(),
+            notices_parked: meter
+                .u64_counter("directlink.notices.given_up")
+                .with_description("Notices that were parked: they are sent once an operator says so")
+                .build(),
+            notices_waiting: meter
+                .u64_gauge("directlink.notices.undelivered")
+                .with_description("Events a subscriber is still to be told of, those that are parked apart: every replica tells the same")
+                .build(),
+            notices_parked_now: meter
+                .u64_gauge("directlink.notices.parked")
+                .with_description("Notices that are parked now: every replica tells the same")
+                .build(),
+            notices_oldest: meter
+                .u64_gauge("directlink.notices.oldest_age")
+                .with_unit("s")
+                .with_description("How long ago the oldest event became known that a subscriber is still to be told of, and that is not parked; 0 if there is none")
+                .build(),
+            subscribers_ended: meter
+                .u64_gauge("directlink.subscriber.ended")
+                .with_description("Whether a subscriber said that it wants no more: 1 or 0")
                 .build(),
             shut_out: meter
                 .u64_counter("directlink.registry.shut_out")
@@ -277,6 +308,29 @@ impl Metrics {
             KeyValue::new("deadline", deadline.label()),
         ];
         self.0.deadlines.add(1, &labels);
+    }
+
+    /// A notice was to be sent.
+    pub fn noticed(&self, subscriber: &str, end: Noticed) {
+        let labels =
+            [KeyValue::new("subscriber", subscriber.to_owned()), KeyValue::new("end", end.label())];
+        self.0.notices.add(1, &labels);
+    }
+
+    /// So many notices were parked.
+    pub fn parked(&self, subscriber: &str, count: u64) {
+        let labels = [KeyValue::new("subscriber", subscriber.to_owned())];
+        self.0.notices_parked.add(count, &labels);
+    }
+
+    /// How a subscriber stands just now.
+    pub fn standing(&self, standing: &Standing) {
+        let labels = [KeyValue::new("subscriber", standing.subscriber.clone())];
+        let undelivered = standing.waiting.saturating_add(standing.unread);
+        self.0.notices_waiting.record(undelivered, &labels);
+        self.0.notices_parked_now.record(standing.parked, &labels);
+        self.0.notices_oldest.record(standing.oldest.unwrap_or_default().as_secs(), &labels);
+        self.0.subscribers_ended.record(u64::from(standing.ended), &labels);
     }
 
     /// A call was not made.
@@ -671,6 +725,43 @@ pub enum LedgerVerb {
     RecordFindings,
     OpenFindings,
     Filed,
+    Subscribe,
+    ClaimTurns,
+    DueAgain,
+    Untold,
+    EndTurn,
+    Standings,
+    ForgetNotices,
+}
+
+/// What became of a notice that was to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Noticed {
+    /// It was taken.
+    Delivered,
+    /// The subscriber would not take it.
+    NotTaken,
+    /// The subscriber was not there, or takes nothing now.
+    Away,
+    /// Every address of it lies where settings do not allow.
+    NotAllowed,
+    /// The subscriber wants no more.
+    Gone,
+    /// The contract cannot say it.
+    Unwritten,
+}
+
+impl Noticed {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::NotTaken => "not_taken",
+            Self::Away => "away",
+            Self::NotAllowed => "not_allowed",
+            Self::Gone => "gone",
+            Self::Unwritten => "unwritten",
+        }
+    }
 }
 
 impl LedgerVerb {
@@ -706,6 +797,13 @@ impl LedgerVerb {
             Self::Unknown => "unknown",
             Self::Witness => "witness",
             Self::Grow => "grow",
+            Self::Subscribe => "subscribe",
+            Self::ClaimTurns => "claim_turns",
+            Self::DueAgain => "due_again",
+            Self::Untold => "untold",
+            Self::EndTurn => "end_turn",
+            Self::Standings => "standings",
+            Self::ForgetNotices => "forget_notices",
             Self::EraseSalts => "erase_salts",
             Self::RecordFindings => "record_findings",
             Self::OpenFindings => "open_findings",

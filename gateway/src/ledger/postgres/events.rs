@@ -306,7 +306,7 @@ fn feed(row: &Row) -> Result<Feed, LedgerError> {
     })
 }
 
-fn event(row: &Row) -> Result<Event, LedgerError> {
+pub(super) fn event(row: &Row) -> Result<Event, LedgerError> {
     let sequence: i32 = column(row, "sequence")?;
     Ok(Event {
         institution: column(row, "institution")?,

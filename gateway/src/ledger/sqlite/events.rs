@@ -279,7 +279,7 @@ fn events_after(
     Ok(page(place, events, last, limit))
 }
 
-fn event(row: &Row<'_>) -> Result<Event, LedgerError> {
+pub(super) fn event(row: &Row<'_>) -> Result<Event, LedgerError> {
     let outcome: Vec<u8> = row.get("outcome").map_err(fault)?;
     Ok(Event {
         institution: row.get("institution").map_err(fault)?,
