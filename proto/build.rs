@@ -3,12 +3,13 @@
 
 use std::{env, error::Error, fs, path::PathBuf};
 
-const FILES: [&str; 10] = [
+const FILES: [&str; 11] = [
     "directlink/v1/rules.proto",
     "directlink/v1/parts.proto",
     "directlink/v1/matters.proto",
     "directlink/v1/application.proto",
     "directlink/v1/outcome.proto",
+    "directlink/v1/office.proto",
     "directlink/v1/query.proto",
     "directlink/v1/feed.proto",
     "directlink/v1/books.proto",

@@ -35,7 +35,7 @@ pub(crate) struct Homes {
 }
 
 /// Words that start a path at the envelope itself.
-const ENVELOPE_WORDS: [&str; 12] = [
+const ENVELOPE_WORDS: [&str; 13] = [
     "exchange",
     "outcome",
     "event",
@@ -48,6 +48,7 @@ const ENVELOPE_WORDS: [&str; 12] = [
     "feed",
     "acknowledged",
     "books",
+    "office_answer",
 ];
 
 /// Where a path starts.

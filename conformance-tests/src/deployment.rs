@@ -236,6 +236,26 @@ impl Deployment {
         Ok(())
     }
 
+    /// Writes into every gateway's settings that each office is at the other registry, and tells it to look.
+    ///
+    /// # Errors
+    /// There is no other registry; a gateway does not run.
+    pub async fn move_offices(&self) -> anyhow::Result<()> {
+        ensure!(self.another.is_some(), "there is no other registry");
+        for gateway in &self.gateways {
+            let mut settings: toml::Table = fs::read_to_string(&gateway.settings)?.parse()?;
+            let offices = settings.get_mut("office").and_then(toml::Value::as_array_mut);
+            for office in offices.into_iter().flatten().filter_map(toml::Value::as_table_mut) {
+                let is_first = office.get("registry").and_then(toml::Value::as_str) == Some(FIRST);
+                let other = if is_first { ANOTHER } else { FIRST };
+                office.insert("registry".to_owned(), other.into());
+            }
+            gateway.change_settings(&toml::to_string(&settings)?)?;
+            gateway.tell_to_look().await?;
+        }
+        Ok(())
+    }
+
     /// What the gateways have logged so far.
     pub fn log_text(&self) -> String {
         self.gateways.iter().map(Gateway::log_text).collect()
@@ -399,14 +419,37 @@ impl Gateway {
         Ok(())
     }
 
+    /// Writes other settings, whether it runs or not.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn change_settings(&self, text: &str) -> anyhow::Result<()> {
+        // Put in its place in one step: it is read at any moment.
+        let written = self.settings.with_extension("next");
+        fs::write(&written, text)?;
+        Ok(fs::rename(&written, &self.settings)?)
+    }
+
     /// Tells it to stop (SIGTERM).
     ///
     /// # Errors
     /// It does not run.
     pub async fn tell_to_stop(&self) -> anyhow::Result<()> {
+        self.signal("-TERM").await
+    }
+
+    /// Tells it to look at once for contracts and settings that have changed (SIGHUP).
+    ///
+    /// # Errors
+    /// It does not run.
+    pub async fn tell_to_look(&self) -> anyhow::Result<()> {
+        self.signal("-HUP").await
+    }
+
+    async fn signal(&self, signal: &str) -> anyhow::Result<()> {
         let id = self.process_id().context("the gateway does not run")?;
-        let status = Command::new("kill").args(["-TERM", &id.to_string()]).status().await?;
-        ensure!(status.success(), "kill -TERM failed");
+        let status = Command::new("kill").args([signal, &id.to_string()]).status().await?;
+        ensure!(status.success(), "kill {signal} failed");
         Ok(())
     }
 

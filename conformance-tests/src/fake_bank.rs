@@ -410,6 +410,21 @@ impl Heard {
                 let found = envelope.discharge_answer.iter().flat_map(|answer| &answer.obstacles);
                 return Ok(found.count() == value.parse::<usize>()?);
             }
+            "matters" => {
+                let told = envelope.office_answer.iter().flat_map(|answer| &answer.matters);
+                return Ok(told.map(|it| it.matter.as_str()).collect::<Vec<_>>().join(",") == value);
+            }
+            "expected" => {
+                let mut told = envelope.office_answer.iter().flat_map(|answer| &answer.matters);
+                let is_known = told.any(|it| it.expected_seconds.is_some());
+                return Ok(is_known == (value == "known"));
+            }
+            "opens" => {
+                let opens = envelope.office_answer.as_ref().and_then(|answer| answer.opens_at);
+                return Ok(
+                    (opens.is_some() == (value == "later")) && ["later", "now"].contains(&value)
+                );
+            }
             "whole" => {
                 let of_record = envelope.record_answer.as_ref().and_then(|it| it.document.as_ref());
                 let document = envelope.document.as_ref().or(of_record);
@@ -436,6 +451,7 @@ impl Heard {
                 return Ok(kinds.collect::<Vec<_>>().join(",") == value);
             }
             "clear" => "discharge_answer.clear",
+            "open" => "office_answer.open",
             "state" => "certificate_answer.state",
             "status" => "outcome.status",
             "replayed" => "outcome.replayed",

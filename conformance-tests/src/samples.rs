@@ -236,7 +236,7 @@ fn apply(json: &mut Value, change: &Change) -> anyhow::Result<()> {
 fn worth(value: &str, before: Option<&Value>) -> Value {
     serde_json::from_str(value)
         .ok()
-        .filter(|value: &Value| value.is_boolean() || value.is_i64())
+        .filter(|value: &Value| value.is_boolean() || value.is_i64() || value.is_string())
         .filter(|_| !before.is_some_and(Value::is_string))
         .unwrap_or_else(|| value.into())
 }

@@ -162,6 +162,8 @@ pub enum Step {
     TellOfAStranger,
     /// All gateways' clocks are turned, while they run.
     ClocksTurn(String),
+    /// Every office is at the other registry from now on, and every gateway is told that its settings have changed.
+    OfficesMove,
     /// What the registry says it entered has one party list filled from the other, or no longer.
     MixUp(bool),
     /// Nobody can connect to the registry.
@@ -272,6 +274,8 @@ pub enum Kind {
     Document,
     /// What stands in the way of a discharge.
     Obstacles,
+    /// What an office does and when.
+    Office,
     /// Events.
     Events,
     /// That an event was acknowledged.
@@ -454,6 +458,7 @@ impl FromStr for Step {
                 Self::Order(Call::FetchCertificate, Fault::CutShort)
             }
             ["registry", "spoils", "a", "record"] => Self::Order(Call::CertifyRecord, Fault::Spoil),
+            ["offices", "move", "to", "the", "other", "registry"] => Self::OfficesMove,
             ["clocks", "turn", "to", moment @ ..] => Self::ClocksTurn(moment.join(" ")),
             ["registry", "mixes", "up", "the", "parties"] => Self::MixUp(true),
             ["registry", "has", "the", "parties", "right"] => Self::MixUp(false),
@@ -529,12 +534,13 @@ fn hears_of(words: &[&str]) -> anyhow::Result<Hears> {
         ["certificate", says @ ..] => (Kind::Certificate, says),
         ["document", says @ ..] => (Kind::Document, says),
         ["obstacles", says @ ..] => (Kind::Obstacles, says),
+        ["office", says @ ..] => (Kind::Office, says),
         ["events", says @ ..] => (Kind::Events, says),
         ["acknowledged", says @ ..] => (Kind::Acknowledged, says),
         ["nothing"] => return Ok(Hears { kind: Kind::Nothing, says: BTreeMap::new() }),
         _ => bail!(
             "`hears outcome …`, `refusal …`, `titles …`, `record …`, `certificate …`, `document …`, \
-             `obstacles …`, `events …`, `acknowledged …` or `nothing`"
+             `obstacles …`, `office …`, `events …`, `acknowledged …` or `nothing`"
         ),
     };
     let says = says

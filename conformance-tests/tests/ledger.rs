@@ -3,7 +3,11 @@
 //! "Idempotency".
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test file, helpers and all")]
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use conformance_tests::{
     pki::{Names, Pki},
@@ -12,9 +16,10 @@ use conformance_tests::{
 use futures_util::future::join_all;
 use gateway::ledger::{
     Admission, Claim, Entry, Fingerprint, Guard, Ledger, LedgerError, LedgerSettings, Opening,
-    PostgresSettings, PostgresTls, Record, Sealed, State, Taken, Unknown, Waiting, books::Booked,
-    events::Recorded,
+    PastCases, PostgresSettings, PostgresTls, Record, Sealed, State, Taken, Unknown, Waiting,
+    books::Booked, events::Recorded,
 };
+use prost_types::Timestamp;
 use proto::v1::{CaseStatus, Outcome};
 use store::{PATIENT, Store, postgres_settings, shared_server};
 use tempfile::TempDir;
@@ -72,6 +77,7 @@ over_both_stores! {
     what_could_not_be_sent_keeps_its_place_and_what_may_have_been_is_asked_about
     a_filing_that_waits_is_withdrawn_and_one_that_may_be_sent_is_not
     an_offices_pace_is_kept_whoever_sends
+    the_last_cases_of_an_office_say_how_long_they_took
     ping_writes
 }
 
@@ -1201,6 +1207,43 @@ fn assert_queued(admission: Result<Admission, LedgerError>, expected: bool) {
         Admission::Queued { again, .. } => assert_eq!(again, expected),
         admission => panic!("{admission:?}"),
     }
+}
+
+async fn the_last_cases_of_an_office_say_how_long_they_took(store: &Store) {
+    let ledger = store.open().await;
+    let registered = |case_id: &str, in_seconds: u64| Outcome {
+        status: CaseStatus::Registered.into(),
+        registered_at: Some((SystemTime::now() + Duration::from_secs(in_seconds)).into()),
+        ..accepted(case_id)
+    };
+    let settle = async |claim: Claim, outcome: Outcome| {
+        let entry = new(ledger.admit(&claim).await);
+        ledger.settle(&entry, &outcome, None).await.unwrap();
+    };
+    settle(claim("an hour"), registered("1", 3_600)).await;
+    settle(claim("not yet"), accepted("2")).await;
+    settle(Claim { matter: "seizure".into(), ..claim("other") }, registered("3", 9)).await;
+    settle(Claim { office: "1402".into(), ..claim("elsewhere") }, registered("4", 9)).await;
+    settle(Claim { registry: "city".into(), ..claim("away") }, registered("5", 9)).await;
+    settle(claim("two hours"), registered("6", 7_200)).await;
+    let dated_early = Outcome { registered_at: Some(Timestamp::default()), ..registered("7", 0) };
+    settle(claim("before it came"), dated_early).await;
+    let past = PastCases {
+        registry: "province".into(),
+        office: "1401".into(),
+        matter: "mortgage_registration".into(),
+        within: LONG,
+        limit: 9,
+    };
+    let hours = async |past: PastCases| {
+        let taken = ledger.times_taken(&past).await.unwrap();
+        taken.into_iter().map(|took| (took.as_secs() + 1_800) / 3_600).collect::<Vec<_>>()
+    };
+    assert_eq!(hours(past.clone()).await, [0, 2, 1], "the last first");
+    assert_eq!(hours(PastCases { limit: 2, ..past.clone() }).await, [0, 2]);
+    let within = Duration::from_millis(1);
+    until(async || hours(PastCases { within, ..past.clone() }).await.is_empty().then_some(()))
+        .await;
 }
 
 async fn ping_writes(store: &Store) {

@@ -1,5 +1,5 @@
-//! Contracts change on disk while the real program runs: the next message is read the new way, on the connection that
-//! stands; what does not pass is told and changes nothing; two versions are live side by side.
+//! Contracts and settings change on disk while the real program runs: the next message is read the new way, on the
+//! connection that stands; what does not pass is told and changes nothing; two versions are live side by side.
 
 #![allow(
     clippy::unwrap_used,
@@ -72,6 +72,11 @@ impl Stage {
         let line = format!(
             "directlink_contracts_changed_total{{contract=\"{BANK}\",end=\"{end}\"}} {times}"
         );
+        self.tells(&line).await;
+    }
+
+    /// Waits until a line stands in the gateway's metrics.
+    async fn tells(&self, line: &str) {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             let told = self.deployment.gateways[0].metrics().await.unwrap();
@@ -146,4 +151,57 @@ async fn a_contract_changes_on_disk_and_the_next_message_is_read_the_new_way() {
     stage.counted("taken", 3).await;
     let heard = stage.line.ask(Some("poll"), new).await.unwrap();
     assert!(heard.says(&stage.contract, "code", "CONTRACT_MISSING").unwrap(), "{}", heard.text());
+}
+
+/// Changes what the settings file says.
+fn resettle(stage: &Stage, change: impl FnOnce(&mut toml::Table)) {
+    let gateway = &stage.deployment.gateways[0];
+    let mut settings = fs::read_to_string(gateway.settings()).unwrap().parse().unwrap();
+    change(&mut settings);
+    gateway.change_settings(&toml::to_string(&settings).unwrap()).unwrap();
+}
+
+#[tokio::test]
+async fn settings_with_faults_change_nothing_and_what_waits_for_a_restart_is_told() {
+    let mut stage = Stage::open().await;
+    let before = fs::read_to_string(stage.deployment.gateways[0].settings()).unwrap();
+    resettle(&stage, |settings| {
+        settings["office"][0]["registry"] = "nowhere".into();
+        settings["office"][1]["division"] = "12".into();
+        settings["registry"][0]["key"] = "no-such.key".into();
+    });
+    stage.tells("directlink_settings_changed_total{end=\"refused\"} 1").await;
+    stage.tells("directlink_settings_outdated 1").await;
+    let log = stage.deployment.log_text();
+    let told = |what: &str| {
+        let lines = log.lines().filter_map(|it| serde_json::from_str(it).ok());
+        let told = |it: &serde_json::Value| {
+            it["level"] == "ERROR" && it["problem"].as_str().is_some_and(|it| it.contains(what))
+        };
+        lines.filter(told).filter(|it| it["line"].is_u64()).count()
+    };
+    assert_eq!((told("`nowhere`"), told("`12`: expected 6 digits")), (1, 1), "{log}");
+    let question = stage.question.clone();
+    assert!(stage.is_read(&question).await && stage.is_ready().await);
+
+    // Sound as to its words, but a file is missing.
+    stage.deployment.gateways[0].change_settings(&before).unwrap();
+    resettle(&stage, |settings| settings["registry"][0]["key"] = "no-such.key".into());
+    stage.tells("directlink_settings_changed_total{end=\"refused\"} 2").await;
+    assert!(stage.deployment.log_text().contains("no-such.key"));
+
+    // Offices count; how much the gateway takes waits for a restart.
+    stage.deployment.gateways[0].change_settings(&before).unwrap();
+    resettle(&stage, |settings| {
+        settings["office"][0]["name"] = "别名".into();
+        settings["limits"]["institution_messages_burst_max"] = 7.into();
+    });
+    stage.tells("directlink_settings_changed_total{end=\"taken\"} 1").await;
+    stage.tells("directlink_settings_outdated 1").await;
+    let log = stage.deployment.log_text();
+    assert!(log.contains("they wait for a restart") && log.contains("[limits]"), "{log}");
+    stage.deployment.gateways[0].change_settings(&before).unwrap();
+    stage.tells("directlink_settings_changed_total{end=\"taken\"} 2").await;
+    stage.tells("directlink_settings_outdated 0").await;
+    assert!(stage.is_read(&question).await);
 }

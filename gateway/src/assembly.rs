@@ -1,31 +1,31 @@
 //! Puts a gateway together from its settings: contracts, offices, registries, ledger. Everything that is wrong is told at
 //! once, so that `serve --check` and `serve` say the same.
 
-use std::{collections::HashMap, error::Error, path::PathBuf, sync::Arc};
+use std::{error::Error, sync::Arc};
+
+use arc_swap::ArcSwap;
 
 pub use crate::contracts::read_contract;
 use crate::{
     capability::Capabilities,
     contracts::Contracts,
+    directory::Directory,
     evidence::checkpoint::Keys,
     exchange::Gateway,
     feeds::Feeds,
     ledger::{self, Ledger, LedgerError, LedgerSettings, PostgresSettings, SqliteSettings},
     materials::Materials,
     notices::Subscriber,
-    registry::Registry,
-    route::Route,
     seal::Seals,
     settings::{Problem, Settings, Store},
     telemetry::Metrics,
-    tls,
 };
 
 /// What needs no ledger: made from files alone.
 #[derive(Debug)]
 pub struct Parts {
     contracts: Contracts,
-    registries: HashMap<String, Registry>,
+    directory: Directory,
     seals: Option<Arc<Seals>>,
     /// Keys of the log of exchanges.
     pub keys: Arc<Keys>,
@@ -42,8 +42,7 @@ pub struct Parts {
 pub fn parts(settings: &Settings, metrics: Metrics) -> Result<Parts, Vec<Problem>> {
     let mut problems = Vec::new();
     let contracts = Contracts::load(settings).map_err(|found| problems.extend(found)).ok();
-    let registries =
-        registries(settings, &metrics).map_err(|found| problems.extend(found)).unwrap_or_default();
+    let directory = Directory::new(settings, &metrics).map_err(|found| problems.extend(found)).ok();
     let seals = settings.queue.key_file.as_ref().and_then(|file| match Seals::read(file) {
         Ok(seals) => Some(Arc::new(seals)),
         Err(error) => {
@@ -72,31 +71,13 @@ pub fn parts(settings: &Settings, metrics: Metrics) -> Result<Parts, Vec<Problem
             None => {}
         }
     }
-    match contracts {
-        Some(contracts) if problems.is_empty() => {
+    match (contracts, directory) {
+        (Some(contracts), Some(directory)) if problems.is_empty() => {
             let keys = Arc::new(keys);
-            Ok(Parts { contracts, registries, seals, keys, subscribers, materials, metrics })
+            Ok(Parts { contracts, directory, seals, keys, subscribers, materials, metrics })
         }
         _ => Err(problems),
     }
-}
-
-/// The registries alone, by name; nobody is connected to.
-///
-/// # Errors
-/// Every certificate or key that cannot be used.
-pub fn registries(
-    settings: &Settings,
-    metrics: &Metrics,
-) -> Result<HashMap<String, Registry>, Vec<Problem>> {
-    let (mut registries, mut problems) = (HashMap::new(), Vec::new());
-    for registry in &settings.registries {
-        match connect_to(registry, metrics) {
-            Ok(made) => drop(registries.insert(registry.name.clone(), made)),
-            Err(problem) => problems.push(problem),
-        }
-    }
-    if problems.is_empty() { Ok(registries) } else { Err(problems) }
 }
 
 /// The keys of the log of exchanges.
@@ -121,16 +102,14 @@ pub fn assemble(settings: &Settings, parts: Parts, ledger: Arc<dyn Ledger>) -> G
     parts.metrics.watch_commits(move || counted.upgrade().map_or(0, |ledger| ledger.commits()));
     Gateway {
         contracts: parts.contracts,
-        registries: parts.registries,
-        route: Route::new(&settings.offices, &settings.routing),
-        matters: settings.matters.clone(),
+        directory: ArcSwap::from_pointee(parts.directory),
         capabilities: Capabilities::default(),
-        calendar: settings.calendar.clone(),
         seals: parts.seals,
         ledger,
         ask_again_after: settings.resolver.ask_again,
         lease: settings.ledger.lease,
         give_up_after: settings.resolver.give_up,
+        expectation: settings.expectation.clone(),
         events: settings.events.clone(),
         feeds: Feeds::new(&settings.events),
         inline_material_bytes_max: settings.limits.inline_material_bytes_max,
@@ -163,21 +142,6 @@ pub async fn ledger_to_read(settings: &Settings) -> Result<Arc<dyn Ledger>, Ledg
 /// It cannot be reached.
 pub async fn ledger_beside(settings: &Settings) -> Result<Arc<dyn Ledger>, LedgerError> {
     ledger::open_beside(&store(&settings.ledger.store)).await
-}
-
-fn connect_to(
-    registry: &Arc<crate::settings::Registry>,
-    metrics: &Metrics,
-) -> Result<Registry, Problem> {
-    let problem = |file: PathBuf, error: &dyn Error| Problem {
-        file,
-        line: None,
-        message: format!("registry `{}`: {error}", registry.name),
-    };
-    let tls = tls::client_config(&registry.ca, &registry.certificate, &registry.key)
-        .map_err(|error| problem(error.file().to_owned(), &error))?;
-    Registry::new(Arc::clone(registry), Arc::new(tls), metrics.clone())
-        .map_err(|error| problem(registry.ca.clone(), &error))
 }
 
 fn store(store: &Store) -> LedgerSettings {

@@ -34,6 +34,7 @@ struct Account {
     hours: Option<Hours>,
     address: String,
     phone: String,
+    notices: Vec<String>,
 }
 
 impl From<OfficeDescription> for Account {
@@ -44,6 +45,7 @@ impl From<OfficeDescription> for Account {
             matters: told.matters.into_iter().collect(),
             address: told.address,
             phone: told.phone,
+            notices: told.notices,
         }
     }
 }
@@ -111,16 +113,31 @@ impl Service<'_> {
 
     /// Where to turn to: name, address, telephone and hours, as far as they are known, in the bank's language.
     pub fn where_to_turn(&self) -> String {
-        let account = self.account();
-        let theirs = |field: fn(&Account) -> &String| account.map(field).cloned();
-        let address = self.office.address.clone().or_else(|| theirs(|it| &it.address));
-        let phone = self.office.phone.clone().or_else(|| theirs(|it| &it.phone));
-        let hours = self.hours().map(|hours| hours.to_string());
-        let known = [("地址", address), ("电话", phone), ("办公时间", hours)];
-        known.into_iter().fold(self.office.name.clone(), |told, (what, known)| match known {
-            Some(known) if !known.is_empty() => format!("{told}，{what}：{known}"),
-            Some(_) | None => told,
+        let hours = self.hours().map(|hours| hours.to_string()).unwrap_or_default();
+        let known = [("地址", self.address()), ("电话", self.phone()), ("办公时间", hours)];
+        let known = known.into_iter().filter(|(_, known)| !known.is_empty());
+        known.fold(self.office.name.clone(), |told, (what, known)| {
+            format!("{told}，{what}：{known}")
         })
+    }
+
+    /// Its address for visitors; empty if nobody says it.
+    pub fn address(&self) -> String {
+        self.ours_or_theirs(self.office.address.as_ref(), |account| &account.address)
+    }
+
+    /// The telephone of its counter; empty if nobody says it.
+    pub fn phone(&self) -> String {
+        self.ours_or_theirs(self.office.phone.as_ref(), |account| &account.phone)
+    }
+
+    /// Its registry's notices to applicants.
+    pub fn notices(&self) -> Vec<String> {
+        self.account().map(|account| account.notices.clone()).unwrap_or_default()
+    }
+
+    fn ours_or_theirs(&self, ours: Option<&String>, theirs: fn(&Account) -> &String) -> String {
+        ours.or_else(|| self.account().map(theirs)).cloned().unwrap_or_default()
     }
 
     /// Where settings and the registry say different things of it, for operators; empty if they agree, or if the registry
@@ -167,7 +184,7 @@ pub async fn ask(gateway: Arc<Gateway>, registry: Registry, stop: CancellationTo
         let pause = match registry.describe_offices().await {
             Ok(told) => {
                 gateway.capabilities.take(registry.name(), told);
-                let offices = gateway.route.offices();
+                let offices = gateway.directory().route.offices();
                 let count = differing.look(&gateway.capabilities, registry.name(), &offices);
                 gateway.metrics.offices_differing(registry.name(), count);
                 registry.describe_every()

@@ -85,7 +85,8 @@ impl Gateway {
 
     /// After what time it is to be seen how a case stands that its registry has just told of.
     pub(crate) fn first_look(&self, registry: &str, outcome: &Outcome) -> Option<Duration> {
-        let policy = self.policy(self.registries.get(registry)?);
+        let directory = self.directory();
+        let policy = self.policy(directory.registry(registry)?);
         policy.first_look(outcome, SystemTime::now())
     }
 

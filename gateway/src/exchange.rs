@@ -5,12 +5,12 @@
 //! ("Idempotency", "Errors"), docs/architecture.md for the picture.
 
 use std::{
-    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
 use adapters::{Contract, Decoded, Fault, FaultCode, Undecoded};
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use proto::v1::{
     Application, EncumbranceKind, Exchange, Outcome, Property, TitleQuery, TitleState,
@@ -21,10 +21,10 @@ use tracing::Instrument;
 use crate::{
     capability::Capabilities,
     contracts::{Contracts, Live},
+    directory::Directory,
     fault::{self, Point},
     feeds::Feeds,
     fingerprint::{differing, fingerprint, guards},
-    hours::Calendar,
     identity::VerifiedBank,
     integrity,
     ledger::{Admission, Claim, Entry, Fingerprint, Guard, Ledger, LedgerError, Record, State},
@@ -34,14 +34,15 @@ use crate::{
     refusal::{Code, Refusal},
     registry::{CallError, Caller, Purpose, Registry, Shut, Testimony},
     resolver,
-    route::{NoOffice, Route},
+    route::NoOffice,
     seal::Seals,
-    settings::{self, Matters, Office},
+    settings::{self, Office, Problem, Settings},
     telemetry::{LedgerVerb, Metrics, SpanKind, step, traced},
     turnstile::Busy,
 };
 
 mod asking;
+mod availability;
 mod books;
 mod checking;
 mod feed;
@@ -61,26 +62,22 @@ use told::{Said, Told};
 pub struct Gateway {
     /// Contracts.
     pub contracts: Contracts,
-    /// Offices.
-    pub route: Route,
-    /// Which institutions may ask for what.
-    pub matters: Matters,
+    /// Offices and registries; [`Gateway::directory()`] is how they are now.
+    pub directory: ArcSwap<Directory>,
     /// What registries say their offices do.
     pub capabilities: Capabilities,
-    /// Holidays and weekend days that are worked.
-    pub calendar: Calendar,
     /// What filings that wait for their office are sealed with; `None`: none waits.
     pub seals: Option<Arc<Seals>>,
     /// The only memory.
     pub ledger: Arc<dyn Ledger>,
-    /// Registries by name.
-    pub registries: HashMap<String, Registry>,
     /// When a bank is to ask again: about an unknown outcome, after an outage.
     pub ask_again_after: Duration,
     /// How long one process may work on a filing before another may take it over.
     pub lease: Duration,
     /// How long a registry is asked about an unknown outcome before people have to find out.
     pub give_up_after: Duration,
+    /// Which cases say how long a matter takes.
+    pub expectation: settings::Expectation,
     /// How banks are told of events.
     pub events: settings::Events,
     /// Who waits for them.
@@ -98,6 +95,22 @@ pub struct Gateway {
 }
 
 impl Gateway {
+    /// Offices and registries as they are now. Whoever looks twice may find another.
+    pub fn directory(&self) -> Arc<Directory> {
+        self.directory.load_full()
+    }
+
+    /// Has another directory from now on; returns the registries that settings name no more. One caller at a time.
+    ///
+    /// # Errors
+    /// Everything that stands against it; then nothing has changed.
+    pub(crate) fn take_directory(&self, settings: &Settings) -> Result<Vec<String>, Vec<Problem>> {
+        let changed = self.directory().changed(settings, &self.metrics)?;
+        let left_out = changed.left_out().into_iter().map(str::to_owned).collect();
+        self.directory.store(Arc::new(changed));
+        Ok(left_out)
+    }
+
     /// Waits for the ledger; what it did, and how long it took, is traced and counted.
     pub(crate) async fn timed<T>(
         &self,
@@ -173,6 +186,7 @@ pub async fn exchange(
             step("decode", SpanKind::Internal).in_scope(|| contracts.read(&message, bank.mode()));
         let hearing = Hearing {
             gateway: &gateway,
+            directory: gateway.directory(),
             bank: &bank,
             contract: &contract,
             wire: &message,
@@ -213,6 +227,8 @@ pub fn refuse(gateway: &Gateway, contracts: &Live, fault: TransportFault) -> Ans
 /// One message being heard.
 struct Hearing<'h> {
     gateway: &'h Gateway,
+    /// Offices and registries as they were when the message came.
+    directory: Arc<Directory>,
     bank: &'h VerifiedBank,
     contract: &'h Contract,
     wire: &'h [u8],
@@ -296,6 +312,7 @@ impl Hearing<'_> {
                 Some(Body::DischargeCheck(check)) => {
                     self.check_discharge(check).await.map(Said::Discharge)
                 }
+                Some(Body::OfficeQuery(query)) => self.ask_office(query).await.map(Said::Office),
                 Some(Body::Withdrawal(withdrawal)) => {
                     self.withdraw(withdrawal).await.map(Said::Outcome)
                 }
@@ -310,7 +327,8 @@ impl Hearing<'_> {
 
     /// What only a court may ask for is not sent for a bank.
     fn may_ask(&self, application: &Application) -> Result<(), Refusal> {
-        if matter::may_be_asked_by(application, &self.gateway.matters).contains(&self.bank.kind()) {
+        if matter::may_be_asked_by(application, &self.directory.matters).contains(&self.bank.kind())
+        {
             return Ok(());
         }
         Err(Refusal::unsent(Code::MatterNotAllowed, proto::v1::NextAction::CallOffice)
@@ -325,9 +343,11 @@ impl Hearing<'_> {
     ) -> Result<Outcome, Refusal> {
         self.may_ask(&application)?;
         let properties = matter::properties(&application);
-        let office = step("route", SpanKind::Internal).in_scope(|| self.office_for(properties))?;
-        let registry = self.registry_of(&office.registry)?;
-        self.may_correct(&application, &office).await?;
+        let stated = &application.stated_office_code;
+        let routing = || self.office_for(properties, stated);
+        let office = step("route", SpanKind::Internal).in_scope(routing)?;
+        let corrected_at = self.corrected_at(&application, &office).await?;
+        let registry = self.registry_of(corrected_at.as_ref().unwrap_or(&office.registry))?;
         if exchange.dry_run() {
             self.papers(&application, registry).await?;
             return self.supported(&application, &office).map(|()| checking::only_checked());
@@ -382,7 +402,7 @@ impl Hearing<'_> {
             }
             // It is asked, and sent again, where it went first, wherever it would be routed now.
             Admission::AskFirst(entry) => {
-                let Some(registry) = self.gateway.registries.get(&entry.registry) else {
+                let Some(registry) = self.directory.registry(&entry.registry) else {
                     tracing::error!(
                         registry = entry.registry,
                         "a filing's registry is in settings no more"
@@ -611,9 +631,9 @@ impl Hearing<'_> {
         Ok(found.is_none_or(|record| record.state == State::Released))
     }
 
-    fn office_for(&self, properties: &[Property]) -> Result<Arc<Office>, Refusal> {
+    fn office_for(&self, properties: &[Property], stated: &str) -> Result<Arc<Office>, Refusal> {
         use proto::v1::NextAction;
-        self.gateway.route.office_for(properties).map_err(|none| match none {
+        self.directory.route.office_for(properties, stated).map_err(|none| match none {
             NoOffice::Unknown { fields } => {
                 Refusal::unsent(Code::OfficeUnknown, NextAction::CorrectAndResend)
                     .with_faults(self.faults(FaultCode::RouteUnknown, &fields))
@@ -628,11 +648,27 @@ impl Hearing<'_> {
                     .with_faults(self.disagreeing(fields, &first))
                     .with_detail(format!("请分别申请，{}", parts.join("；")))
             }
-            NoOffice::Contradicted { fields, other } => {
+            NoOffice::Contradicted { pieces } => {
                 Refusal::unsent(Code::RouteConflict, NextAction::CorrectAndResend)
-                    .with_faults(self.disagreeing(fields, &other))
+                    .with_faults(self.contradicting(&pieces))
             }
         })
+    }
+
+    /// A fault for each piece of evidence, with the office it leads to and those that the others lead to.
+    fn contradicting(&self, pieces: &[(String, String)]) -> Vec<Fault> {
+        let fields: Vec<_> = pieces.iter().map(|(field, _)| field.clone()).collect();
+        let mut faults = self.faults(FaultCode::RouteConflict, &fields);
+        for fault in &mut faults {
+            let is_own = |piece: &&(String, String)| Some(&piece.0) == fault.field.as_ref();
+            let own = pieces.iter().find(is_own).map(|(_, office)| office.clone());
+            let mut others: Vec<_> = pieces.iter().map(|(_, office)| office.as_str()).collect();
+            others.retain(|office| Some(*office) != own.as_deref());
+            others.dedup();
+            fault.expected = Some(others.join("、"));
+            fault.found = own;
+        }
+        faults
     }
 
     /// A fault for each field that leads to another office than `expected`, with both offices.
@@ -649,9 +685,8 @@ impl Hearing<'_> {
 
     fn registry_of(&self, name: &str) -> Result<&Registry, Refusal> {
         // Settings refuse an office whose registry they do not name.
-        self.gateway
-            .registries
-            .get(name)
+        self.directory
+            .registry(name)
             .ok_or_else(|| Refusal::unsent(Code::OfficeUnknown, proto::v1::NextAction::CallOffice))
     }
 
@@ -668,7 +703,7 @@ impl Hearing<'_> {
             fingerprint,
             booked: booked(application),
             matter: matter::name(application).to_owned(),
-            registry: office.registry.clone(),
+            registry: registry.name().to_owned(),
             office: office.code.clone(),
             lease: self.gateway.lease,
             announced: !registry.is_idempotent(),

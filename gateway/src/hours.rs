@@ -57,6 +57,19 @@ impl Hours {
         (!hours.is_empty()).then_some(read)
     }
 
+    /// As a registry would say them: a row for each span of each day of the week.
+    pub fn told(&self) -> Vec<OpeningHours> {
+        let days = (1..).zip(&self.0);
+        let spans = days.flat_map(|(weekday, spans)| spans.iter().map(move |span| (weekday, span)));
+        spans
+            .map(|(weekday, (from, until))| OpeningHours {
+                weekday,
+                opens: clock(*from),
+                closes: clock(*until),
+            })
+            .collect()
+    }
+
     fn add(&mut self, day: usize, spans: &[Span]) {
         if let Some(of_day) = self.0.get_mut(day) {
             of_day.extend_from_slice(spans);
@@ -129,12 +142,18 @@ impl fmt::Display for Hours {
             if first != last {
                 write!(out, "至{last}")?;
             }
-            spans.iter().try_for_each(|(from, until)| {
-                let clock = |it: &Time| format!("{:02}:{:02}", it.hour(), it.minute());
-                write!(out, " {}-{}", clock(from), clock(until))
-            })
+            spans
+                .iter()
+                .try_for_each(|(from, until)| write!(out, " {}-{}", clock(*from), clock(*until)))
         })
     }
+}
+
+fn clock(time: Time) -> String {
+    if time == Time::MAX {
+        return "24:00".to_owned();
+    }
+    format!("{:02}:{:02}", time.hour(), time.minute())
 }
 
 const DAYS: [&str; 7] = ["周一", "周二", "周三", "周四", "周五", "周六", "周日"];

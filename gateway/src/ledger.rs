@@ -16,6 +16,8 @@ use async_trait::async_trait;
 use prost::Message;
 use proto::v1::Outcome;
 
+use crate::matter::is_entered;
+
 pub mod books;
 pub mod events;
 pub mod evidence;
@@ -214,6 +216,10 @@ pub trait Ledger: Events + Notices + EvidenceLog + Books {
     /// How many filings are in the queue, by office; offices with none are left out.
     async fn queued(&self) -> Result<Vec<(String, u64)>, LedgerError>;
 
+    /// How long each of the last cases took from the claim of its key to its registration, as its registry dates that; the
+    /// latest to change first. Times of two clocks: what seems to have taken less than no time took none.
+    async fn times_taken(&self, past: &PastCases) -> Result<Vec<Duration>, LedgerError>;
+
     /// Whether the ledger can write now: it writes.
     async fn ping(&self) -> Result<(), LedgerError>;
 
@@ -285,6 +291,33 @@ pub struct Opening {
     pub lease: Duration,
     /// How long after one filing the next may be sent.
     pub interval: Duration,
+}
+
+/// Which cases are asked about how long they took.
+#[derive(Debug, Clone)]
+pub struct PastCases {
+    /// The registry they were filed at, by its name in settings.
+    pub registry: String,
+    /// The office in charge, by the registry's own code.
+    pub office: String,
+    /// Name of the matter, as in `Application.matter`.
+    pub matter: String,
+    /// How long ago they changed last, at most.
+    pub within: Duration,
+    /// How many are looked at, those that are not registered included.
+    pub limit: u32,
+}
+
+/// How long a case took that was claimed at that moment, in milliseconds since 1970; `None` if it is not registered.
+fn time_taken(admitted_at: i64, outcome: &[u8]) -> Option<Duration> {
+    let outcome = Outcome::decode(outcome).ok()?;
+    let registered_at = outcome.registered_at.filter(|_| is_entered(outcome.status()))?;
+    let milliseconds = registered_at.seconds.checked_mul(1_000)?;
+    Some(length(
+        milliseconds
+            .checked_add(i64::from(registered_at.nanos / 1_000_000))?
+            .checked_sub(admitted_at)?,
+    ))
 }
 
 /// A filing out of the queue.

@@ -2,12 +2,14 @@
 
 pub mod admin_port;
 pub mod assembly;
+pub mod attendance;
 pub mod bank_port;
 pub mod capability;
 pub mod case;
 pub mod certificates;
 mod checks;
 pub mod contracts;
+pub mod directory;
 pub mod discharge_check;
 pub mod entrance;
 mod events;

@@ -26,16 +26,18 @@ use evidence_commands::EvidenceCommand;
 use gateway::{
     admin_port::{self, Readiness},
     assembly::{self, Parts},
+    attendance::Attendance,
     bank_port::BankPort,
-    capability, certificates, contracts,
+    certificates, contracts,
+    directory::watch::{self, Seen},
     entrance::{self, Entrance},
     evidence::sequencer,
     exchange::Gateway,
-    feeds, follow_up,
+    feeds,
     ledger::{Ledger, LedgerError},
-    listener, notices, opener, reconciler, resolver,
+    notices, opener,
     retention::{self, Old},
-    settings::{Answers, Problem, Settings, Store},
+    settings::{Problem, Settings, Store},
     telemetry::{Holder, Metrics, Telemetry},
     tls::Protocol,
     turnstile::Turnstile,
@@ -99,7 +101,8 @@ enum Command {
     ///
     /// Logs are JSON lines on standard error. The first line that says `serving` tells the addresses of the ports. A
     /// SIGTERM or SIGINT lets nobody in any more and finishes what is in flight; a second one stops at once. Contracts
-    /// that change on disk are taken without a restart; a SIGHUP makes it look for them at once.
+    /// that change on disk are taken without a restart, and so are offices, registries, matters and the calendar of the
+    /// settings; a SIGHUP makes it look for them at once.
     Serve {
         /// The settings file; every key is described in docs/settings.md.
         #[arg(long, value_name = "FILE")]
@@ -226,6 +229,7 @@ fn check(settings: &Path) -> Result<(), Failure> {
 /// What a gateway needs that can be had from files alone.
 struct Ready {
     settings: Settings,
+    seen: Seen,
     metrics: Metrics,
     parts: Parts,
     entrance: Arc<Entrance>,
@@ -233,14 +237,15 @@ struct Ready {
 
 /// Loads everything the settings name; tells all that is wrong with any of it.
 fn prepare(file: &Path) -> Result<Ready, Failure> {
-    let settings = Settings::load(file).map_err(Failure::Faulty)?;
+    let seen = Seen::read(file);
+    let settings = seen.settings.clone().map_err(Failure::Faulty)?;
     let metrics = Metrics::new().map_err(|error| Failure::Broken(error.into()))?;
     let parts = assembly::parts(&settings, metrics.clone());
     let entrance = entrance(&settings);
     let mut problems = unreadable_secrets(&settings);
     match (parts, entrance) {
         (Ok(parts), Ok(entrance)) if problems.is_empty() => {
-            return Ok(Ready { settings, metrics, parts, entrance });
+            return Ok(Ready { settings, seen, metrics, parts, entrance });
         }
         (parts, entrance) => {
             problems.extend(parts.err().unwrap_or_default());
@@ -299,9 +304,9 @@ fn serve(settings: &Path, open: impl OpensLedger) -> Result<(), Failure> {
 /// Up: operators first, so that they see why it takes long; then the ledger, the banks' ports, and whatever works on
 /// its own. Down: the other way round.
 async fn serve_until_told(ready: Ready, open: impl OpensLedger) -> anyhow::Result<()> {
-    let Ready { settings, metrics, mut parts, entrance } = ready;
+    let Ready { settings, seen, metrics, mut parts, entrance } = ready;
     let mut told = Told::listen()?;
-    let reload = signal(SignalKind::hangup())?;
+    let (reload, settings_reload) = (signal(SignalKind::hangup())?, signal(SignalKind::hangup())?);
     let readiness = Readiness::default();
     let mut workers = JoinSet::new();
 
@@ -322,40 +327,9 @@ async fn serve_until_told(ready: Ready, open: impl OpensLedger) -> anyhow::Resul
     let subscribers = std::mem::take(&mut parts.subscribers);
     let gateway = Arc::new(assembly::assemble(&settings, parts, ledger));
     let resolving = CancellationToken::new();
-    for registry in gateway.registries.values() {
-        let work = resolver::resolve(
-            Arc::clone(&gateway),
-            registry.clone(),
-            settings.resolver.clone(),
-            resolving.clone(),
-        );
-        workers.spawn(work);
-        workers.spawn(follow_up::follow_up(
-            Arc::clone(&gateway),
-            registry.clone(),
-            settings.resolver.clone(),
-            resolving.clone(),
-        ));
-        match registry.answers() {
-            Answers::Events => drop(workers.spawn(listener::listen(
-                Arc::clone(&gateway),
-                registry.clone(),
-                settings.resolver.clone(),
-                resolving.clone(),
-            ))),
-            Answers::AtOnce | Answers::Polled => {}
-        }
-        if let Some(reconciliation) = settings.reconciliation {
-            workers.spawn(reconciler::reconcile(
-                Arc::clone(&gateway),
-                registry.clone(),
-                reconciliation,
-                resolving.clone(),
-            ));
-        }
-        let asking = capability::ask(Arc::clone(&gateway), registry.clone(), resolving.clone());
-        workers.spawn(asking);
-    }
+    let attendance = Attendance::begin(Arc::clone(&gateway), &settings, resolving.clone());
+    let every = settings.contracts.reload;
+    workers.spawn(watch::watch(Arc::clone(&gateway), attendance, seen, every, settings_reload));
 
     if let Some(seals) = &gateway.seals {
         let (gateway, seals) = (Arc::clone(&gateway), Arc::clone(seals));

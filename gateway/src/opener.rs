@@ -48,7 +48,7 @@ pub async fn open(
             let runs = by_office.get(&office.code).is_some_and(|task| !task.is_finished());
             if !runs && opener.gateway.is_open(&office) {
                 let (opener, code) = (Arc::clone(&opener), office.code.clone());
-                let counter = counters.spawn(async move { opener.serve(&office).await });
+                let counter = counters.spawn(async move { opener.serve(&office.code).await });
                 by_office.insert(code, counter);
             }
         }
@@ -89,7 +89,7 @@ impl Opener {
             }
         };
         self.gateway.metrics.queued(&queued);
-        let offices = self.gateway.route.offices();
+        let offices = self.gateway.directory().route.offices();
         let waiting = queued.into_iter().filter_map(|(code, count)| {
             let office = offices.iter().find(|office| office.code == code);
             if office.is_none() {
@@ -104,19 +104,30 @@ impl Opener {
         waiting.collect()
     }
 
+    /// The office of that code, as it is now.
+    fn office(&self, code: &str) -> Option<Arc<Office>> {
+        self.gateway.directory().route.named(code).cloned()
+    }
+
     /// Sends what waits for one office, until nothing of it can be sent now.
-    async fn serve(self: Arc<Self>, office: &Office) {
-        let interval = office.queue_interval();
+    async fn serve(self: Arc<Self>, code: &str) {
         let mut under_way = JoinSet::new();
-        while !self.stop.is_cancelled() && self.gateway.is_open(office) {
+        // As the office is each time: it may move to another registry, or close, in the middle.
+        while !self.stop.is_cancelled()
+            && let Some(office) = self.office(code)
+            && self.gateway.is_open(&office)
+        {
+            let interval = office.queue_interval();
             while under_way.len() >= AT_A_TIME {
                 under_way.join_next().await;
             }
-            let pause = match self.take(office, interval).await {
+            let begun = Instant::now();
+            let pause = match self.take(&office, interval).await {
                 Ok(Some(taken)) => {
                     let opener = Arc::clone(&self);
                     under_way.spawn(async move { opener.send(taken).await });
-                    interval
+                    // The ledger keeps the pace; who took long to take it need not wait as long again.
+                    interval.saturating_sub(begun.elapsed())
                 }
                 Ok(None) if under_way.is_empty() => break,
                 Ok(None) => BREATH,
@@ -137,7 +148,8 @@ impl Opener {
 
     /// One filing for one lease, so that none waits under its lease for those before it.
     async fn take(&self, office: &Office, interval: Duration) -> Result<Option<Taken>, Held> {
-        let Some(registry) = self.gateway.registries.get(&office.registry) else {
+        let directory = self.gateway.directory();
+        let Some(registry) = directory.registry(&office.registry) else {
             return Ok(None);
         };
         if let Err(Shut::Paused { retry_after }) = registry.is_open(Purpose::Filing) {
@@ -177,7 +189,8 @@ impl Opener {
                 "a filing that waits cannot be opened"
             );
         });
-        let registry = self.gateway.registries.get(&entry.registry);
+        let directory = self.gateway.directory();
+        let registry = directory.registry(&entry.registry);
         let (Ok(kept), Some(registry)) = (kept, registry) else {
             return self.put_off(&entry, ask_first).await;
         };

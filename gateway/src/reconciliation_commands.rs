@@ -14,6 +14,7 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use gateway::{
     assembly,
+    directory::Directory,
     hours::ZONE,
     ledger::books::{Finding, Which},
     reconciliation::{
@@ -123,8 +124,8 @@ pub(crate) fn reconcile(asked: &Reconcile) -> Result<ExitCode, Failure> {
     let metrics = Metrics::new().context("metrics").map_err(Failure::Broken)?;
     let (mut differ, mut findings) = (false, Vec::new());
     runtime()?.block_on(async {
-        let registries = assembly::registries(&settings, &metrics).map_err(Failure::Faulty)?;
-        let mut wanted: Vec<&Registry> = registries.values().collect();
+        let directory = Directory::new(&settings, &metrics).map_err(Failure::Faulty)?;
+        let mut wanted: Vec<&Registry> = directory.registries().collect();
         wanted.retain(|it| asked.registry.as_deref().is_none_or(|name| name == it.name()));
         wanted.sort_by(|one, other| one.name().cmp(other.name()));
         if wanted.is_empty() {

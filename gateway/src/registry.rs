@@ -155,6 +155,11 @@ impl Registry {
         &self.settings.name
     }
 
+    /// Whether it is the very same: one connection, one knowledge of its trouble.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.gate, &other.gate)
+    }
+
     /// Whether it promises that a key already used returns the first case.
     pub fn is_idempotent(&self) -> bool {
         self.settings.idempotent
@@ -252,8 +257,7 @@ impl Registry {
             let path = PathAndQuery::from_static(verb.path());
             let answer = client.unary(request, path, Encoded::<SubmitResponse>::default()).await?;
             let case = answer.into_inner().case.ok_or_else(silent)?;
-            testimony::testimony_of(case, &caller.institution.id, &by)
-                .map_err(|flaw| self.not_believed(flaw))
+            self.believed(testimony::testimony_of(case, &caller.institution.id, &by))
         })
         .await
     }
@@ -291,9 +295,8 @@ impl Registry {
         let mut client = RegistryClient::new(self.courier.clone());
         let answer = self.answer(call, async |request| {
             let case = client.get_case(request).await?.into_inner().case;
-            case.map(|case| testimony::testimony_of(case, &caller.institution.id, &by))
-                .transpose()
-                .map_err(|flaw| self.not_believed(flaw))
+            let told = |case| testimony::testimony_of(case, &caller.institution.id, &by);
+            case.map(|case| self.believed(told(case))).transpose()
         });
         self.through_gate(caller.purpose(), answer).await
     }
@@ -383,6 +386,15 @@ impl Registry {
             propagator.inject_context(&context, &mut Metadata(request.metadata_mut()));
         });
         Call { name, request, deadline, handover }
+    }
+
+    /// What a registry says of a case, if it can be believed; that it leaves out what it entered is counted.
+    fn believed(&self, testimony: Result<Testimony, Flaw>) -> Result<Testimony, Status> {
+        let testimony = testimony.map_err(|flaw| self.not_believed(flaw))?;
+        if testimony.leaves_entry_untold() {
+            self.metrics.entry_untold(self.name());
+        }
+        Ok(testimony)
     }
 
     /// An answer that does not answer what was asked says nothing about what was done; an operator has to know.

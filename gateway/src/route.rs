@@ -1,12 +1,14 @@
 //! Which registry office is in charge: by where the property lies, never by where the outlet is or what a bank says.
 //!
 //! The longest known prefix of the unit code (不动产单元代码) decides, of 19, 12, 9 or 6 characters, after a retired
-//! division code has been replaced by its successor. A presale home that has no unit code yet goes by the beginning of
-//! its presale contract's filing number. The number of its title certificate says where it lies too
-//! (`晋(2026)太原市不动产权第0012345号`): evidence that disagrees is told, never guessed away. Source: docs/domain.md.
+//! division code has been replaced by its successor. A home that has no unit code yet goes by the beginning of its presale
+//! contract's filing number, else by the place in its title certificate's number (`晋(2026)太原市不动产权第0012345号`), else
+//! by the office that the bank states. Whatever else is said of it must lead there too: evidence that disagrees is told
+//! with every piece of it, never guessed away. Sources: docs/domain.md; docs/decisions/0017.
 
 use std::{
     collections::{BTreeMap, HashMap},
+    slice,
     sync::Arc,
 };
 
@@ -45,13 +47,35 @@ pub enum NoOffice {
         /// How they would have to be filed: each office's name, and its properties, from 1.
         split: Vec<(String, Vec<usize>)>,
     },
-    /// What is said of a property leads to different offices.
+    /// What is said of the properties leads to different offices.
     Contradicted {
-        /// `matter.properties[i].title_numbers[j]`, and the offices that number is from.
-        fields: Vec<(String, String)>,
-        /// Name of the office that the unit code, or the presale contract, leads to.
-        other: String,
+        /// Each piece of evidence that takes part: its field, and the offices it leads to. What decides comes first.
+        pieces: Vec<(String, String)>,
     },
+}
+
+/// A piece of evidence: what is said, and where. Its field is put into words only when it has to be told.
+#[derive(Debug, Clone, Copy)]
+enum Piece<'e> {
+    UnitCode(usize, &'e str),
+    PresaleContract(usize, &'e str),
+    TitleNumber(usize, usize, &'e str),
+    StatedOffice(&'e str),
+}
+
+impl Piece<'_> {
+    fn field(self) -> String {
+        match self {
+            Self::UnitCode(at, _) => format!("matter.properties[{at}].unit_code"),
+            Self::PresaleContract(at, _) => {
+                format!("matter.properties[{at}].presale_contract_number")
+            }
+            Self::TitleNumber(at, number, _) => {
+                format!("matter.properties[{at}].title_numbers[{number}]")
+            }
+            Self::StatedOffice(_) => "stated_office_code".to_owned(),
+        }
+    }
 }
 
 /// The table of offices.
@@ -60,6 +84,7 @@ pub struct Route {
     by_prefix: HashMap<String, Arc<Office>>,
     by_presale_prefix: Vec<(String, Arc<Office>)>,
     by_title_place: HashMap<String, Vec<Arc<Office>>>,
+    by_code: HashMap<String, Vec<Arc<Office>>>,
     retired: BTreeMap<String, String>,
     offices: Vec<Arc<Office>>,
 }
@@ -70,6 +95,7 @@ impl Route {
         let mut route = Self { retired: routing.retired.clone(), ..Self::default() };
         for office in offices.iter().cloned().map(Arc::new) {
             route.offices.push(Arc::clone(&office));
+            route.by_code.entry(office.code.clone()).or_default().push(Arc::clone(&office));
             for prefix in &office.prefixes {
                 route.by_prefix.insert(prefix.clone(), Arc::clone(&office));
             }
@@ -90,78 +116,121 @@ impl Route {
         self.offices.clone()
     }
 
-    /// The one office in charge of all the properties.
+    /// The one office in charge of all the properties. `stated`: the code of the office that the bank states; may be empty.
     ///
     /// # Errors
     /// [`NoOffice`] where there is none, or more than one.
-    pub fn office_for(&self, properties: &[Property]) -> Result<Arc<Office>, NoOffice> {
-        let offices: Vec<_> = properties.iter().map(|property| self.office_of(property)).collect();
+    pub fn office_for(
+        &self,
+        properties: &[Property],
+        stated: &str,
+    ) -> Result<Arc<Office>, NoOffice> {
+        if !stated.is_empty() && !self.by_code.contains_key(stated) {
+            return Err(NoOffice::Unknown { fields: vec![Piece::StatedOffice(stated).field()] });
+        }
+        let decided: Vec<_> = (0..)
+            .zip(properties)
+            .map(|(at, property)| self.decided(at, property, stated))
+            .collect();
         let unknown: Vec<_> = (0..)
-            .zip(properties.iter().zip(&offices))
-            .filter(|(_, (_, office))| office.is_none())
+            .zip(properties.iter().zip(&decided))
+            .filter(|(_, (_, decided))| decided.is_none())
             .map(|(at, (property, _))| field_of(property, at))
             .collect();
-        let Some(first) = offices.iter().flatten().next().filter(|_| unknown.is_empty()) else {
+        let Some((deciding, first)) =
+            decided.iter().flatten().next().filter(|_| unknown.is_empty())
+        else {
             return Err(NoOffice::Unknown { fields: unknown });
         };
-        let elsewhere: Vec<_> = (0..)
-            .zip(properties.iter().zip(offices.iter().flatten()))
-            .filter(|(_, (_, office))| office.code != first.code)
-            .map(|(at, (property, office))| (field_of(property, at), office.name.clone()))
+        let elsewhere: Vec<_> = decided
+            .iter()
+            .flatten()
+            .filter(|(_, office)| office.code != first.code)
+            .map(|(piece, office)| (piece.field(), office.name.clone()))
             .collect();
         if !elsewhere.is_empty() {
-            let split = split(offices.iter().flatten());
+            let split = split(decided.iter().flatten().map(|(_, office)| *office));
             return Err(NoOffice::Several { fields: elsewhere, first: first.name.clone(), split });
         }
-        let contradicting = self.contradicting(properties, first);
+        let contradicting = self.contradicting(properties, stated, first);
         if !contradicting.is_empty() {
-            return Err(NoOffice::Contradicted {
-                fields: contradicting,
-                other: first.name.clone(),
-            });
+            let mut pieces = vec![(deciding.field(), first.name.clone())];
+            pieces.extend(contradicting);
+            return Err(NoOffice::Contradicted { pieces });
         }
         Ok(Arc::clone(first))
     }
 
-    /// Title numbers that are from elsewhere than the office. One whose place is not in the table says nothing.
-    fn contradicting(&self, properties: &[Property], office: &Office) -> Vec<(String, String)> {
-        let numbers = (0..).zip(properties).flat_map(|(at, property)| {
-            let field = move |number| format!("matter.properties[{at}].title_numbers[{number}]");
-            let numbers = (0..).zip(&property.title_numbers);
-            numbers.map(move |(number, text): (usize, _)| (field(number), text))
-        });
-        let elsewhere = numbers.filter_map(|(field, text)| {
-            let offices = self.by_title_place.get(&place_of(text)?)?;
+    /// The office that a property is under, and the piece of evidence that says so.
+    fn decided<'e>(
+        &'e self,
+        at: usize,
+        property: &'e Property,
+        stated: &'e str,
+    ) -> Option<(Piece<'e>, &'e Arc<Office>)> {
+        let mut pieces = pieces(at, property).chain([Piece::StatedOffice(stated)]);
+        if !property.unit_code.is_empty() {
+            // A unit that no office is in charge of is not made up for by what else is said.
+            let unit = pieces.next()?;
+            return self.led_to(unit).first().map(|office| (unit, office));
+        }
+        pieces.find_map(|piece| match self.led_to(piece) {
+            [office] => Some((piece, office)),
+            _ => None,
+        })
+    }
+
+    /// The pieces that lead elsewhere than to the office. One that leads nowhere says nothing.
+    fn contradicting(
+        &self,
+        properties: &[Property],
+        stated: &str,
+        office: &Office,
+    ) -> Vec<(String, String)> {
+        let pieces = (0..).zip(properties).flat_map(|(at, property)| pieces(at, property));
+        let elsewhere = pieces.chain([Piece::StatedOffice(stated)]).filter_map(|piece| {
+            let offices = self.led_to(piece);
+            if offices.is_empty() || offices.iter().any(|it| it.code == office.code) {
+                return None;
+            }
             let names: Vec<_> = offices.iter().map(|office| office.name.as_str()).collect();
-            let here = offices.iter().any(|it| it.code == office.code);
-            (!here).then(|| (field, names.join("、")))
+            Some((piece.field(), names.join("、")))
         });
         elsewhere.collect()
     }
 
-    /// The office of that code, whoever says it.
-    pub fn named(&self, code: &str) -> Option<&Arc<Office>> {
-        let presale = self.by_presale_prefix.iter().map(|(_, office)| office);
-        self.by_prefix.values().chain(presale).find(|office| office.code == code)
+    /// The offices that a piece of evidence leads to.
+    fn led_to(&self, piece: Piece<'_>) -> &[Arc<Office>] {
+        match piece {
+            Piece::UnitCode(_, code) => self.office_of_unit(code),
+            Piece::PresaleContract(_, number) => self.office_of_presale(number),
+            Piece::TitleNumber(_, _, number) => {
+                let place = place_of(number).and_then(|place| self.by_title_place.get(&place));
+                place.map_or(&[], Vec::as_slice)
+            }
+            Piece::StatedOffice(code) => self.by_code.get(code).map_or(&[], Vec::as_slice),
+        }
     }
 
-    fn office_of(&self, property: &Property) -> Option<Arc<Office>> {
-        if property.unit_code.is_empty() {
-            return self.office_of_presale(&property.presale_contract_number);
-        }
-        let current = self.with_current_division(&property.unit_code);
+    /// The office of that code, whoever says it.
+    pub fn named(&self, code: &str) -> Option<&Arc<Office>> {
+        self.by_code.get(code)?.first()
+    }
+
+    fn office_of_unit(&self, unit_code: &str) -> &[Arc<Office>] {
+        let current = self.with_current_division(unit_code);
         PREFIX_LENGTHS
             .iter()
             .filter_map(|length| current.get(..*length))
             .find_map(|prefix| self.by_prefix.get(prefix))
-            .cloned()
+            .map_or(&[], slice::from_ref)
     }
 
-    fn office_of_presale(&self, number: &str) -> Option<Arc<Office>> {
+    fn office_of_presale(&self, number: &str) -> &[Arc<Office>] {
         self.by_presale_prefix
             .iter()
             .find(|(prefix, _)| number.starts_with(prefix.as_str()))
-            .map(|(_, office)| Arc::clone(office))
+            .map_or(&[], |(_, office)| slice::from_ref(office))
     }
 
     /// The unit code with a retired division replaced: registers keep the code, districts move.
@@ -172,6 +241,17 @@ impl Route {
             _ => unit_code.to_owned(),
         }
     }
+}
+
+/// What is said of where a property lies, the strongest first; what is empty is not said.
+fn pieces(at: usize, property: &Property) -> impl Iterator<Item = Piece<'_>> {
+    let unit = [Piece::UnitCode(at, &property.unit_code)].into_iter();
+    let presale = [Piece::PresaleContract(at, &property.presale_contract_number)].into_iter();
+    let titles = (0..).zip(&property.title_numbers);
+    let titles = titles.map(move |(number, text)| Piece::TitleNumber(at, number, text));
+    unit.filter(|_| !property.unit_code.is_empty())
+        .chain(presale.filter(|_| !property.presale_contract_number.is_empty()))
+        .chain(titles)
 }
 
 /// Which properties, from 1, are under which office; offices in order of their first property.
@@ -238,7 +318,7 @@ mod tests {
     }
 
     fn code_for(properties: &[Property]) -> Result<String, NoOffice> {
-        table().office_for(properties).map(|office| office.code.clone())
+        table().office_for(properties, "").map(|office| office.code.clone())
     }
 
     #[test]
@@ -296,15 +376,75 @@ mod tests {
             "津（2026）和平区不动产权第0000001号",
             "东城区房产证第1号",
         ];
-        assert_eq!(route.office_for(&titled(&fine)).unwrap().code, "110101");
+        assert_eq!(route.office_for(&titled(&fine), "").unwrap().code, "110101");
         let numbers = ["京(2026)东城区不动产权第1号", "京（2026）西城区不动产权第2号"];
-        let field = "matter.properties[0].title_numbers[1]".to_owned();
         assert_eq!(
-            route.office_for(&titled(&numbers)),
-            Err(NoOffice::Contradicted {
-                fields: vec![(field, "office 110102".into())],
-                other: "office 110101".into(),
-            })
+            route.office_for(&titled(&numbers), ""),
+            contradicted(&[
+                ("matter.properties[0].unit_code", "office 110101"),
+                ("matter.properties[0].title_numbers[1]", "office 110102"),
+            ])
         );
+        let place = &numbers[1..];
+        let without_unit = titled(place).map(|it| Property { unit_code: String::new(), ..it });
+        assert_eq!(route.office_for(&without_unit, "").unwrap().code, "110102");
+    }
+
+    fn contradicted(pieces: &[(&str, &str)]) -> Result<Arc<Office>, NoOffice> {
+        let owned = |(field, office): &(&str, &str)| ((*field).to_owned(), (*office).to_owned());
+        Err(NoOffice::Contradicted { pieces: pieces.iter().map(owned).collect() })
+    }
+
+    #[test]
+    fn a_stated_office_decides_only_where_nothing_else_does_and_must_agree_with_all() {
+        let route = table();
+        let unnumbered = [presale("ZZ-1")];
+        assert_eq!(route.office_for(&unnumbered, "110103").unwrap().code, "110103");
+        let numbered = [presale("YS-1")];
+        assert_eq!(route.office_for(&numbered, "110101").unwrap().code, "110101");
+        assert_eq!(
+            route.office_for(&numbered, "110103"),
+            contradicted(&[
+                ("matter.properties[0].presale_contract_number", "office 110101"),
+                ("stated_office_code", "office 110103"),
+            ])
+        );
+        let unit_elsewhere = unit("990101001003GB00001F00010001");
+        let fields = vec!["matter.properties[0].unit_code".to_owned()];
+        assert_eq!(
+            route.office_for(&[unit_elsewhere], "110103"),
+            Err(NoOffice::Unknown { fields }),
+            "it does not make up for a unit that nobody knows"
+        );
+        let fields = vec!["stated_office_code".to_owned()];
+        assert_eq!(route.office_for(&numbered, "77"), Err(NoOffice::Unknown { fields }));
+    }
+
+    #[test]
+    fn a_presale_contract_from_elsewhere_contradicts_the_unit_code() {
+        let both = Property {
+            presale_contract_number: "YS-X-1".into(),
+            ..unit("110101001003GB00001F00010001")
+        };
+        assert_eq!(
+            table().office_for(&[both], ""),
+            contradicted(&[
+                ("matter.properties[0].unit_code", "office 110101"),
+                ("matter.properties[0].presale_contract_number", "office 110103"),
+            ])
+        );
+    }
+
+    #[test]
+    fn of_several_offices_of_one_place_the_stated_one_is_in_charge() {
+        let offices = ["110101", "110103"].map(|code| Office {
+            title_places: vec!["京东城区".into()],
+            ..office(code, &[code], &[])
+        });
+        let route = Route::new(&offices, &Routing::default());
+        let title_numbers = vec!["京(2026)东城区不动产权第1号".to_owned()];
+        let titled = [Property { title_numbers, ..Property::default() }];
+        assert!(matches!(route.office_for(&titled, ""), Err(NoOffice::Unknown { .. })));
+        assert_eq!(route.office_for(&titled, "110103").unwrap().code, "110103");
     }
 }

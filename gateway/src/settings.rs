@@ -15,6 +15,7 @@ use crate::{hours::Calendar, limits::Limits};
 mod contracts;
 mod events;
 mod evidence;
+mod expectation;
 mod institution;
 mod ledger;
 mod listen;
@@ -29,6 +30,7 @@ mod subscriber;
 pub use contracts::{Contracts, SealKeys};
 pub use events::Events;
 pub use evidence::Evidence;
+pub use expectation::Expectation;
 pub use institution::{Institution, InstitutionKind, InstitutionMode, Matters};
 pub use ledger::{Ledger, Store};
 pub use listen::{Admin, Listen, StaleCrls};
@@ -76,6 +78,8 @@ pub struct Settings {
     pub reconciliation: Option<Reconciliation>,
     /// `[[subscriber]]`: who is told of events by the gateway itself. Default: nobody.
     pub subscribers: Vec<Arc<Subscriber>>,
+    /// `[expectation]`: how long matters are said to take.
+    pub expectation: Expectation,
     /// `[telemetry]`: logs and traces.
     pub telemetry: Telemetry,
     /// `[materials]`: what banks upload ahead of filings. Default: nothing can be uploaded.
@@ -339,6 +343,6 @@ retired = { "140100" = "140101", "140101" = "140105" }
                 .collect();
             assert_eq!(listed, known, "{table}");
         }
-        assert_eq!(keys.matches("\n### `").count(), 21, "a table without its section");
+        assert_eq!(keys.matches("\n### `").count(), 22, "a table without its section");
     }
 }

@@ -58,6 +58,11 @@ fn main() -> anyhow::Result<()> {
         Command::Route => {
             let (of, ns) = (routing::description(), routing::median_ns()?);
             say(&format!("the office in charge is found in {ns} ns (median), among {of}"));
+            let ns = routing::identity_median_ns()?;
+            let of = routing::INSTITUTIONS;
+            say(&format!(
+                "whose certificate it is, once a connection, in {ns} ns, among {of} institutions"
+            ));
         }
         Command::Load { banks, contracts } => {
             let load = loading::load(&banks, contracts)?;

@@ -487,6 +487,7 @@ impl<'s> Stage<'s> {
                     gateway.turn_clock(clock::offset_to(moment, before)?)?;
                 }
             }
+            Step::OfficesMove => deployment.move_offices().await?,
             Step::MixUp(mixes_up) => control.mix_up_parties(*mixes_up),
             Step::RegistryDown => control.down().await,
             Step::RegistryUp => control.up().await?,
@@ -713,6 +714,7 @@ fn kind_of(envelope: &Envelope) -> Kind {
     let Envelope { title_answer, record_answer, certificate_answer, document, .. } = envelope;
     match envelope.discharge_answer {
         Some(_) => Kind::Obstacles,
+        None if envelope.office_answer.is_some() => Kind::Office,
         None if envelope.feed.is_some() => Kind::Events,
         None if envelope.acknowledged.is_some() => Kind::Acknowledged,
         None if title_answer.is_some() => Kind::Titles,

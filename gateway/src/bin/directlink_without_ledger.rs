@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use gateway::{
     evidence::tree::{Hash, TileId},
     ledger::{
-        Admission, Claim, Entry, Events, Fingerprint, Guard, Ledger, LedgerError, Opening, Record,
-        Taken, Unknown,
+        Admission, Claim, Entry, Events, Fingerprint, Guard, Ledger, LedgerError, Opening,
+        PastCases, Record, Taken, Unknown,
         books::{self, Books, Filed, Finding, KeptFinding},
         events::{Account, After, EventId, Feed, FollowUp, Page, Recorded, Watch},
         evidence::{
@@ -135,6 +135,10 @@ impl Ledger for Forgetful {
 
     async fn give_up(&self, _: &Entry) -> Result<bool, LedgerError> {
         Ok(false)
+    }
+
+    async fn times_taken(&self, _past: &PastCases) -> Result<Vec<Duration>, LedgerError> {
+        Ok(Vec::new())
     }
 
     async fn unknown(&self, _: &str) -> Result<Unknown, LedgerError> {

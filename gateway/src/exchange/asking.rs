@@ -148,7 +148,7 @@ impl Hearing<'_> {
     /// does not answer, what was last known is told.
     pub(super) async fn present(&self, record: Record) -> Outcome {
         let known = record.outcome.clone().unwrap_or_default();
-        let Some(registry) = self.gateway.registries.get(&record.registry) else { return known };
+        let Some(registry) = self.directory.registry(&record.registry) else { return known };
         if matter::is_final(known.status()) || known.case_id.is_empty() {
             return known;
         }
@@ -185,7 +185,7 @@ impl Hearing<'_> {
     }
 
     fn in_charge_of(&self, properties: &[Property]) -> Result<(Arc<Office>, &Registry), Refusal> {
-        let office = self.office_for(properties)?;
+        let office = self.office_for(properties, "")?;
         let registry = self.registry_of(&office.registry)?;
         self.seen.at(&office.registry, &office.code);
         Ok((office, registry))
@@ -199,21 +199,19 @@ impl Hearing<'_> {
             Refusal::unsent(Code::OfficeUnknown, NextAction::CorrectAndResend)
                 .with_faults(self.faults(FaultCode::RouteUnknown, &[format!("matter.{field}")]))
         };
-        let route = &self.gateway.route;
+        let route = &self.directory.route;
         let office = match (unit_code.is_empty(), office_code.is_empty()) {
             (false, _) => {
                 let unit = Property { unit_code: unit_code.clone(), ..Property::default() };
-                route.office_for(slice::from_ref(&unit)).map_err(|_none| unknown("unit_code"))?
+                route
+                    .office_for(slice::from_ref(&unit), "")
+                    .map_err(|_none| unknown("unit_code"))?
             }
             (true, false) => {
                 Arc::clone(route.named(office_code).ok_or_else(|| unknown("office_code"))?)
             }
             (true, true) => {
-                let mut registries = self.gateway.registries.values();
-                return match (registries.next(), registries.next()) {
-                    (Some(only), None) => Ok(only),
-                    _ => Err(unknown("unit_code")),
-                };
+                return self.directory.only_registry().ok_or_else(|| unknown("unit_code"));
             }
         };
         self.registry_of(&office.registry)

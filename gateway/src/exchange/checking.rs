@@ -36,7 +36,8 @@ impl Hearing<'_> {
         }
         // Where only the way is wrong, that is told when it is looked for.
         if let Some(application) = application.filter(|_| !found.is_empty())
-            && let Err(refusal) = self.office_for(matter::properties(application))
+            && let Err(refusal) =
+                self.office_for(matter::properties(application), &application.stated_office_code)
         {
             let told = |fault: &Fault| found.iter().any(|it| it.field == fault.field);
             let more: Vec<_> = refusal.faults.into_iter().filter(|fault| !told(fault)).collect();

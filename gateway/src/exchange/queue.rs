@@ -23,14 +23,15 @@ impl Gateway {
     /// Whether an office takes filings now, as far as anybody says when it does.
     pub(crate) fn is_open(&self, office: &Office) -> bool {
         let hours = self.capabilities.of(office).hours();
-        hours.is_none_or(|hours| hours.is_open(&self.calendar, OffsetDateTime::now_utc()))
+        let calendar = &self.directory().calendar;
+        hours.is_none_or(|hours| hours.is_open(calendar, OffsetDateTime::now_utc()))
     }
 
     /// When an office takes filings next; now, if it is open.
     fn opens_at(&self, office: &Office) -> Option<Timestamp> {
         let now = OffsetDateTime::now_utc();
         let opens = match self.capabilities.of(office).hours() {
-            Some(hours) => hours.opens_next(&self.calendar, now)?,
+            Some(hours) => hours.opens_next(&self.directory().calendar, now)?,
             None => now,
         };
         Some(Timestamp { seconds: opens.unix_timestamp(), nanos: 0 })
@@ -38,7 +39,7 @@ impl Gateway {
 
     /// What an institution is told of a filing that waits for `office`, by its code.
     pub(crate) fn queued_outcome(&self, office: &str) -> Outcome {
-        let office = self.route.offices().into_iter().find(|it| it.code == office);
+        let office = self.directory().route.offices().into_iter().find(|it| it.code == office);
         Outcome {
             status: CaseStatus::QueuedOutOfHours.into(),
             opens_at: office.and_then(|office| self.opens_at(&office)),

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use adapters::{Contract, Reply, Undecoded};
 use proto::v1::{
     Acknowledged, Books, CertificateAnswer, DischargeAnswer, Document, Envelope, Exchange, Feed,
-    Outcome, RecordAnswer, TitleAnswer,
+    OfficeAnswer, Outcome, RecordAnswer, TitleAnswer,
 };
 
 use super::{Answer, AnswerKind};
@@ -20,6 +20,7 @@ pub(super) enum Said {
     Certificate(CertificateAnswer),
     Document(Document),
     Discharge(DischargeAnswer),
+    Office(OfficeAnswer),
     Feed(Feed),
     Acknowledged(Acknowledged),
     Books(Books),
@@ -47,6 +48,7 @@ impl Told {
             Ok(Said::Certificate(_)) => "CERTIFICATE_ANSWER",
             Ok(Said::Document(_)) => "DOCUMENT",
             Ok(Said::Discharge(_)) => "DISCHARGE_ANSWER",
+            Ok(Said::Office(_)) => "OFFICE_ANSWER",
             Ok(Said::Feed(_)) => "FEED",
             Ok(Said::Acknowledged(_)) => "ACKNOWLEDGED",
             Ok(Said::Books(_)) => "BOOKS",
@@ -72,6 +74,7 @@ impl Told {
             Ok(Said::Certificate(answer)) => envelope.certificate_answer = Some(answer),
             Ok(Said::Document(document)) => envelope.document = Some(document),
             Ok(Said::Discharge(answer)) => envelope.discharge_answer = Some(answer),
+            Ok(Said::Office(answer)) => envelope.office_answer = Some(answer),
             Ok(Said::Feed(feed)) => envelope.feed = Some(feed),
             Ok(Said::Acknowledged(acknowledged)) => envelope.acknowledged = Some(acknowledged),
             Ok(Said::Books(books)) => envelope.books = Some(books),

@@ -98,19 +98,24 @@ impl Hearing<'_> {
         Refusal { sent: Sent::Unknown, ..refusal }
     }
 
-    /// A correction names a case that the institution has, at the registry that the correction goes to.
-    pub(super) async fn may_correct(
+    /// The registry that has the case which a correction names: it goes there, though its office may have moved to another
+    /// registry since. `None`: it corrects none.
+    pub(super) async fn corrected_at(
         &self,
         application: &Application,
         office: &Office,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Option<String>, Refusal> {
         let corrected = application.corrects_case_id.as_str();
         if corrected.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let earlier = self.own_case(corrected).await?;
-        if earlier.registry == office.registry {
-            return Ok(());
+        let is_there =
+            |it: &Office| (&it.code, &it.registry) == (&earlier.office, &earlier.registry);
+        let has_moved = earlier.office == office.code
+            && !self.directory.route.offices().iter().any(|it| is_there(it));
+        if earlier.registry == office.registry || has_moved {
+            return Ok(Some(earlier.registry));
         }
         Err(Refusal::unsent(Code::RouteConflict, NextAction::CorrectAndResend)
             .with_detail(corrected))

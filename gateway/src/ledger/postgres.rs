@@ -42,8 +42,8 @@ use writer::{Together, Writer};
 
 use super::{
     Admission, CLAIM_TRIES, Claim, Entry, Fingerprint, Guard, Ledger, LedgerError, Opening,
-    RETRY_AFTER_MIN, Record, Sealed, Standing, State, TEN_YEARS_MS, Taken, Unknown, case_id,
-    evidence::NewLeaf, length, milliseconds, read_outcome, taken,
+    PastCases, RETRY_AFTER_MIN, Record, Sealed, Standing, State, TEN_YEARS_MS, Taken, Unknown,
+    case_id, evidence::NewLeaf, length, milliseconds, read_outcome, taken, time_taken,
 };
 use crate::tls;
 
@@ -450,6 +450,18 @@ impl Ledger for PostgresLedger {
         let counted =
             rows.first().map(|row| Ok(Unknown::of(column(row, "count")?, column(row, "oldest")?)));
         counted.transpose().map(Option::unwrap_or_default)
+    }
+
+    async fn times_taken(&self, past: &PastCases) -> Result<Vec<Duration>, LedgerError> {
+        let PastCases { registry, office, matter, within, limit } = past;
+        let (within, limit) = (milliseconds(*within), i64::from(*limit));
+        let parameters: [&(dyn ToSql + Sync); 5] = [registry, office, matter, &within, &limit];
+        let rows = self.server.query(TIMES_TAKEN, &parameters).await?;
+        let taken = rows.iter().map(|row| {
+            let outcome: &[u8] = column(row, "outcome")?;
+            Ok(time_taken(column(row, "admitted")?, outcome))
+        });
+        taken.filter_map(Result::transpose).collect()
     }
 
     async fn retire(&self, age: Duration, limit: u32) -> Result<u32, LedgerError> {
@@ -861,6 +873,13 @@ const UNKNOWN: &str = "
     SELECT count(*) AS count,
         coalesce((extract(epoch FROM now() - min(admitted_at)) * 1000)::bigint, 0) AS oldest
     FROM filing WHERE registry = $1 AND state IN (1, 2) AND state = 2";
+
+const TIMES_TAKEN: &str = "
+    SELECT (extract(epoch FROM admitted_at) * 1000)::bigint AS admitted, outcome
+    FROM filing
+    WHERE registry = $1 AND office = $2 AND matter = $3 AND state = 3
+        AND changed_at > now() - $4::bigint * interval '1 millisecond'
+    ORDER BY changed_at DESC LIMIT $5";
 
 const RETIRE: &str = "
     WITH old AS MATERIALIZED (

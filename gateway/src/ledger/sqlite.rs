@@ -36,8 +36,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     Admission, CLAIM_TRIES, Claim, Entry, Fingerprint, Guard, Ledger, LedgerError, Opening,
-    RETRY_AFTER_MIN, Record, Sealed, Standing, State, TEN_YEARS_MS, Taken, Unknown, Waiting,
-    case_id, length, milliseconds, read_outcome, taken,
+    PastCases, RETRY_AFTER_MIN, Record, Sealed, Standing, State, TEN_YEARS_MS, Taken, Unknown,
+    Waiting, case_id, length, milliseconds, read_outcome, taken, time_taken,
 };
 use crate::fault::{self, Point};
 
@@ -243,6 +243,25 @@ impl Ledger for SqliteLedger {
                     Ok(Unknown::of(row.get("count")?, row.get("oldest")?))
                 });
                 counted.map_err(fault)
+            })
+            .await
+    }
+
+    async fn times_taken(&self, past: &PastCases) -> Result<Vec<Duration>, LedgerError> {
+        let past = past.clone();
+        self.reader
+            .run(move |database| {
+                let mut statement = database.prepare_cached(TIMES_TAKEN).map_err(fault)?;
+                let parameters = named_params! {
+                    ":registry": past.registry, ":office": past.office, ":matter": past.matter,
+                    ":within": milliseconds(past.within), ":limit": past.limit,
+                };
+                let taken = statement.query_map(parameters, |row| {
+                    let outcome: Vec<u8> = row.get("outcome")?;
+                    Ok(time_taken(row.get("admitted_at")?, &outcome))
+                });
+                let taken = taken.map_err(fault)?.filter_map(Result::transpose);
+                taken.collect::<Result<_, _>>().map_err(fault)
             })
             .await
     }
@@ -769,6 +788,12 @@ const UNKNOWN: &str = "
     SELECT count(*) AS count, coalesce(
         CAST(unixepoch('subsec') * 1000 AS INTEGER) - min(admitted_at), 0) AS oldest
     FROM filing WHERE registry = :registry AND state IN (1, 2) AND state = 2";
+
+const TIMES_TAKEN: &str = "
+    SELECT admitted_at, outcome FROM filing
+    WHERE registry = :registry AND office = :office AND matter = :matter AND state = 3
+        AND changed_at > CAST(unixepoch('subsec') * 1000 AS INTEGER) - :within
+    ORDER BY changed_at DESC LIMIT :limit";
 
 const RETIRE: &str = "
     UPDATE filing SET state = 5, leaves = x'', parties = NULL, outcome = NULL, follow_up_at = NULL

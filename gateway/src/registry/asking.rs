@@ -11,7 +11,6 @@ use proto::{
         verify_certificate_request::By as Certificate,
     },
 };
-use tonic::Status;
 
 use super::{
     CallError, Caller, Registry, Testimony,
@@ -149,8 +148,7 @@ impl Registry {
         let answer = self.answer(call, async |request| {
             let case = client.withdraw(request).await?.into_inner().case;
             let case: v1::Case = case.ok_or_else(silent)?;
-            testimony::testimony_of(case, &caller.institution.id, &by)
-                .map_err(|flaw| -> Status { self.not_believed(flaw) })
+            self.believed(testimony::testimony_of(case, &caller.institution.id, &by))
         });
         self.through_gate(Purpose::Filing, answer).await
     }

@@ -70,8 +70,10 @@ impl Gate {
             metrics,
         };
         for (room, purpose) in [(&gate.filings, "filing"), (&gate.questions, "question")] {
-            let room = Arc::clone(room);
-            gate.metrics.watch_room(&gate.registry, purpose, move || room.taken());
+            // The question outlives a gate that has another in its place.
+            let room = Arc::downgrade(room);
+            let taken = move || room.upgrade().map(|room| room.taken());
+            gate.metrics.watch_room(&gate.registry, purpose, taken);
         }
         gate.metrics.registry_paused(&gate.registry, 0);
         gate

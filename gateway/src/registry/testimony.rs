@@ -27,6 +27,15 @@ pub struct Testimony {
     pub(crate) told: Vec<u8>,
 }
 
+impl Testimony {
+    /// Whether it tells of an entry without saying what was entered, so that nobody can compare.
+    pub(super) fn leaves_entry_untold(&self) -> bool {
+        let is_entered =
+            matches!(self.outcome.status(), CaseStatus::Registered | CaseStatus::Completed);
+        is_entered && self.registered.is_none()
+    }
+}
+
 /// What was entered names people.
 impl fmt::Debug for Testimony {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -233,6 +242,15 @@ mod tests {
         let mut case = registered();
         change(case.outcome.as_mut().unwrap());
         case
+    }
+
+    #[test]
+    fn an_entry_of_which_nothing_is_said_is_an_answer_and_counts_as_untold() {
+        let by = By::CaseId("c".into());
+        let untold = |case| testimony_of(case, "bank", &by).unwrap().leaves_entry_untold();
+        assert!(untold(registered()));
+        assert!(!untold(Case { registered: Some(Registered::default()), ..registered() }));
+        assert!(!untold(with(|outcome| outcome.set_status(CaseStatus::Accepted))));
     }
 
     #[test]

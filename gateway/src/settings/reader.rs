@@ -18,9 +18,9 @@ use toml::{
 };
 
 use super::{
-    Admin, Contracts, Events, Evidence, Institution, Ledger, Listen, Materials, Matters, Office,
-    Problem, Queue, Reconciliation, Registry, Resolver, Routing, Settings, Store, Subscriber,
-    Telemetry,
+    Admin, Contracts, Events, Evidence, Expectation, Institution, Ledger, Listen, Materials,
+    Matters, Office, Problem, Queue, Reconciliation, Registry, Resolver, Routing, Settings, Store,
+    Subscriber, Telemetry,
 };
 use crate::{
     evidence::checkpoint,
@@ -172,6 +172,7 @@ struct Tables {
     evidence: Placed<Evidence>,
     resolver: Placed<Resolver>,
     events: Placed<Events>,
+    expectation: Placed<Expectation>,
     materials: Option<Placed<Materials>>,
     reconciliation: Option<Placed<Reconciliation>>,
     subscribers: Vec<Placed<Subscriber>>,
@@ -199,6 +200,7 @@ impl Tables {
                 "routing" => tables.routing = table(value, notes).unwrap_or_default(),
                 "matters" => tables.matters = table(value, notes).unwrap_or_default(),
                 "resolver" => tables.resolver = table(value, notes).unwrap_or_default(),
+                "expectation" => tables.expectation = table(value, notes).unwrap_or_default(),
                 "events" => tables.events = table(value, notes).unwrap_or_default(),
                 "materials" => tables.materials = table(value, notes),
                 "reconciliation" => tables.reconciliation = table(value, notes),
@@ -273,6 +275,7 @@ impl Tables {
             queue: Queue { key_file: self.queue.is.key_file.map(|file| folder.join(file)) },
             resolver: self.resolver.is,
             events: self.events.is,
+            expectation: self.expectation.is,
             materials: self.materials.map(|placed| placed.is.beside(folder)),
             reconciliation: self.reconciliation.map(|placed| placed.is),
             subscribers: self.subscribers.into_iter().map(|placed| Arc::new(placed.is)).collect(),
@@ -529,8 +532,8 @@ impl Tables {
                     "must be shorter than `shutdown_seconds_max` in [limits]: else a stop cuts notices off",
                 );
             }
-            if it.cases_max == 0 || it.cases_max > CASES_MAX {
-                notes.add(placed.of("cases_max"), format!("expected 1 to {CASES_MAX}"));
+            if it.cases_max == 0 || it.cases_max > LINES_MAX {
+                notes.add(placed.of("cases_max"), format!("expected 1 to {LINES_MAX}"));
             }
             if it.passed_over_max == 0 {
                 notes.add(placed.of("passed_over_max"), "expected at least 1");
@@ -708,6 +711,14 @@ impl Tables {
                 notes.add(events.of(key), format!("expected 1 to {COUNT_MAX}"));
             }
         }
+        let expectation = &self.expectation;
+        let (least, most) = (expectation.is.cases_min, expectation.is.cases_max);
+        if most == 0 || most > CASES_MAX {
+            notes.add(expectation.of("cases_max"), format!("expected 1 to {CASES_MAX}"));
+        }
+        if least == 0 || least > most {
+            notes.add(expectation.of("cases_min"), "expected 1 to `cases_max`");
+        }
         let limits = &self.limits;
         if limits.is.header_bytes_max < 8192 {
             notes.add(limits.of("header_bytes_max"), "expected at least 8192");
@@ -734,11 +745,13 @@ impl Tables {
     }
 }
 
-const TABLES: &str = "one of listen, admin, ledger, contracts, institution, registry, office, routing, calendar, queue, evidence, matters, resolver, events, materials, subscriber, reconciliation, telemetry, limits";
+const TABLES: &str = "one of listen, admin, ledger, contracts, institution, registry, office, routing, calendar, queue, evidence, matters, resolver, events, expectation, materials, subscriber, reconciliation, telemetry, limits";
 const NAME_FORM: &str = "expected letters, digits, `-` and `_`, at most 64";
 const COUNT_MAX: usize = 1 << 30;
 /// Connections to one subscriber.
-const CASES_MAX: usize = 64;
+const LINES_MAX: usize = 64;
+/// Cases that are read for one matter of one answer.
+const CASES_MAX: u32 = 10_000;
 /// Events in one answer: a few hundred bytes each.
 const EVENTS_MAX: u32 = 10_000;
 

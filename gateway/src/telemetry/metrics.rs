@@ -51,12 +51,15 @@ struct Instruments {
     integrity_mismatches: Counter<u64>,
     reconciled: Counter<u64>,
     open_findings: Gauge<u64>,
+    entries_untold: Counter<u64>,
     evidence_unwritten: Counter<u64>,
     evidence_size: Gauge<u64>,
     evidence_signed: Gauge<u64>,
     versions_used: Counter<u64>,
     contracts_changed: Counter<u64>,
     contracts_outdated: UpDownCounter<i64>,
+    settings_changed: Counter<u64>,
+    settings_outdated: Gauge<u64>,
     connections: UpDownCounter<i64>,
     turned_away: Counter<u64>,
     turned_back: Counter<u64>,
@@ -193,6 +196,12 @@ impl Metrics {
                     "Differences from a registry's books that are open, in the whole ledger: every replica tells the same",
                 )
                 .build(),
+            entries_untold: meter
+                .u64_counter("directlink.registry.entries_untold")
+                .with_description(
+                    "Answers that a case is registered, without what was entered: nothing to compare",
+                )
+                .build(),
             evidence_unwritten: meter
                 .u64_counter("directlink.evidence.unwritten")
                 .with_description("Exchanges that were answered without their leaf being written")
@@ -217,6 +226,16 @@ impl Metrics {
                 .i64_up_down_counter("directlink.contracts.outdated")
                 .with_description(
                     "Contracts that are served although others, which do not pass, are on disk",
+                )
+                .build(),
+            settings_changed: meter
+                .u64_counter("directlink.settings.changed")
+                .with_description("Times the settings file had changed, by what came of it")
+                .build(),
+            settings_outdated: meter
+                .u64_gauge("directlink.settings.outdated")
+                .with_description(
+                    "Whether the settings file says what does not count: for its faults, or before a restart",
                 )
                 .build(),
             connections: meter
@@ -348,7 +367,7 @@ impl Metrics {
         &self,
         registry: &str,
         purpose: &'static str,
-        taken: impl Fn() -> usize + Send + Sync + 'static,
+        taken: impl Fn() -> Option<usize> + Send + Sync + 'static,
     ) {
         let labels =
             [KeyValue::new("registry", registry.to_owned()), KeyValue::new("purpose", purpose)];
@@ -378,7 +397,7 @@ impl Metrics {
         &self,
         name: &'static str,
         description: &'static str,
-        value: impl Fn() -> usize + Send + Sync + 'static,
+        value: impl Fn() -> Option<usize> + Send + Sync + 'static,
         labels: [KeyValue; N],
     ) {
         // The meter keeps the question; what is built is only a handle.
@@ -389,7 +408,9 @@ impl Metrics {
             .u64_observable_gauge(name)
             .with_description(description)
             .with_callback(move |told| {
-                told.observe(u64::try_from(value()).unwrap_or(u64::MAX), &labels);
+                if let Some(value) = value() {
+                    told.observe(u64::try_from(value).unwrap_or(u64::MAX), &labels);
+                }
             })
             .build();
     }
@@ -434,6 +455,11 @@ impl Metrics {
         self.0.open_findings.record(count, &[KeyValue::new("registry", registry.to_owned())]);
     }
 
+    /// A registry told that a case is registered, and not what it entered.
+    pub fn entry_untold(&self, registry: &str) {
+        self.0.entries_untold.add(1, &[KeyValue::new("registry", registry.to_owned())]);
+    }
+
     /// An exchange was answered, and its leaf could not be written.
     pub fn evidence_unwritten(&self, institution: &str) {
         let labels = [KeyValue::new("institution", institution.to_owned())];
@@ -471,6 +497,16 @@ impl Metrics {
         self.0.contracts_outdated.add(more, &[]);
     }
 
+    /// The settings file had changed.
+    pub fn settings(&self, end: SettingsEnd) {
+        self.0.settings_changed.add(1, &[KeyValue::new("end", end.label())]);
+    }
+
+    /// Whether the settings file says what does not count.
+    pub fn settings_outdated(&self, outdated: bool) {
+        self.0.settings_outdated.record(outdated.into(), &[]);
+    }
+
     /// A bank's connection stands until what is returned is dropped.
     pub fn connection(&self, port: Protocol) -> Connection {
         self.0.connections.add(1, &[port_label(port)]);
@@ -501,7 +537,12 @@ impl Metrics {
 
     /// How many messages are being answered is asked for whenever metrics are told.
     pub fn watch_exchanges(&self, under_way: impl Fn() -> usize + Send + Sync + 'static) {
-        self.watch("directlink.exchanges.in_flight", "Messages being answered", under_way, []);
+        self.watch(
+            "directlink.exchanges.in_flight",
+            "Messages being answered",
+            move || Some(under_way()),
+            [],
+        );
     }
 
     /// All metrics in Prometheus' text format, for [`Metrics::MEDIA_TYPE`].
@@ -688,6 +729,24 @@ impl ContractEnd {
     }
 }
 
+/// What came of a settings file that had changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SettingsEnd {
+    /// Its offices and registries count.
+    Taken,
+    /// It has faults; what was before counts on.
+    Refused,
+}
+
+impl SettingsEnd {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Taken => "taken",
+            Self::Refused => "refused",
+        }
+    }
+}
+
 /// What the ledger is asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names are those of the ledger's verbs")]
@@ -719,6 +778,7 @@ pub enum LedgerVerb {
     Defer,
     GiveUp,
     Unknown,
+    TimesTaken,
     Witness,
     Grow,
     EraseSalts,
@@ -795,6 +855,7 @@ impl LedgerVerb {
             Self::Defer => "defer",
             Self::GiveUp => "give_up",
             Self::Unknown => "unknown",
+            Self::TimesTaken => "times_taken",
             Self::Witness => "witness",
             Self::Grow => "grow",
             Self::Subscribe => "subscribe",
@@ -931,19 +992,22 @@ mod tests {
         metrics.registry_paused("north", 1);
         metrics.shut_out("north", Shut::Full);
         metrics.impossible("north", "behind");
-        metrics.watch_room("north", "filing", || 7);
-        metrics.watch_room("south", "filing", || 8);
+        metrics.watch_room("north", "filing", || Some(7));
+        metrics.watch_room("south", "filing", || Some(8));
         metrics.unknown("north", Unknown { count: 3, oldest: Duration::from_millis(90_500) });
         metrics.offices_differing("north", 4);
         metrics.queued(&[("1".to_owned(), 2), ("2".to_owned(), 3)]);
         metrics.leaves_dropped("one", 2);
         metrics.integrity_mismatch("north");
+        metrics.entry_untold("north");
         metrics.evidence_unwritten("one");
         metrics.evidence_size(7);
         metrics.evidence_signed(6);
         metrics.read_with("one", "2026a");
         metrics.contract("one", ContractEnd::Refused);
         metrics.contracts_outdated(1);
+        metrics.settings(SettingsEnd::Refused);
+        metrics.settings_outdated(true);
         metrics.turned_away(Protocol::Https, TurnedAway::Unknown);
         metrics.turned_back("one", TurnedBack::TooFast);
         metrics.certificate_expires(Holder::Registry, "north", UNIX_EPOCH + Duration::from_secs(5));
@@ -968,12 +1032,15 @@ mod tests {
             "directlink_queued_filings 5",
             r#"directlink_leaves_dropped_total{institution="one"} 2"#,
             r#"directlink_integrity_mismatches_total{registry="north"} 1"#,
+            r#"directlink_registry_entries_untold_total{registry="north"} 1"#,
             r#"directlink_evidence_unwritten_total{institution="one"} 1"#,
             "directlink_evidence_size 7",
             "directlink_evidence_signed 6",
             r#"directlink_versions_used_total{institution="one",version="2026a"} 1"#,
             r#"directlink_contracts_changed_total{contract="one",end="refused"} 1"#,
             "directlink_contracts_outdated 1",
+            r#"directlink_settings_changed_total{end="refused"} 1"#,
+            "directlink_settings_outdated 1",
             r#"directlink_callers_turned_away_total{port="https",why="unknown"} 1"#,
             r#"directlink_messages_turned_back_total{institution="one",why="too_fast"} 1"#,
             r#"directlink_certificate_expires{holder="registry",name="north"} 5"#,
