@@ -29,6 +29,12 @@ use crate::{
 /// How long one script may take.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// The console is open, and exchanges are under a checkpoint soon.
+const SETTINGS: &str = r#"
+console = {}
+evidence = { origin = "log.example/stage", key_files = ["evidence.key"], checkpoint_seconds = 1 }
+"#;
+
 /// What a script asks for.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -57,7 +63,7 @@ pub async fn run(
         replicas: 1,
         ledger: toml::Table::from_iter([("sqlite".to_owned(), "ledger.db".into())]),
         idempotent: true,
-        settings: toml::Table::new(),
+        settings: toml::from_str(SETTINGS)?,
     };
     let mut deployment = Deployment::prepare(&plan, |settings| Settings {
         review: Review::AtTheDesk,
@@ -71,7 +77,7 @@ pub async fn run(
     let mut node = Command::new("node");
     node.arg(script)
         .env("DESK", format!("http://{desk}/"))
-        .env("ADMIN", format!("http://{admin}/"))
+        .env("CONSOLE", format!("http://{admin}/console/"))
         .env("OUTPUT", output()?);
     let stage = Stage::new(deployment, None);
     timeout(PATIENCE, converse(node, stage, &roles, tell)).await.context("it took too long")?

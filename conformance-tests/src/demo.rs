@@ -90,7 +90,7 @@ pub async fn play(
         replicas: 1,
         ledger: toml::Table::from_iter([("sqlite".to_owned(), "ledger.db".into())]),
         idempotent: true,
-        settings: toml::Table::new(),
+        settings: toml::Table::from_iter([("console".to_owned(), toml::Table::new().into())]),
     };
     let mut deployment =
         Deployment::prepare(&plan, |settings| Settings { desk, ..settings }).await?;
@@ -98,6 +98,7 @@ pub async fn play(
     for gateway in &deployment.gateways {
         tell(&format!("gateway: TCP {}, HTTPS {}", gateway.tcp, gateway.https));
         tell(&format!("health and metrics: http://{}/ready, /metrics", gateway.admin));
+        tell(&format!("运维控制台 · console: http://{}/console/", gateway.admin));
     }
     tell(&format!("registry: {}", deployment.registry.address()));
 

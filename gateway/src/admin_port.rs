@@ -1,4 +1,5 @@
-//! The port for operators: `/live`, `/ready`, `/metrics`, and the newest checkpoint of the log of exchanges.
+//! The port for operators: `/live`, `/ready`, `/metrics`, the newest checkpoint of the log of exchanges, and the console
+//! where settings want one.
 //!
 //! Plain HTTP without any asking who is asking, so settings keep it on a loopback address. Nothing here changes anything,
 //! and nothing it says is about a bank's customers.
@@ -19,12 +20,13 @@ use serde::Serialize;
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::{ledger::Ledger, telemetry::Metrics};
+use crate::{console::Console, ledger::Ledger, telemetry::Metrics};
 
 /// Answers operators at `listener` until `stop` is cancelled.
 ///
 /// `/live` says 200 as long as the process can answer at all. `/ready` says 200 if banks can be served and 503 with the
 /// reasons if not. `/metrics` is Prometheus' text format. `/evidence/checkpoint` is a C2SP signed note, 404 while there is none.
+/// `/console/` are pages.
 ///
 /// # Errors
 /// The listener broke.
@@ -32,6 +34,7 @@ pub async fn serve(
     listener: TcpListener,
     readiness: Readiness,
     metrics: Metrics,
+    console: Option<Console>,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
     let pages = Router::new()
@@ -39,6 +42,10 @@ pub async fn serve(
         .route("/evidence/checkpoint", get(checkpoint).with_state(readiness.clone()))
         .route("/ready", get(ready).with_state(readiness))
         .route("/metrics", get(told).with_state(metrics));
+    let pages = match console {
+        Some(console) => pages.merge(console.routes(stop.clone())),
+        None => pages,
+    };
     axum::serve(listener, pages).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
@@ -165,7 +172,7 @@ mod tests {
         let (readiness, metrics, stop) =
             (Readiness::default(), Metrics::new().unwrap(), CancellationToken::new());
         let _standing = metrics.connection(Protocol::Tcp);
-        let port = tokio::spawn(serve(listener, readiness.clone(), metrics, stop.clone()));
+        let port = tokio::spawn(serve(listener, readiness.clone(), metrics, None, stop.clone()));
         let get = async |path: &str| {
             let mut stream = TcpStream::connect(address).await.unwrap();
             let request =

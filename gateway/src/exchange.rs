@@ -55,6 +55,7 @@ mod withdrawing;
 mod witness;
 
 use seen::Seen;
+pub(crate) use told::ANSWERS;
 use told::{Said, Told};
 
 /// Everything an exchange needs: loaded once, shared by all.

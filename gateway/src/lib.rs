@@ -8,6 +8,7 @@ pub mod capability;
 pub mod case;
 pub mod certificates;
 mod checks;
+pub mod console;
 pub mod contracts;
 pub mod directory;
 pub mod discharge_check;

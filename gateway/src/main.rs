@@ -28,7 +28,9 @@ use gateway::{
     assembly::{self, Parts},
     attendance::Attendance,
     bank_port::BankPort,
-    certificates, contracts,
+    certificates,
+    console::Console,
+    contracts,
     directory::watch::{self, Seen},
     entrance::{self, Entrance},
     evidence::sequencer,
@@ -233,6 +235,7 @@ struct Ready {
     metrics: Metrics,
     parts: Parts,
     entrance: Arc<Entrance>,
+    console: Option<Console>,
 }
 
 /// Loads everything the settings name; tells all that is wrong with any of it.
@@ -245,7 +248,11 @@ fn prepare(file: &Path) -> Result<Ready, Failure> {
     let mut problems = unreadable_secrets(&settings);
     match (parts, entrance) {
         (Ok(parts), Ok(entrance)) if problems.is_empty() => {
-            return Ok(Ready { settings, seen, metrics, parts, entrance });
+            // It could be read a moment ago; a console without it is better than none.
+            let written = std::fs::read_to_string(file).unwrap_or_default();
+            let console = Console::new(&settings, written, metrics.clone())
+                .map_err(|error| Failure::Broken(error.into()))?;
+            return Ok(Ready { settings, seen, metrics, parts, entrance, console });
         }
         (parts, entrance) => {
             problems.extend(parts.err().unwrap_or_default());
@@ -304,7 +311,7 @@ fn serve(settings: &Path, open: impl OpensLedger) -> Result<(), Failure> {
 /// Up: operators first, so that they see why it takes long; then the ledger, the banks' ports, and whatever works on
 /// its own. Down: the other way round.
 async fn serve_until_told(ready: Ready, open: impl OpensLedger) -> anyhow::Result<()> {
-    let Ready { settings, seen, metrics, mut parts, entrance } = ready;
+    let Ready { settings, seen, metrics, mut parts, entrance, console } = ready;
     let mut told = Told::listen()?;
     let (reload, settings_reload) = (signal(SignalKind::hangup())?, signal(SignalKind::hangup())?);
     let readiness = Readiness::default();
@@ -312,7 +319,13 @@ async fn serve_until_told(ready: Ready, open: impl OpensLedger) -> anyhow::Resul
 
     let admin = bind(settings.admin.address).await?;
     let (admin_address, admin_stop) = (admin.local_addr()?, CancellationToken::new());
-    let pages = admin_port::serve(admin, readiness.clone(), metrics.clone(), admin_stop.clone());
+    let pages = admin_port::serve(
+        admin,
+        readiness.clone(),
+        metrics.clone(),
+        console.clone(),
+        admin_stop.clone(),
+    );
     let pages = tokio::spawn(pages);
 
     for remark in certificates::remarks(&settings, SystemTime::now()) {
@@ -326,6 +339,9 @@ async fn serve_until_told(ready: Ready, open: impl OpensLedger) -> anyhow::Resul
     let keys = Arc::clone(&parts.keys);
     let subscribers = std::mem::take(&mut parts.subscribers);
     let gateway = Arc::new(assembly::assemble(&settings, parts, ledger));
+    if let Some(console) = &console {
+        console.serving(&gateway);
+    }
     let resolving = CancellationToken::new();
     let attendance = Attendance::begin(Arc::clone(&gateway), &settings, resolving.clone());
     let every = settings.contracts.reload;

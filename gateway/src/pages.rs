@@ -69,17 +69,22 @@ impl Pages {
     }
 }
 
-/// The routes of a site with the files its pages load, guarded: asked for under a loopback name, changed by nobody but its
+/// The routes of a site under its `base`, with the files its pages load, guarded: asked for under a loopback name, changed by nobody but its
 /// own pages, and shown nowhere else.
-pub fn guarded(routes: Router) -> Router {
+pub fn guarded(base: &str, routes: Router) -> Router {
     let file = |kind: &'static str, text: &'static str| {
         get(move || async move { ([(header::CONTENT_TYPE, kind)], text) })
     };
-    routes
+    let routes = routes
         .route("/look.css", file("text/css; charset=utf-8", include_str!("pages/look.css")))
         .route("/live.js", file("text/javascript; charset=utf-8", include_str!("pages/live.js")))
-        .route("/mark.svg", file("image/svg+xml", include_str!("pages/mark.svg")))
-        .layer(middleware::from_fn(guard::keep))
+        .route("/mark.svg", file("image/svg+xml", include_str!("pages/mark.svg")));
+    let placed = match base {
+        "/" => routes,
+        base => Router::new().nest(base, routes),
+    };
+    // Outside of the base, so that it sees addresses whole.
+    placed.layer(middleware::from_fn(guard::keep))
 }
 
 /// `say("受理", "Accept")`: what stands in the page's language.

@@ -37,7 +37,7 @@ mod metrics;
 
 pub use metrics::{
     CallEnd, Connection, ContractEnd, Deadline, Heard, Holder, LedgerVerb, Metrics, MetricsError,
-    Noticed, RegistryCall, SettingsEnd, TurnedAway, TurnedBack,
+    Noticed, Reading, RegistryCall, SettingsEnd, TurnedAway, TurnedBack,
 };
 
 /// Logs and traces of this process, from start to stop.

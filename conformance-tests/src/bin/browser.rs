@@ -5,12 +5,12 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::Parser;
 use conformance_tests::browser;
 
-/// Drives the pages for people in a real Chromium: the registrar's desk.
+/// Drives the pages for people in a real Chromium: the registrar's desk, and the operators' console.
 ///
 /// Needs Node.js, Debian's chromium, what `npm ci` puts into conformance-tests/browser, and the program `directlink` beside
 /// this one. Screenshots are kept in target/browser.
 #[derive(Debug, Parser)]
-#[command(version, after_help = "Examples:\n  browser\n  browser desk")]
+#[command(version, after_help = "Examples:\n  browser\n  browser desk\n  browser console")]
 struct Arguments {
     /// Which pages; without any, all.
     stories: Vec<String>,
@@ -23,7 +23,8 @@ struct Arguments {
 }
 
 /// The scripts, and the banks that are in each.
-const STORIES: [(&str, &[&str]); 1] = [("desk", &["yunshui", "fudeng"])];
+const STORIES: [(&str, &[&str]); 2] =
+    [("desk", &["yunshui", "fudeng"]), ("console", &["yunshui", "fudeng"])];
 
 #[tokio::main]
 async fn main() -> ExitCode {

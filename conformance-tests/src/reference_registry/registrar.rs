@@ -60,7 +60,7 @@ pub(super) async fn open(
     tokio::spawn(async move {
         tokio::select! {
             () = end.cancelled() => {}
-            _ = axum::serve(tcp, pages::guarded(routes)) => {}
+            _ = axum::serve(tcp, pages::guarded("/", routes)) => {}
         }
     });
     Ok(address)

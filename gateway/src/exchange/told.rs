@@ -33,6 +33,19 @@ pub(super) struct Told {
     pub(super) what: Result<Said, Refusal>,
 }
 
+/// What [`Told::result`] says of answers that are neither a case's status nor a refusal, and the port of an upload.
+pub(crate) const ANSWERS: [&str; 9] = [
+    "TITLE_ANSWER",
+    "RECORD_ANSWER",
+    "CERTIFICATE_ANSWER",
+    "DOCUMENT",
+    "DISCHARGE_ANSWER",
+    "FEED",
+    "ACKNOWLEDGED",
+    "BOOKS",
+    "TAKEN",
+];
+
 impl Told {
     pub(super) fn faulty(undecoded: Undecoded) -> Self {
         let Undecoded { faults, message, exchange, application: _ } = undecoded;

@@ -18,9 +18,9 @@ use toml::{
 };
 
 use super::{
-    Admin, Contracts, Events, Evidence, Expectation, Institution, Ledger, Listen, Materials,
-    Matters, Office, Problem, Queue, Reconciliation, Registry, Resolver, Routing, Settings, Store,
-    Subscriber, Telemetry,
+    Admin, Console, Contracts, Events, Evidence, Expectation, Institution, Ledger, Listen,
+    Materials, Matters, Office, Problem, Queue, Reconciliation, Registry, Resolver, Routing,
+    Settings, Store, Subscriber, Telemetry,
 };
 use crate::{
     evidence::checkpoint,
@@ -160,6 +160,7 @@ impl Default for WrittenLedger {
 struct Tables {
     listen: Option<Placed<Listen>>,
     admin: Placed<Admin>,
+    console: Option<Placed<Console>>,
     ledger: Placed<WrittenLedger>,
     contracts: Placed<Contracts>,
     institutions: Vec<Placed<Institution>>,
@@ -192,6 +193,7 @@ impl Tables {
             match name.as_str() {
                 "listen" => tables.listen = table(value, notes),
                 "admin" => tables.admin = table(value, notes).unwrap_or_default(),
+                "console" => tables.console = table(value, notes),
                 "ledger" => tables.ledger = table(value, notes).unwrap_or_default(),
                 "contracts" => tables.contracts = table(value, notes).unwrap_or_default(),
                 "calendar" => tables.calendar = table(value, notes).unwrap_or_default(),
@@ -259,6 +261,7 @@ impl Tables {
         Some(Settings {
             listen,
             admin: self.admin.is,
+            console: self.console.map(|placed| placed.is),
             ledger: ledger?,
             contracts,
             institutions: self.institutions.into_iter().map(|placed| Arc::new(placed.is)).collect(),
@@ -660,6 +663,12 @@ impl Tables {
         {
             notes.add(listen.table.clone(), "expected `https` or `tcp`, or both");
         }
+        if let Some(console) = &self.console
+            && !self.admin.is.address.ip().is_loopback()
+        {
+            let told = "pages ask nobody who is asking: they need `address` of [admin] on loopback";
+            notes.add(console.table.clone(), told);
+        }
         let retired = &self.routing.is.retired;
         for (old, new) in retired {
             let at = self.routing.of("retired");
@@ -745,7 +754,7 @@ impl Tables {
     }
 }
 
-const TABLES: &str = "one of listen, admin, ledger, contracts, institution, registry, office, routing, calendar, queue, evidence, matters, resolver, events, expectation, materials, subscriber, reconciliation, telemetry, limits";
+const TABLES: &str = "one of listen, admin, console, ledger, contracts, institution, registry, office, routing, calendar, queue, evidence, matters, resolver, events, expectation, materials, subscriber, reconciliation, telemetry, limits";
 const NAME_FORM: &str = "expected letters, digits, `-` and `_`, at most 64";
 const COUNT_MAX: usize = 1 << 30;
 /// Connections to one subscriber.

@@ -2,6 +2,7 @@
 //! the enums here; never anything a message says.
 
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -555,8 +556,59 @@ impl Metrics {
         Ok(text)
     }
 
+    /// What is counted and timed, as it stands, in whole numbers.
+    pub fn readings(&self) -> Vec<Reading> {
+        let families = self.0.registry.gather();
+        let of_family = |family: &prometheus::proto::MetricFamily| {
+            let name = family.name().to_owned();
+            let metrics = family.get_metric().iter();
+            metrics.map(|metric| Reading::of(&name, metric)).collect::<Vec<_>>()
+        };
+        families.iter().flat_map(of_family).collect()
+    }
+
     /// `Content-Type` of [`Metrics::text`].
     pub const MEDIA_TYPE: &str = prometheus::TEXT_FORMAT;
+}
+
+/// One metric as it stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// Its name, as Prometheus has it.
+    pub name: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// What a counter or gauge says.
+    pub value: u64,
+    /// Of a histogram, in order: an upper bound in milliseconds, and how many took no longer.
+    pub buckets: Vec<(u64, u64)>,
+}
+
+impl Reading {
+    fn of(name: &str, metric: &prometheus::proto::Metric) -> Self {
+        let labels = metric.get_label().iter();
+        let whole = |value: f64| format!("{value:.0}").parse::<u64>().unwrap_or(0);
+        // Seconds with three decimals, without their point, are milliseconds; there is none for what takes for ever.
+        let milliseconds = |seconds: f64| format!("{seconds:.3}").replace('.', "").parse::<u64>();
+        let buckets = metric.get_histogram().get_bucket().iter();
+        Self {
+            name: name.to_owned(),
+            labels: labels.map(|it| (it.name().to_owned(), it.value().to_owned())).collect(),
+            value: whole(metric.get_counter().get_value())
+                .max(whole(metric.get_gauge().get_value())),
+            buckets: buckets
+                .map(|it| {
+                    let bound = milliseconds(it.upper_bound()).unwrap_or(u64::MAX);
+                    (bound, it.cumulative_count())
+                })
+                .collect(),
+        }
+    }
+
+    /// What a label says; nothing if it has none of that name.
+    pub fn label(&self, name: &str) -> &str {
+        self.labels.get(name).map_or("", String::as_str)
+    }
 }
 
 /// Why metrics could not be made or told.

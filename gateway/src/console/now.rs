@@ -1,0 +1,227 @@
+//! What is going on now: counts of the last minute beside those since the start, by institution and registry, and how long
+//! things take. From the metrics of this process; other replicas have their own.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use serde::Serialize;
+
+use crate::{exchange::ANSWERS, settings::Settings, telemetry::Reading};
+
+/// Over how long "now" is.
+const LATELY: Duration = Duration::from_secs(60);
+
+/// Readings of the last minute, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Past(Mutex<VecDeque<(Instant, Vec<Reading>)>>);
+
+impl Past {
+    /// Keeps a reading, and forgets those that are older than a minute but for the newest of them.
+    pub(super) fn note(&self, readings: Vec<Reading>) {
+        let now = Instant::now();
+        let mut past = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        past.push_back((now, readings));
+        while past.get(1).is_some_and(|(at, _)| now.duration_since(*at) >= LATELY) {
+            past.pop_front();
+        }
+    }
+
+    /// What stood a minute ago, or at the start.
+    fn before(&self) -> Vec<Reading> {
+        let past = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        past.front().map(|(_, readings)| readings.clone()).unwrap_or_default()
+    }
+}
+
+/// What the page says.
+#[derive(Debug, Serialize)]
+pub(super) struct Now {
+    lately: u64,
+    answered: u64,
+    refused_lately: u64,
+    unknown: u64,
+    unknown_oldest_seconds: u64,
+    queued: u64,
+    connections: u64,
+    /// 50th and 95th of 100 answers took no longer, in milliseconds.
+    took: Option<(u64, u64)>,
+    institutions: Vec<Of>,
+    registries: Vec<At>,
+    causes: Vec<Cause>,
+}
+
+/// One institution.
+#[derive(Debug, Default, Serialize)]
+struct Of {
+    id: String,
+    name: String,
+    lately: u64,
+    answered: u64,
+    refused_lately: u64,
+    refused: u64,
+}
+
+/// One registry.
+#[derive(Debug, Default, Serialize)]
+struct At {
+    name: String,
+    lately: u64,
+    calls: u64,
+    unanswered_lately: u64,
+    unanswered: u64,
+    in_flight: u64,
+    paused: bool,
+    unknown: u64,
+    took: Option<(u64, u64)>,
+}
+
+/// Why something was refused, and how often.
+#[derive(Debug, Serialize)]
+struct Cause {
+    institution: String,
+    code: String,
+    lately: u64,
+    count: u64,
+}
+
+impl Now {
+    pub(super) fn of(settings: &Settings, past: &Past, readings: Vec<Reading>) -> Self {
+        let before = past.before();
+        let sum = |readings: &[Reading], name: &str, is: &dyn Fn(&Reading) -> bool| -> u64 {
+            let chosen = readings.iter().filter(|it| it.name == name && is(it));
+            chosen.map(|it| it.value).sum()
+        };
+        let both = |name: &str, is: &dyn Fn(&Reading) -> bool| {
+            let now = sum(&readings, name, is);
+            (now.saturating_sub(sum(&before, name, is)), now)
+        };
+        let gauge = |name: &str| sum(&readings, name, &|_| true);
+        let institutions = settings.institutions.iter().map(|institution| {
+            let its = |it: &Reading| it.label("institution") == institution.id;
+            let (lately, answered) = both(EXCHANGES, &its);
+            let (refused_lately, refused) = both(EXCHANGES, &|it| its(it) && is_refusal(it));
+            let (id, name) = (institution.id.clone(), institution.name.clone());
+            Of { id, name, lately, answered, refused_lately, refused }
+        });
+        let registries = settings.registries.iter().map(|registry| {
+            let its = |it: &Reading| it.label("registry") == registry.name;
+            let (lately, calls) = calls(&readings, &before, &its);
+            let silent = |it: &Reading| its(it) && it.label("end") != "answered";
+            let (unanswered_lately, unanswered) = self::calls(&readings, &before, &silent);
+            At {
+                name: registry.name.clone(),
+                lately,
+                calls,
+                unanswered_lately,
+                unanswered,
+                in_flight: sum(&readings, "directlink_registry_calls_in_flight", &its),
+                paused: sum(&readings, "directlink_registry_paused", &its) > 0,
+                unknown: sum(&readings, "directlink_unknown_outcomes", &its),
+                took: took(&readings, CALLS, &its),
+            }
+        });
+        let mut causes: Vec<Cause> = readings
+            .iter()
+            .filter(|it| it.name == EXCHANGES && is_refusal(it))
+            .fold(BTreeMap::new(), |mut causes: BTreeMap<(String, String), u64>, it| {
+                let cause = (it.label("institution").to_owned(), it.label("result").to_owned());
+                *causes.entry(cause).or_default() += it.value;
+                causes
+            })
+            .into_iter()
+            .map(|((institution, code), count)| {
+                let is = |it: &Reading| {
+                    it.label("institution") == institution && it.label("result") == code
+                };
+                let lately = count.saturating_sub(sum(&before, EXCHANGES, &is));
+                Cause { institution, code, lately, count }
+            })
+            .collect();
+        causes.sort_by_key(|cause| std::cmp::Reverse((cause.lately, cause.count)));
+        causes.truncate(CAUSES_MAX);
+        let (lately, answered) = both(EXCHANGES, &|_| true);
+        Self {
+            lately,
+            answered,
+            refused_lately: both(EXCHANGES, &is_refusal).0,
+            unknown: gauge("directlink_unknown_outcomes"),
+            unknown_oldest_seconds: readings
+                .iter()
+                .filter(|it| it.name == "directlink_unknown_outcomes_oldest_age_seconds")
+                .map(|it| it.value)
+                .max()
+                .unwrap_or_default(),
+            queued: gauge("directlink_queued_filings"),
+            connections: gauge("directlink_connections"),
+            took: took(&readings, "directlink_exchange_duration_seconds", &|_| true),
+            institutions: institutions.collect(),
+            registries: registries.collect(),
+            causes,
+        }
+    }
+}
+
+const EXCHANGES: &str = "directlink_exchanges_total";
+const CALLS: &str = "directlink_registry_call_duration_seconds";
+
+/// How many causes are listed.
+const CAUSES_MAX: usize = 12;
+
+/// Whether an exchange ended in a refusal of the gateway's: what is no case's status and no other answer is its code.
+pub(super) fn is_refusal(reading: &Reading) -> bool {
+    let result = reading.label("result");
+    !result.is_empty() && !result.starts_with(STATUS) && !ANSWERS.contains(&result)
+}
+
+/// What a result begins with that is a case's status.
+pub(super) const STATUS: &str = "CASE_STATUS_";
+
+/// How many calls there were in the last minute, and since the start.
+fn calls(now: &[Reading], before: &[Reading], is: &dyn Fn(&Reading) -> bool) -> (u64, u64) {
+    let all = |readings: &[Reading]| -> u64 {
+        let chosen = readings.iter().filter(|it| it.name == CALLS && is(it));
+        chosen.filter_map(|it| it.buckets.last()).map(|(_, count)| count).sum()
+    };
+    let count = all(now);
+    (count.saturating_sub(all(before)), count)
+}
+
+/// How long 50 and 95 of 100 took at most, by the buckets they fell into; since the start.
+fn took(readings: &[Reading], name: &str, is: &dyn Fn(&Reading) -> bool) -> Option<(u64, u64)> {
+    let mut buckets: BTreeMap<u64, u64> = BTreeMap::new();
+    for reading in readings.iter().filter(|it| it.name == name && is(it)) {
+        for (bound, count) in &reading.buckets {
+            *buckets.entry(*bound).or_default() += count;
+        }
+    }
+    let total = *buckets.values().last().filter(|total| **total > 0)?;
+    let within = |share: u64| {
+        let enough = total.saturating_mul(share).div_ceil(100);
+        buckets.iter().find(|(_, count)| **count >= enough).map_or(u64::MAX, |(bound, _)| *bound)
+    };
+    Some((within(50), within(95)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::Metrics;
+
+    #[test]
+    fn what_a_case_came_to_is_no_refusal_of_the_gateways() {
+        let metrics = Metrics::new().unwrap();
+        for result in ["CASE_STATUS_REGISTERED", "CASE_STATUS_REFUSED", "KEY_REUSED", "FEED"] {
+            metrics.exchange("one", "first", result, Duration::from_millis(30));
+        }
+        let readings = metrics.readings();
+        let refused = readings.iter().filter(|it| it.name == EXCHANGES && is_refusal(it));
+        let codes: Vec<_> = refused.map(|it| it.label("result")).collect();
+        assert_eq!(codes, ["KEY_REUSED"]);
+        let (half, most) =
+            took(&readings, "directlink_exchange_duration_seconds", &|_| true).unwrap();
+        assert!(half == most && (30..1_000).contains(&half), "{half} {most}");
+    }
+}
