@@ -3,6 +3,9 @@
 .DEFAULT_GOAL := help
 .PHONY: help test ready demo bench fuzz fmt docs soak api-test chart binary dist book drill browser
 
+# No word names a package where a program's name will do: chosen alone a package has its libraries built with features of
+# its own, and every one of them is compiled twice.
+
 # How long `make fuzz` stays with each target.
 FUZZ_SECONDS ?= 120
 
@@ -10,14 +13,14 @@ help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/'
 
 test: ## prove everything, installing what is missing (what CI runs)
-	cargo run --quiet -p conformance-tests --bin ready -- --all
+	cargo run --quiet --bin ready -- --all
 
 ready: ## the quick part of it: no database, no processes
-	cargo run --quiet -p conformance-tests --bin ready
+	cargo run --quiet --bin ready
 
 demo: ## the whole on this machine: gateway, registry with its desk, two banks; DEMO=--once tells the story and ends
 	cargo build --release --workspace --bins
-	cargo run --release --quiet -p conformance-tests --bin demo -- $(DEMO)
+	cargo run --release --quiet --bin demo -- $(DEMO)
 
 # The compiler of the product, told to allow its sanitizer: no second toolchain, and no other code than is shipped.
 FUZZ = RUSTC_BOOTSTRAP=1 cargo fuzz
@@ -62,8 +65,8 @@ soak: ## banks file and retry at random while everything fails: two gateways on 
 api-test: ## the standard API as its OpenAPI document describes it: a validator, and schemathesis against real processes
 	test -x target/api-test/bin/schemathesis || { python3 -m venv target/api-test && \
 		target/api-test/bin/pip install --quiet --requirement conformance-tests/data/api-test.txt; }
-	cargo build --quiet -p gateway --bin directlink
-	cargo run --quiet -p conformance-tests --bin api_test -- standard
+	cargo build --quiet --bin directlink
+	cargo run --quiet --bin api_test -- standard
 
 # Where this tree and the crates lie on this machine is no part of the program.
 CARGO_HOME ?= $(HOME)/.cargo
@@ -110,7 +113,7 @@ conformance-tests/browser/node_modules/.package-lock.json: conformance-tests/bro
 	npm ci --prefix conformance-tests/browser --omit-lockfile-registry-resolved --no-audit --no-fund --silent
 
 drill: ## a ledger is lost and restored from its backup, and banks repeat everything (docs/running.md)
-	cargo build --quiet -p gateway --bin directlink -p conformance-tests --bin conformance
+	cargo build --quiet --bin directlink --bin conformance
 	conformance-tests/drill.sh
 
 book: ## docs/ as a book, in book/

@@ -82,13 +82,13 @@ fn steps() -> Vec<Step> {
         Step { when: When::All, ..step("ledger restored", "conformance-tests/drill.sh") },
         Step {
             when: When::All,
-            ..step("scenarios", "cargo run --quiet -p conformance-tests --bin conformance -- run")
+            ..step("scenarios", "cargo run --quiet --bin conformance -- run")
         },
         Step {
             when: When::All,
             ..step(
                 "soak over Postgres, short",
-                "cargo run --quiet -p conformance-tests --bin conformance -- soak --store postgres \
+                "cargo run --quiet --bin conformance -- soak --store postgres \
                  --replicas 2 --seconds 10 --history target/soak-postgres.jsonl",
             )
         },
@@ -96,14 +96,14 @@ fn steps() -> Vec<Step> {
             when: When::All,
             ..step(
                 "soak over SQLite, short",
-                "cargo run --quiet -p conformance-tests --bin conformance -- soak --store sqlite \
+                "cargo run --quiet --bin conformance -- soak --store sqlite \
                  --seconds 10 --history target/soak-sqlite.jsonl",
             )
         },
         Step { when: When::All, ..step("pages in a browser", "make browser") },
         Step {
             when: When::All,
-            ..step("demo", "cargo run --quiet -p conformance-tests --bin demo -- --once")
+            ..step("demo", "cargo run --quiet --bin demo -- --once")
         },
     ]
 }
