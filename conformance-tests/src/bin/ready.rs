@@ -80,10 +80,7 @@ fn steps() -> Vec<Step> {
         Step { when: When::All, ..step("programs", "cargo build --workspace --bins") },
         Step { when: When::All, ..step("chart and image", "make chart") },
         Step { when: When::All, ..step("ledger restored", "conformance-tests/drill.sh") },
-        Step {
-            when: When::All,
-            ..step("scenarios", "cargo run --quiet --bin conformance -- run")
-        },
+        Step { when: When::All, ..step("scenarios", "cargo run --quiet --bin conformance -- run") },
         Step {
             when: When::All,
             ..step(
@@ -101,10 +98,7 @@ fn steps() -> Vec<Step> {
             )
         },
         Step { when: When::All, ..step("pages in a browser", "make browser") },
-        Step {
-            when: When::All,
-            ..step("demo", "cargo run --quiet --bin demo -- --once")
-        },
+        Step { when: When::All, ..step("demo", "cargo run --quiet --bin demo -- --once") },
     ]
 }
 
