@@ -53,9 +53,7 @@ const SOON: Duration = Duration::from_secs(30 * 24 * 3600);
 pub fn remarks(settings: &Settings, now: SystemTime) -> Vec<Remark> {
     let mut remarks: Vec<_> = secrets(settings).into_iter().filter_map(open_to_others).collect();
     for file in certificates(settings) {
-        let chain = tls::chain(file).unwrap_or_default();
-        let first = chain.iter().filter_map(|certificate| expiry(certificate)).min();
-        remarks.extend(first.and_then(|at| run_out(file, "the certificate", at, now)));
+        remarks.extend(earliest(file).and_then(|at| run_out(file, "the certificate", at, now)));
     }
     for file in &settings.listen.client_crls {
         let next = next_list(file).and_then(|at| run_out(file, "the revocation list", at, now));
@@ -68,10 +66,6 @@ pub fn remarks(settings: &Settings, now: SystemTime) -> Vec<Remark> {
 
 /// What the door for banks stands on, and when each runs out.
 pub fn of_the_door(listen: &Listen) -> Vec<(Holder, SystemTime)> {
-    let earliest = |file: &Path| {
-        let chain = tls::chain(file).unwrap_or_default();
-        chain.iter().filter_map(|certificate| expiry(certificate)).min()
-    };
     let lists = listen.client_crls.iter().filter_map(|file| next_list(file)).min();
     [
         (Holder::Gateway, earliest(&listen.certificate)),
@@ -83,14 +77,10 @@ pub fn of_the_door(listen: &Listen) -> Vec<(Holder, SystemTime)> {
     .collect()
 }
 
-/// When the certificate that each registry is shown runs out, by the registry's name.
-pub fn of_registries(settings: &Settings) -> Vec<(&str, SystemTime)> {
-    let own = settings.registries.iter().map(|registry| {
-        let chain = tls::chain(&registry.certificate).unwrap_or_default();
-        let first = chain.iter().filter_map(|certificate| expiry(certificate)).min();
-        Some((registry.name.as_str(), first?))
-    });
-    own.flatten().collect()
+/// When the first of a file's certificates runs out; nothing, if it cannot be read.
+pub fn earliest(file: &Path) -> Option<SystemTime> {
+    let chain = tls::chain(file).ok()?;
+    chain.iter().filter_map(|certificate| expiry(certificate)).min()
 }
 
 /// When a certificate runs out; nothing, if it cannot be read. `der`: as it is sent.

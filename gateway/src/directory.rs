@@ -10,11 +10,12 @@ use std::{collections::HashMap, error::Error, fs, path::PathBuf, sync::Arc};
 use aws_lc_rs::digest::{Context, SHA256};
 
 use crate::{
+    certificates,
     hours::Calendar,
     registry::Registry,
     route::Route,
     settings::{self, Matters, Problem, Settings},
-    telemetry::Metrics,
+    telemetry::{Holder, Metrics},
     tls,
 };
 
@@ -132,6 +133,9 @@ fn connect_to(registry: &Arc<settings::Registry>, metrics: &Metrics) -> Result<R
     };
     let tls = tls::client_config(&registry.ca, &registry.certificate, &registry.key)
         .map_err(|error| problem(error.file().to_owned(), &error))?;
+    if let Some(expiry) = certificates::earliest(&registry.certificate) {
+        metrics.certificate_expires(Holder::Registry, &registry.name, expiry);
+    }
     Registry::new(Arc::clone(registry), Arc::new(tls), metrics.clone())
         .map_err(|error| problem(registry.ca.clone(), &error))
 }

@@ -3,7 +3,7 @@
 //!
 //! Files are looked at every so often, and what has changed by content is taken while the gateway runs; what cannot be used
 //! is told, and what was used before is used on. Whoever is inside is judged again by what was taken: a connection whose
-//! certificate was revoked, has run out or belongs to nobody any more ends after the answer that is under way, and nobody
+//! certificate was revoked, has run out or is by an authority that is not believed any more ends after the answer that is under way, and nobody
 //! else's is touched. Source: RFC 5280, sections 5 and 6.
 
 use std::{
@@ -39,7 +39,7 @@ use crate::{
 pub struct Entrance {
     listen: Listen,
     opened: ArcSwap<Opened>,
-    identities: ArcSwap<Identities>,
+    identities: Identities,
     visitors: Mutex<HashMap<u64, Visitor>>,
     visits: AtomicU64,
 }
@@ -73,7 +73,7 @@ impl Entrance {
     /// The first thing that is wrong, with its file.
     pub fn open(listen: Listen, institutions: &[Arc<Institution>]) -> Result<Arc<Self>, TlsError> {
         let opened = ArcSwap::from_pointee(opened(&listen)?);
-        let identities = ArcSwap::from_pointee(Identities::new(institutions));
+        let identities = Identities::new(institutions);
         Ok(Arc::new(Self {
             listen,
             opened,
@@ -97,7 +97,7 @@ impl Entrance {
     /// # Errors
     /// A refusal that names what was shown, for the operator.
     pub fn identify(&self, chain: &[CertificateDer<'_>]) -> Result<VerifiedBank, IdentityRefusal> {
-        self.identities.load().identify(chain)
+        self.identities.identify(chain)
     }
 
     /// Notes that a bank is inside. It is told to leave once its certificate is not good any more, or with `stopping`.
@@ -121,12 +121,6 @@ impl Entrance {
         // What has changed since the handshake is not missed.
         self.judge([number]);
         Stay { entrance: Arc::clone(self), number, leaving }
-    }
-
-    /// Knows these institutions from now on; whoever is inside and is not one of them any more is told to leave.
-    pub fn know(&self, institutions: &[Arc<Institution>]) {
-        self.identities.store(Arc::new(Identities::new(institutions)));
-        self.judge(self.inside(|_| true));
     }
 
     /// Takes what the files say now, if that is not what they said before. Says whether it was taken.
@@ -157,15 +151,15 @@ impl Entrance {
 
     /// Judges these as if they came now.
     fn judge(&self, numbers: impl IntoIterator<Item = u64>) {
-        let (opened, identities) = (self.opened.load(), self.identities.load());
+        let opened = self.opened.load();
         for number in numbers {
             // Looked up one by one: nobody waits at the door while many are judged.
             let visitors = self.visitors();
             let Some(visitor) = visitors.get(&number) else { continue };
-            if let Err(why) = visitor.judged(&*opened.verifier, &identities) {
+            if let Err(error) = visitor.judged(&*opened.verifier) {
                 tracing::warn!(
                     institution = visitor.institution,
-                    why,
+                    %error,
                     "a connection is ended: its certificate is not good any more"
                 );
                 visitor.leaving.cancel();
@@ -181,22 +175,10 @@ impl Entrance {
 impl Visitor {
     /// # Errors
     /// Why it would not be let in.
-    fn judged(
-        &self,
-        verifier: &dyn ClientCertVerifier,
-        identities: &Identities,
-    ) -> Result<(), String> {
-        let Some((own, between)) = self.chain.split_first() else {
-            return Err("no certificate".to_owned());
-        };
-        verifier
-            .verify_client_cert(own, between, UnixTime::now())
-            .map_err(|error| error.to_string())?;
-        let bank = identities.identify(&self.chain).map_err(|refusal| refusal.to_string())?;
-        match bank.id() == self.institution {
-            true => Ok(()),
-            false => Err("it is another institution's now".to_owned()),
-        }
+    fn judged(&self, verifier: &dyn ClientCertVerifier) -> Result<(), rustls::Error> {
+        let (own, between) =
+            self.chain.split_first().ok_or(rustls::Error::NoCertificatesPresented)?;
+        verifier.verify_client_cert(own, between, UnixTime::now()).map(drop)
     }
 }
 

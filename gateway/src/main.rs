@@ -40,7 +40,7 @@ use gateway::{
     notices, opener,
     retention::{self, Old},
     settings::{Problem, Settings, Store},
-    telemetry::{Holder, Metrics, Telemetry},
+    telemetry::{Metrics, Telemetry},
     tls::Protocol,
     turnstile::Turnstile,
 };
@@ -330,9 +330,6 @@ async fn serve_until_told(ready: Ready, open: impl OpensLedger) -> anyhow::Resul
 
     for remark in certificates::remarks(&settings, SystemTime::now()) {
         tracing::warn!(file = %remark.file.display(), "{}", remark.message);
-    }
-    for (registry, expiry) in certificates::of_registries(&settings) {
-        metrics.certificate_expires(Holder::Registry, registry, expiry);
     }
 
     let ledger = open(&settings).await.context("the ledger cannot be opened")?;

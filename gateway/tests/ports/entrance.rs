@@ -85,16 +85,6 @@ async fn a_certificate_that_is_revoked_ends_its_connections_and_no_others() {
 }
 
 #[tokio::test]
-async fn an_institution_that_is_taken_out_is_told_to_leave() {
-    let house = House::open(Limits::default()).await;
-    let (mut line, mut web) = (house.line().await, house.web().await);
-    house.entrance.know(&["web", "mute"].map(institution));
-    assert_eq!(to_end(&mut line).await, "");
-    let answered = said(&mut web, &post("/file", "", "hi")).await;
-    assert!(answered.contains("answer to hi"), "{answered}");
-}
-
-#[tokio::test]
 async fn an_authority_that_is_not_trusted_any_more_takes_its_banks_along() {
     let house = House::open(Limits::default()).await;
     let mut line = house.line().await;
