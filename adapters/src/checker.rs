@@ -288,14 +288,14 @@ impl<'t> Said<'t> {
 
     fn gather(&mut self, slot: &'t Slot, prefix: &str) {
         let mut prefix = prefix.to_owned();
-        if let Some(each) = &slot.each {
+        if let Some(each) = slot.each() {
             prefix = format!("{}[]", each.list.told(&prefix, None));
             self.paths.insert(prefix.clone(), slot.span.range());
             if let Some(by) = &each.by {
                 self.paths.insert(format!("{prefix}.{}", by.name()), slot.span.range());
             }
         }
-        if let Some(maybe) = slot.maybe.as_ref().filter(|maybe| maybe.scope.is_some()) {
+        if let Some(maybe) = slot.maybe().filter(|maybe| maybe.scope.is_some()) {
             prefix = maybe.path.told(&prefix, None);
             self.paths.insert(prefix.clone(), slot.span.range());
         }
@@ -314,7 +314,7 @@ impl<'t> Said<'t> {
             self.paths.insert(path.clone(), hole.span.range());
             self.holes.push((path, hole));
         }
-        for child in slot.children.iter().chain(slot.embed.iter().map(|embed| &embed.root)) {
+        for child in slot.inside() {
             self.gather(child, &prefix);
         }
     }

@@ -210,11 +210,11 @@ impl Walk<'_> {
         let is_root = std::ptr::eq(slot, &self.template.root);
         let always = always && (slot.required || is_root);
         let (mut prefix, mut contexts) = (prefix.to_owned(), contexts.to_vec());
-        if let Some(each) = &slot.each {
+        if let Some(each) = slot.each() {
             contexts = contexts.iter().flat_map(|at| self.items(&each.list, at)).collect();
             prefix = format!("{}[]", each.list.told(&prefix, None));
         }
-        if let Some(maybe) = &slot.maybe
+        if let Some(maybe) = slot.maybe()
             && maybe.scope.is_some()
         {
             contexts = contexts
@@ -230,7 +230,7 @@ impl Walk<'_> {
         if let Some(leaf) = &slot.leaf {
             self.leaf(slot, leaf, place, &prefix, always, &contexts);
         }
-        if let Some(embed) = &slot.embed {
+        if let Some(embed) = slot.embed() {
             let root = &embed.root;
             let name = if root.form == Form::Element {
                 format!("/{}", root.name.written)
@@ -320,7 +320,7 @@ impl Walk<'_> {
 /// A child's step in a place.
 fn step(parent: &Slot, number: usize, child: &Slot) -> String {
     let name = match (parent.form, child.form) {
-        (Form::Array, _) if child.each.is_some() => "*".to_owned(),
+        (Form::Array, _) if child.each().is_some() => "*".to_owned(),
         (Form::Array | Form::Row, _) => number.to_string(),
         (_, Form::Attribute) => format!("@{}", child.name.written),
         (_, Form::Element) => child.name.written.to_string(),

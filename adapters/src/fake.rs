@@ -194,7 +194,7 @@ impl<'t> Maker<'t> {
     }
 
     fn slot(&mut self, slot: &'t Slot, item: &mut Option<DynamicMessage>) {
-        if let Some(each) = &slot.each {
+        if let Some(each) = slot.each() {
             let least = usize::from(rule_of(&each.list.field).required);
             for _ in 0..self.dice.count(least, least.saturating_add(self.manner.more)) {
                 let value = match &each.scope {
@@ -215,7 +215,7 @@ impl<'t> Maker<'t> {
             }
             return;
         }
-        match slot.maybe.as_ref().map(|maybe| (&maybe.path, &maybe.scope)) {
+        match slot.maybe().map(|maybe| (&maybe.path, &maybe.scope)) {
             Some(_) if self.dice.once_in(2) => {}
             Some((path, Some(Scope::Message(message)))) => {
                 let value = Value::Message(self.message(slot, message));
@@ -239,7 +239,7 @@ impl<'t> Maker<'t> {
             let keep_off: String = slot.leaf.iter().flat_map(Leaf::separators).collect();
             self.hole(&keep_off, hole, item);
         }
-        for child in slot.children.iter().chain(slot.embed.iter().map(|embed| &embed.root)) {
+        for child in slot.inside() {
             self.slot(child, item);
         }
     }

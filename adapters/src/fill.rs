@@ -149,11 +149,11 @@ impl<'w> Writer<'w> {
         if slot.ignored {
             return Ok(false);
         }
-        if let Some(each) = &slot.each {
+        if let Some(each) = slot.each() {
             return self.items(slot, each, at, out, first);
         }
         let mut at = at.clone();
-        if let Some(maybe) = &slot.maybe {
+        if let Some(maybe) = slot.maybe() {
             let Some(value) = self.value(&maybe.path, &at, 0) else { return Ok(false) };
             if let (Some(Scope::Message(_)), Value::Message(inner)) = (&maybe.scope, value) {
                 at = At {
@@ -168,11 +168,11 @@ impl<'w> Writer<'w> {
         if self.broken(slot.when(), &at).is_some() {
             return Ok(false);
         }
-        if slot.maybe.is_some() {
+        if slot.maybe().is_some() {
             self.wrote(|| at.prefix.clone());
         }
         let set = self.node(slot, &at, out, first)?;
-        Ok(set || slot.maybe.is_some() || !slot.when().is_empty())
+        Ok(set || slot.maybe().is_some() || !slot.when().is_empty())
     }
 
     fn items(
@@ -262,7 +262,7 @@ impl<'w> Writer<'w> {
         for child in attributes {
             set |= self.slot(child, at, out, &mut first)?;
         }
-        if slot.leaf.is_none() && slot.embed.is_none() && inside.is_empty() {
+        if slot.leaf.is_none() && slot.embed().is_none() && inside.is_empty() {
             // The sample shows nothing inside, so nothing ever will be.
             out.push_str("/>");
             return Ok(set);
@@ -274,7 +274,7 @@ impl<'w> Writer<'w> {
             xml::escape_text(&text.text.unwrap_or_default(), out)
                 .map_err(|why| not_xml(Some(leaf), at, why))?;
         }
-        if let Some(embed) = &slot.embed {
+        if let Some(embed) = slot.embed() {
             let (text, wrote) = self.embedded(embed, at)?;
             set |= wrote;
             let write = if embed.cdata { xml::cdata } else { xml::escape_text };
@@ -290,7 +290,7 @@ impl<'w> Writer<'w> {
     }
 
     fn attribute(&mut self, slot: &'w Slot, at: &At<'w>, out: &mut String) -> Write<bool> {
-        let text = match (&slot.leaf, &slot.embed) {
+        let text = match (&slot.leaf, slot.embed()) {
             (Some(leaf), _) => self.leaf(leaf, at)?,
             (None, Some(embed)) => {
                 self.embedded(embed, at).map(|(text, set)| Text { text: Some(text), set })?
@@ -311,7 +311,7 @@ impl<'w> Writer<'w> {
         out: &mut String,
         first: &mut bool,
     ) -> Write<bool> {
-        let text = match (&slot.leaf, &slot.embed) {
+        let text = match (&slot.leaf, slot.embed()) {
             (Some(leaf), _) => Some((self.leaf(leaf, at)?, leaf.bare)),
             (None, Some(embed)) => {
                 let (text, set) = self.embedded(embed, at)?;

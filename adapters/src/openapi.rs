@@ -253,8 +253,8 @@ impl Describer<'_> {
             (_, Some(leaf)) => self.leaf(leaf, way),
             (_, None) => json!({ "type": "string" }),
         };
-        let list = slot.each.as_ref().map(|each| &each.list);
-        let path = list.or_else(|| slot.maybe.as_ref().map(|maybe| &maybe.path));
+        let list = slot.each().map(|each| &each.list);
+        let path = list.or_else(|| slot.maybe().map(|maybe| &maybe.path));
         if let Some(path) = path.filter(|_| slot.leaf.is_none()) {
             put(&mut schema, "description", described(&term_of(&path.field), &[]));
         }
@@ -293,7 +293,7 @@ impl Describer<'_> {
     }
 
     fn array(&self, slot: &Slot, way: Way) -> Json {
-        let Some(item) = slot.children.iter().find(|child| child.each.is_some()) else {
+        let Some(item) = slot.children.iter().find(|child| child.each().is_some()) else {
             let items: Vec<Json> =
                 slot.children.iter().map(|child| self.schema(child, way)).collect();
             return json!({ "type": "array", "prefixItems": items });

@@ -66,16 +66,10 @@ pub(crate) struct Slot {
     pub(crate) form: Form,
     /// Its position.
     pub(crate) span: Span,
-    /// Whether it repeats, once per item of a list.
-    pub(crate) each: Option<Box<Each>>,
-    /// Whether it stands only while a message or list is set.
-    pub(crate) maybe: Option<Box<Maybe>>,
     /// Accepted and read by nobody.
     pub(crate) ignored: bool,
     /// Its text.
     pub(crate) leaf: Option<Leaf>,
-    /// The document that its text is.
-    pub(crate) embed: Option<Box<Embed>>,
     /// What stands inside: attributes, then elements; members; items.
     pub(crate) children: Box<[Slot]>,
     /// The children by name.
@@ -91,6 +85,9 @@ pub(crate) struct Slot {
 /// What few slots have.
 #[derive(Debug, Default)]
 struct Seldom {
+    each: Option<Box<Each>>,
+    maybe: Option<Box<Maybe>>,
+    embed: Option<Box<Embed>>,
     when: Box<[When]>,
     declares: Box<[(Arc<str>, Arc<str>)]>,
     numbered: Box<[Arc<Path>]>,
@@ -342,6 +339,26 @@ impl Slot {
         (node.kind == Kind::Attribute) == (self.form == Form::Attribute) && self.name.is_of(node)
     }
 
+    /// Whether it repeats, once per item of a list.
+    pub(crate) fn each(&self) -> Option<&Each> {
+        self.seldom.as_ref()?.each.as_deref()
+    }
+
+    /// Whether it stands only while a message or list is set.
+    pub(crate) fn maybe(&self) -> Option<&Maybe> {
+        self.seldom.as_ref()?.maybe.as_deref()
+    }
+
+    /// The document that its text is.
+    pub(crate) fn embed(&self) -> Option<&Embed> {
+        self.seldom.as_ref()?.embed.as_deref()
+    }
+
+    /// What stands in it: its children, and the root of the document that its text is.
+    pub(crate) fn inside(&self) -> impl Iterator<Item = &Self> {
+        self.children.iter().chain(self.embed().map(|embed| &embed.root))
+    }
+
     /// The values that hold exactly while it stands.
     pub(crate) fn when(&self) -> &[When] {
         self.seldom.as_ref().map_or(&[], |seldom| &seldom.when)
@@ -366,15 +383,16 @@ impl Slot {
     fn put(&mut self, put: impl FnOnce(&mut Seldom)) {
         let mut seldom = self.seldom.take().unwrap_or_default();
         put(&mut seldom);
-        let Seldom { when, declares, numbered, marks } = &*seldom;
-        let is_empty =
-            when.is_empty() && declares.is_empty() && numbered.is_empty() && marks.is_empty();
+        let Seldom { each, maybe, embed, when, declares, numbered, marks } = &*seldom;
+        let is_empty = each.is_none() && maybe.is_none() && embed.is_none();
+        let is_empty = is_empty && when.is_empty() && declares.is_empty();
+        let is_empty = is_empty && numbered.is_empty() && marks.is_empty();
         self.seldom = (!is_empty).then_some(seldom);
     }
 
     /// Whether it is a literal that stands whatever is set.
     fn stands_always(&self) -> bool {
-        let free = self.each.is_none() && self.maybe.is_none() && self.when().is_empty();
+        let free = self.each().is_none() && self.maybe().is_none() && self.when().is_empty();
         free && self.leaf.as_ref().is_some_and(|leaf| leaf.literal().is_some())
     }
 
@@ -390,8 +408,8 @@ impl Slot {
     }
 
     fn mandatory_leaves<'s>(&'s self, way: &mut Vec<&'s Self>, leaves: &mut Vec<Vec<&'s Self>>) {
-        let children = self.children.iter().chain(self.embed.iter().map(|embed| &embed.root));
-        for child in children.filter(|child| child.required && child.each.is_none()) {
+        let children = self.inside();
+        for child in children.filter(|child| child.required && child.each().is_none()) {
             way.push(child);
             if child.leaf.as_ref().is_some_and(|leaf| leaf.any(|unset| *unset == Unset::Refused)) {
                 leaves.push(way.clone());
@@ -404,7 +422,7 @@ impl Slot {
     /// This slot and all inside it.
     pub(crate) fn visit<'s>(&'s self, see: &mut dyn FnMut(&'s Self)) {
         see(self);
-        let inside = self.children.iter().chain(self.embed.iter().map(|embed| &embed.root));
+        let inside = self.inside();
         for child in inside {
             child.visit(see);
         }

@@ -152,7 +152,7 @@ impl<'t> Tree<'t> {
 impl Node<'_> {
     /// The name without its prefix.
     pub fn local_name(&self) -> &str {
-        self.name.split_once(':').map_or(self.name.as_ref(), |(_, local)| local)
+        xml::split_prefix(&self.name).map_or(self.name.as_ref(), |(_, local)| local)
     }
 }
 

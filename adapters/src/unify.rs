@@ -151,10 +151,10 @@ impl<'c> Reader<'c> {
                 Ok(())
             };
         }
-        if let Some(each) = &slot.each {
+        if let Some(each) = slot.each() {
             return self.item(slot, each, spot, item);
         }
-        if let Some(Maybe { path, scope: Some(Scope::Message(message)) }) = slot.maybe.as_deref() {
+        if let Some(Maybe { path, scope: Some(Scope::Message(message)) }) = slot.maybe() {
             let mut inner = DynamicMessage::new(message.clone());
             let around = self.enter(|prefix| path.told(prefix, None), spot);
             let counted = self.counts.len();
@@ -251,7 +251,7 @@ impl<'c> Reader<'c> {
             let hole = slot.leaf.as_ref().and_then(|leaf| leaf.holes().next());
             return self.fault(FaultCode::ValueKind, Where::Value(spot), hole, Some(""));
         }
-        if let Some(embed) = &slot.embed {
+        if let Some(embed) = slot.embed() {
             self.embedded(&embed.root, embed.media, spot, item.again())?;
         } else if let Some(leaf) = &slot.leaf {
             self.leaf(leaf, spot, &node.text, &mut item)?;
@@ -294,7 +294,7 @@ impl<'c> Reader<'c> {
     fn inside(&mut self, slot: &'c Slot, spot: Spot<'_>, mut item: Item<'_>) -> Read {
         let mut seen = vec![false; slot.children.len()];
         let mut next = 0;
-        let in_embedded_leaf = slot.embed.is_some();
+        let in_embedded_leaf = slot.embed().is_some();
         for (number, (id, node)) in spot.children().enumerate() {
             if node.namespace.as_deref() == Some(XMLNS) {
                 continue;
@@ -314,7 +314,7 @@ impl<'c> Reader<'c> {
             else {
                 continue;
             };
-            if std::mem::replace(seen, true) && child.each.is_none() && !child.ignored {
+            if std::mem::replace(seen, true) && child.each().is_none() && !child.ignored {
                 let hole = first_hole(child);
                 self.fault(FaultCode::TagRepeated, Where::Start(at), hole, None)?;
                 continue;
@@ -384,7 +384,7 @@ impl<'c> Reader<'c> {
             return Ok(None);
         }
         // Which list the item belongs to is unknown, so nothing is told of what those lists lack.
-        for (_, child) in children().filter(|(_, child)| child.each.is_some()) {
+        for (_, child) in children().filter(|(_, child)| child.each().is_some()) {
             self.taint(child);
         }
         let way =
@@ -431,11 +431,11 @@ impl<'c> Reader<'c> {
             return Err(Stop);
         }
         let mut way = vec![slot];
-        if slot.each.is_none() {
+        if slot.each().is_none() {
             way.extend(slot.missing_leaf());
         }
         let hole = way.last().and_then(|last| only_mandatory(last));
-        let list = slot.each.as_ref().map(|each| &each.list);
+        let list = slot.each().map(|each| &each.list);
         if list.is_some_and(|list| self.is_spoken_for(list)) {
             return Ok(());
         }
@@ -634,7 +634,7 @@ fn find<'c>(slot: &'c Slot, next: &mut usize, bears: impl Fn(&Slot) -> bool) -> 
         .slots()
         .iter()
         .filter_map(|at| slot.children.get(*at))
-        .any(|child| child.each.is_some());
+        .any(|child| child.each().is_some());
     *next = number.saturating_add(usize::from(!repeats && rivals.slots().len() == 1));
     Some(rivals)
 }

@@ -109,14 +109,14 @@ impl Contract {
 }
 
 fn holes(slot: &Slot, prefix: &str, see: &mut dyn FnMut(String, Range<usize>)) {
-    let each = slot.each.as_ref().map(|each| format!("{}[]", each.list.told(prefix, None)));
-    let scoped = slot.maybe.as_ref().filter(|maybe| maybe.scope.is_some());
+    let each = slot.each().map(|each| format!("{}[]", each.list.told(prefix, None)));
+    let scoped = slot.maybe().filter(|maybe| maybe.scope.is_some());
     let inner = each.or_else(|| Some(scoped?.path.told(prefix, None)));
     let prefix = inner.as_deref().unwrap_or(prefix);
     for hole in slot.leaf.iter().flat_map(Leaf::holes) {
         see(hole.path.told(prefix, None), hole.span.range());
     }
-    for child in slot.children.iter().chain(slot.embed.iter().map(|embed| &embed.root)) {
+    for child in slot.inside() {
         holes(child, prefix, see);
     }
 }

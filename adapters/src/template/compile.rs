@@ -171,20 +171,22 @@ impl Compiler<'_> {
             ..empty_slot()
         };
         if let Some(words) = directives.each {
-            slot.each = self.each(words, outer).map(Box::new);
-            if let Some(each) = &slot.each {
+            let each = self.each(words, outer);
+            if let Some(each) = &each {
                 (scope, opens) = (each.scope.clone(), true);
                 self.around.push(Arc::clone(&each.list));
             }
+            slot.put(|seldom| seldom.each = each.map(Box::new));
         }
         if let Some(words) = directives.maybe {
-            slot.maybe = self.maybe(words, &scope).map(Box::new);
+            let maybe = self.maybe(words, &scope);
             if let Some((inner, path)) =
-                slot.maybe.as_ref().and_then(|maybe| Some((maybe.scope.clone()?, &maybe.path)))
+                maybe.as_ref().and_then(|maybe| Some((maybe.scope.clone()?, &maybe.path)))
             {
                 (scope, opens) = (inner, true);
                 self.around.push(Arc::clone(path));
             }
+            slot.put(|seldom| seldom.maybe = maybe.map(Box::new));
         }
         let around = opens.then(|| (mem::take(&mut self.of_item), self.numbering.take()));
         if let Some(words) = directives.when {
@@ -227,7 +229,8 @@ impl Compiler<'_> {
         }
         if let Some(embed) = directives.embed {
             slot.form = if slot.form == Form::Object { Form::Scalar } else { slot.form };
-            slot.embed = self.embed(embed, tree, id, directives.item, scope).map(Box::new);
+            let embed = self.embed(embed, tree, id, directives.item, scope);
+            slot.put(|seldom| seldom.embed = embed.map(Box::new));
             if node.kind == Kind::Element {
                 let attributes = tree.attributes(id).filter(|(_, node)| !is_word(node));
                 slot.children =
@@ -281,7 +284,7 @@ impl Compiler<'_> {
         slot.leaf = content.leaf;
         slot.children = content.children.into();
         let is_plain = |child: &Slot| {
-            child.form == Form::Scalar && child.each.is_none() && child.maybe.is_none()
+            child.form == Form::Scalar && child.each().is_none() && child.maybe().is_none()
         };
         if slot.form == Form::Array && slot.children.iter().all(is_plain) {
             slot.form = Form::Row;
@@ -467,8 +470,8 @@ impl Compiler<'_> {
         slot.left_out = holds.optional && !holds.refused;
         let may_be_unset = (holds.optional || holds.lenient) && !holds.refused;
         let may_lack =
-            slot.maybe.is_some() || !slot.when().is_empty() || slot.ignored || may_be_unset;
-        slot.required = match &slot.each {
+            slot.maybe().is_some() || !slot.when().is_empty() || slot.ignored || may_be_unset;
+        slot.required = match slot.each() {
             Some(each) => {
                 let required = proto::rules::rule_of(&each.list.field).required;
                 required && slot.when().is_empty() && each.by.is_none()
@@ -498,8 +501,8 @@ impl Holds {
                 Unset::Text(_) => self.lenient = true,
             }
         }
-        let inside = slot.children.iter().chain(slot.embed.iter().map(|embed| &embed.root));
-        for child in inside.filter(|child| child.each.is_none() && child.maybe.is_none()) {
+        let inside = slot.inside();
+        for child in inside.filter(|child| child.each().is_none() && child.maybe().is_none()) {
             self.look(child);
         }
     }
@@ -572,11 +575,8 @@ pub(super) fn empty_slot() -> Slot {
         name: Name::default(),
         form: Form::Element,
         span: Span::default(),
-        each: None,
-        maybe: None,
         ignored: false,
         leaf: None,
-        embed: None,
         children: Box::default(),
         rivals: Box::default(),
         required: false,

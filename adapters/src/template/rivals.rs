@@ -139,7 +139,7 @@ fn differs_in_length(mark: &Mark, theirs: &[Mark], _: &Slot) -> bool {
 fn has_place(slot: &Slot, way: &[Step]) -> bool {
     let Some((step, rest)) = way.split_first() else { return true };
     match &step.to {
-        To::Embedded(_) => slot.embed.as_ref().is_some_and(|embed| has_place(&embed.root, rest)),
+        To::Embedded(_) => slot.embed().is_some_and(|embed| has_place(&embed.root, rest)),
         To::Item(number) => slot.children.get(*number).is_some_and(|child| has_place(child, rest)),
         To::Attribute(name) | To::Inside(name) => {
             slot.children.iter().any(|child| child.name == *name && has_place(child, rest))
@@ -166,7 +166,7 @@ pub(crate) fn known_by(slot: &Slot) -> Vec<Mark> {
         found.push(Mark { way: Vec::new(), sign: Sign::Items(slot.children.len()) });
     }
     for (number, child) in slot.children.iter().enumerate() {
-        if child.required && child.each.is_none() && child.when().is_empty() {
+        if child.required && child.each().is_none() && child.when().is_empty() {
             let to = match child.form {
                 Form::Attribute => To::Attribute(child.name.clone()),
                 _ if matches!(slot.form, Form::Array | Form::Row) => To::Item(number),
@@ -175,7 +175,7 @@ pub(crate) fn known_by(slot: &Slot) -> Vec<Mark> {
             add_behind(&Step { to, marks: child.marks().into() }, known_by(child), &mut found);
         }
     }
-    if let Some(embed) = &slot.embed {
+    if let Some(embed) = slot.embed() {
         let step = Step { to: To::Embedded(embed.media), marks: Box::default() };
         add_behind(&step, known_by(&embed.root), &mut found);
     }

@@ -271,7 +271,7 @@ fn missing_segment(slot: &Slot, holder: Option<Kind>, spot: Spot<'_>) -> String 
         }
         _ if !slot.name.written.is_empty() => format!("/{}", pointer_word(&slot.name.written)),
         // An item of a list has no name yet: what lacks it is the list.
-        _ if slot.each.is_some() => String::new(),
+        _ if slot.each().is_some() => String::new(),
         _ if holder == Some(Kind::Array) => format!("/{}", spot.children().count()),
         _ => "/0".to_owned(),
     }

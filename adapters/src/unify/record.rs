@@ -166,17 +166,17 @@ impl<'c> Reader<'c> {
     }
 
     fn note_absent_on(&mut self, way: &mut Vec<&'c Slot>, slot: &'c Slot, parent: Spot<'_>) {
-        let list = slot.each.iter().map(|each| &each.list);
+        let list = slot.each().into_iter().map(|each| &each.list);
         let paths = list
-            .chain(slot.maybe.iter().map(|maybe| &maybe.path))
+            .chain(slot.maybe().into_iter().map(|maybe| &maybe.path))
             .chain(slot.when().iter().map(|when| &when.path));
         for path in paths.chain(slot.leaf.iter().flat_map(Leaf::holes).map(|hole| &hole.path)) {
             self.note_path(path, Where::Missing(parent, way), None);
         }
-        if slot.each.is_some() || slot.maybe.as_ref().is_some_and(|maybe| maybe.scope.is_some()) {
+        if slot.each().is_some() || slot.maybe().is_some_and(|maybe| maybe.scope.is_some()) {
             return;
         }
-        for child in slot.children.iter().chain(slot.embed.iter().map(|embed| &embed.root)) {
+        for child in slot.inside() {
             way.push(child);
             self.note_absent_on(way, child, parent);
             way.pop();
@@ -186,11 +186,11 @@ impl<'c> Reader<'c> {
     /// What a fault already speaks for is not told again by the rules.
     pub(super) fn taint(&mut self, slot: &'c Slot) {
         let Some(record) = &mut self.record else { return };
-        if let Some(each) = &slot.each {
+        if let Some(each) = slot.each() {
             record.tainted.push(each.list.told(&record.prefix, None));
             return;
         }
-        if let Some(maybe) = &slot.maybe {
+        if let Some(maybe) = slot.maybe() {
             record.tainted.push(maybe.path.told(&record.prefix, None));
             if maybe.scope.is_some() {
                 return;
@@ -202,7 +202,7 @@ impl<'c> Reader<'c> {
         if let Some(leaf) = &slot.leaf {
             self.taint_leaf(leaf);
         }
-        for child in slot.children.iter().chain(slot.embed.iter().map(|embed| &embed.root)) {
+        for child in slot.inside() {
             self.taint(child);
         }
     }

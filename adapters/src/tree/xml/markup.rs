@@ -23,6 +23,9 @@ pub(super) fn is_legal(character: char) -> bool {
         || character >= '\u{10000}'
 }
 
+/// Bytes that are looked through at once.
+const STRETCH: usize = 128;
+
 /// The place of the first character that XML cannot hold.
 pub(super) fn first_illegal(text: &str) -> Option<usize> {
     // U+FFFE and U+FFFF begin with EF, as full-width punctuation does; only those are looked at
@@ -31,8 +34,13 @@ pub(super) fn first_illegal(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
     let mut from = 0_usize;
     loop {
-        let found = bytes.get(from..)?.iter().position(|byte| suspicious(*byte))?;
-        let at = from.saturating_add(found);
+        // A whole stretch is looked through at once, which the processor does for many bytes at a time.
+        let rest = bytes.get(from..)?;
+        let any = |stretch: &[u8]| stretch.iter().fold(false, |any, byte| any | suspicious(*byte));
+        let clean = rest.chunks(STRETCH).take_while(|stretch| !any(stretch)).count();
+        let stretch = from.saturating_add(clean.saturating_mul(STRETCH));
+        let found = bytes.get(stretch..)?.iter().position(|byte| suspicious(*byte))?;
+        let at = stretch.saturating_add(found);
         let character = text.get(at..)?.chars().next()?;
         if !is_legal(character) {
             return Some(at);
@@ -111,15 +119,19 @@ impl<'t> Cursor<'t> {
     /// A name without a colon (NCName).
     fn local_name(&mut self) -> Result<&'t str, SyntaxFault> {
         let rest = self.rest();
-        if !rest.starts_with(begins_name) {
-            return Err(syntax(self.at));
-        }
-        // Most names are ASCII, and found byte by byte; the rest is looked at as characters.
-        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-        let ascii = rest.bytes().take_while(|byte| plain(byte)).count();
-        let after = rest.get(ascii..).unwrap_or_default();
-        let more = after.find(|character| !continues_name(character)).unwrap_or(after.len());
-        let length = ascii.saturating_add(more);
+        // Most names are ASCII, and found byte by byte; others are looked at as characters.
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+        let ascii = rest.bytes().position(|byte| !plain(byte)).unwrap_or(rest.len());
+        let begins = |byte: &u8| byte.is_ascii_alphabetic() || *byte == b'_';
+        let is_plain = rest.as_bytes().get(ascii).is_none_or(u8::is_ascii)
+            && rest.as_bytes().first().is_some_and(begins);
+        let length = match is_plain {
+            true => ascii,
+            false if rest.starts_with(begins_name) => {
+                rest.find(|character| !continues_name(character)).unwrap_or(rest.len())
+            }
+            false => return Err(syntax(self.at)),
+        };
         self.at = self.at.saturating_add(length);
         Ok(rest.get(..length).unwrap_or_default())
     }
