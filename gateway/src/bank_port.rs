@@ -15,6 +15,7 @@ use std::{
 use adapters::wire::Wire;
 use bytes::Bytes;
 use futures_util::FutureExt;
+use http::HeaderMap;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -27,10 +28,11 @@ use crate::{
     contracts::{Door, Live, NoReader},
     entrance::{Entrance, Stay},
     exchange::{self, Answer, Gateway, TransportFault},
-    identity::{IdentityRefusal, VerifiedBank},
+    identity::{IdentityRefusal, Known, VerifiedBank},
     ledger::Ledger,
     limits::Limits,
     materials::Materials,
+    settings::Proxy,
     telemetry::{Holder, Metrics, TurnedAway},
     tls::Protocol,
     turnstile::{Account, Place, Turnstile},
@@ -218,7 +220,20 @@ impl<D: Desk> BankPort<D> {
             }
         };
         match self.identify(&stream) {
-            Ok(bank) => {
+            Ok(Known::Proxy(proxy)) if protocol == Protocol::Https => {
+                let Some(_slot) = self.slot(&proxy.name, protocol) else { return };
+                drop(unproved);
+                let _counted = self.metrics.connection(protocol);
+                let stay = self.enter(&stream, &proxy.name);
+                self.metrics.certificate_expires(Holder::Proxy, &proxy.name, stay.until());
+                https::serve(self, stream, Some(https::Caller::Proxy { proxy, stay })).await;
+            }
+            Ok(Known::Proxy(proxy)) => {
+                let name = &proxy.name;
+                tracing::warn!(%peer, name, "a proxy was not let in: this port has no header fields");
+                self.metrics.turned_away(protocol, TurnedAway::Unknown);
+            }
+            Ok(Known::Institution(bank)) => {
                 let account = self.turnstile.account(bank.id());
                 let Some((account, _own_slot)) =
                     account.and_then(|account| account.connect().map(|slot| (account, slot)))
@@ -229,20 +244,15 @@ impl<D: Desk> BankPort<D> {
                     );
                     return self.metrics.turned_away(protocol, TurnedAway::InstitutionFull);
                 };
-                let Ok(_slot) = Arc::clone(&self.connections).try_acquire_owned() else {
-                    tracing::warn!(
-                        institution = bank.id(),
-                        "a connection was closed: too many stand"
-                    );
-                    return self.metrics.turned_away(protocol, TurnedAway::Full);
-                };
+                let Some(_slot) = self.slot(bank.id(), protocol) else { return };
                 drop(unproved);
                 let _counted = self.metrics.connection(protocol);
-                let stay = self.enter(&stream, &bank);
+                let stay = self.enter(&stream, bank.id());
+                self.metrics.certificate_expires(Holder::Institution, bank.id(), stay.until());
                 match protocol {
                     Protocol::Https => {
-                        https::serve(self, stream, Some(https::Caller { bank, account, stay }))
-                            .await;
+                        let caller = https::Caller::Institution { bank, account, stay };
+                        https::serve(self, stream, Some(caller)).await;
                     }
                     Protocol::Tcp => tcp::serve(self, stream, bank, account, stay).await,
                 }
@@ -259,17 +269,45 @@ impl<D: Desk> BankPort<D> {
         }
     }
 
-    fn identify(&self, stream: &TlsStream<TcpStream>) -> Result<VerifiedBank, IdentityRefusal> {
+    /// A place for a connection of somebody who is known; `None` if too many stand.
+    fn slot(&self, name: &str, protocol: Protocol) -> Option<OwnedSemaphorePermit> {
+        let slot = Arc::clone(&self.connections).try_acquire_owned().ok();
+        if slot.is_none() {
+            tracing::warn!(name, "a connection was closed: too many stand");
+            self.metrics.turned_away(protocol, TurnedAway::Full);
+        }
+        slot
+    }
+
+    fn identify(&self, stream: &TlsStream<TcpStream>) -> Result<Known, IdentityRefusal> {
         let (_, session) = stream.get_ref();
         self.entrance.identify(session.peer_certificates().unwrap_or_default())
     }
 
-    fn enter(&self, stream: &TlsStream<TcpStream>, bank: &VerifiedBank) -> Stay {
+    fn enter(&self, stream: &TlsStream<TcpStream>, name: &str) -> Stay {
         let (_, session) = stream.get_ref();
         let chain = session.peer_certificates().unwrap_or_default();
-        let stay = self.entrance.enter(chain, bank, &self.stopping);
-        self.metrics.certificate_expires(Holder::Institution, bank.id(), stay.until());
-        stay
+        self.entrance.enter(chain, name, &self.stopping)
+    }
+
+    /// Whose request it is that came through a proxy; `None` if it is nobody's that is known.
+    fn presented(
+        &self,
+        proxy: &Proxy,
+        headers: &HeaderMap,
+    ) -> Option<(VerifiedBank, Arc<Account>)> {
+        let (bank, until) = self
+            .entrance
+            .presented(proxy, headers)
+            .inspect_err(|refusal| {
+                let error = refusal as &dyn std::error::Error;
+                tracing::warn!(proxy = proxy.name, error, "a caller was not let in");
+                self.metrics.turned_away(Protocol::Https, TurnedAway::Unknown);
+            })
+            .ok()?;
+        self.metrics.certificate_expires(Holder::Institution, bank.id(), until);
+        let account = self.turnstile.account(bank.id())?;
+        Some((bank, account))
     }
 
     /// Answers one message on a task of its own, which keeps its `place` to the end, whether or not the bank still listens.

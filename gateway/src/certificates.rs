@@ -11,6 +11,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use rustls::CertificateError;
 use time::OffsetDateTime;
 use x509_parser::{
     certificate::X509Certificate, prelude::FromDer, revocation_list::CertificateRevocationList,
@@ -87,6 +88,22 @@ pub fn earliest(file: &Path) -> Option<SystemTime> {
 pub fn expiry(der: &[u8]) -> Option<SystemTime> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
     moment(certificate.validity().not_after)
+}
+
+/// Whether a certificate is in its time. `der`: as it is sent.
+///
+/// # Errors
+/// It is not, or cannot be read.
+pub fn in_force(der: &[u8], now: SystemTime) -> Result<(), rustls::Error> {
+    let (_, certificate) =
+        X509Certificate::from_der(der).map_err(|_unread| CertificateError::BadEncoding)?;
+    let validity = certificate.validity();
+    let at = |time| moment(time).unwrap_or(UNIX_EPOCH);
+    match () {
+        () if now < at(validity.not_before) => Err(CertificateError::NotValidYet.into()),
+        () if at(validity.not_after) < now => Err(CertificateError::Expired.into()),
+        () => Ok(()),
+    }
 }
 
 /// When the first of a file's revocation lists is to be followed by the next.

@@ -18,6 +18,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use aws_lc_rs::digest::{Context, SHA256};
+use http::HeaderMap;
 use rustls::{
     ServerConfig,
     pki_types::{CertificateDer, UnixTime},
@@ -27,9 +28,9 @@ use tokio::{signal::unix::Signal, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    certificates,
-    identity::{Identities, IdentityRefusal, VerifiedBank},
-    settings::{Institution, Listen},
+    certificates, client_cert,
+    identity::{Identities, IdentityRefusal, Known, VerifiedBank},
+    settings::{Chains, Institution, Listen, Proxy},
     telemetry::Metrics,
     tls::{self, Protocol, TlsError},
 };
@@ -60,7 +61,8 @@ type Contents = [u8; 32];
 #[derive(Debug)]
 struct Visitor {
     chain: Vec<CertificateDer<'static>>,
-    institution: String,
+    /// Its name in settings.
+    name: String,
     /// When its certificate runs out.
     until: SystemTime,
     leaving: CancellationToken,
@@ -73,7 +75,7 @@ impl Entrance {
     /// The first thing that is wrong, with its file.
     pub fn open(listen: Listen, institutions: &[Arc<Institution>]) -> Result<Arc<Self>, TlsError> {
         let opened = ArcSwap::from_pointee(opened(&listen)?);
-        let identities = Identities::new(institutions);
+        let identities = Identities::new(institutions, &listen.proxies);
         Ok(Arc::new(Self {
             listen,
             opened,
@@ -92,26 +94,47 @@ impl Entrance {
         }
     }
 
-    /// Says whose certificate it is. `chain`: as the finished handshake gives it, the institution's own first.
+    /// Says whose certificate it is. `chain`: as the finished handshake gives it, the caller's own first.
     ///
     /// # Errors
     /// A refusal that names what was shown, for the operator.
-    pub fn identify(&self, chain: &[CertificateDer<'_>]) -> Result<VerifiedBank, IdentityRefusal> {
+    pub fn identify(&self, chain: &[CertificateDer<'_>]) -> Result<Known, IdentityRefusal> {
         self.identities.identify(chain)
     }
 
-    /// Notes that a bank is inside. It is told to leave once its certificate is not good any more, or with `stopping`.
+    /// Says whose request it is that came through a proxy, and when that certificate runs out: judged as if it had been shown
+    /// here, but for what the proxy vouches for.
+    ///
+    /// # Errors
+    /// A refusal that names what was told, for the operator.
+    pub fn presented(
+        &self,
+        proxy: &Proxy,
+        headers: &HeaderMap,
+    ) -> Result<(VerifiedBank, SystemTime), IdentityRefusal> {
+        let chain = client_cert::told(headers).map_err(IdentityRefusal::Untold)?;
+        let own = chain.first().ok_or(IdentityRefusal::NoCertificate)?;
+        let until = certificates::expiry(own).unwrap_or(UNIX_EPOCH);
+        match proxy.chains {
+            Chains::Verified => judged(&chain, &*self.opened.load().verifier),
+            Chains::Vouched => certificates::in_force(own, SystemTime::now()),
+        }
+        .map_err(IdentityRefusal::NotGood)?;
+        Ok((self.identities.told(&chain)?, until))
+    }
+
+    /// Notes that a caller, `name` in settings, is inside. It is told to leave once its certificate is not good any more, or with `stopping`.
     pub fn enter(
         self: &Arc<Self>,
         chain: &[CertificateDer<'_>],
-        bank: &VerifiedBank,
+        name: &str,
         stopping: &CancellationToken,
     ) -> Stay {
         let leaving = stopping.child_token();
         let until = chain.first().and_then(|own| certificates::expiry(own));
         let visitor = Visitor {
             chain: chain.iter().map(|it| it.clone().into_owned()).collect(),
-            institution: bank.id().to_owned(),
+            name: name.to_owned(),
             // What cannot be read was not identified.
             until: until.unwrap_or(UNIX_EPOCH),
             leaving: leaving.clone(),
@@ -156,9 +179,9 @@ impl Entrance {
             // Looked up one by one: nobody waits at the door while many are judged.
             let visitors = self.visitors();
             let Some(visitor) = visitors.get(&number) else { continue };
-            if let Err(error) = visitor.judged(&*opened.verifier) {
+            if let Err(error) = judged(&visitor.chain, &*opened.verifier) {
                 tracing::warn!(
-                    institution = visitor.institution,
+                    name = visitor.name,
                     %error,
                     "a connection is ended: its certificate is not good any more"
                 );
@@ -172,14 +195,14 @@ impl Entrance {
     }
 }
 
-impl Visitor {
-    /// # Errors
-    /// Why it would not be let in.
-    fn judged(&self, verifier: &dyn ClientCertVerifier) -> Result<(), rustls::Error> {
-        let (own, between) =
-            self.chain.split_first().ok_or(rustls::Error::NoCertificatesPresented)?;
-        verifier.verify_client_cert(own, between, UnixTime::now()).map(drop)
-    }
+/// # Errors
+/// Why a caller with such certificates would not be let in now.
+fn judged(
+    chain: &[CertificateDer<'_>],
+    verifier: &dyn ClientCertVerifier,
+) -> Result<(), rustls::Error> {
+    let (own, between) = chain.split_first().ok_or(rustls::Error::NoCertificatesPresented)?;
+    verifier.verify_client_cert(own, between, UnixTime::now()).map(drop)
 }
 
 /// Somebody's being inside; dropped when it has left.

@@ -1,12 +1,12 @@
 //! Who is calling: the institution whose certificate the TLS handshake has proved, and nothing else.
 //!
 //! Identity never comes from a message. A [`VerifiedBank`] is made in this file alone, from the certificate the
-//! handshake ended with; what must not run for a stranger takes one. That the certificate chains to an authority in
-//! `listen.client_ca` and is in date was checked by the handshake; here it is pinned to one institution.
+//! handshake ended with, or that a proxy of `listen.proxy` tells of; what must not run for a stranger takes one. That the
+//! certificate chains to an authority in `listen.client_ca` and is in date was checked by the handshake, or is by the entrance;
+//! here it is pinned to one institution or proxy.
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use http::HeaderValue;
 use proto::v1;
 use rustls::pki_types::CertificateDer;
@@ -18,7 +18,10 @@ use x509_parser::{
     x509::X509Name,
 };
 
-use crate::settings::{Institution, InstitutionKind};
+use crate::{
+    client_cert,
+    settings::{Institution, InstitutionKind, Proxy},
+};
 
 /// An institution that has proved to be who it is. Cheap to copy.
 #[derive(Clone)]
@@ -80,32 +83,67 @@ impl fmt::Debug for VerifiedBank {
     }
 }
 
-/// The certificates institutions are known by.
+/// Whose certificate one is.
+#[derive(Debug, Clone)]
+pub enum Known {
+    /// An institution's own.
+    Institution(VerifiedBank),
+    /// That of a proxy, which says of each request whose it is.
+    Proxy(Arc<Proxy>),
+}
+
+/// The certificates institutions and proxies are known by.
 #[derive(Debug)]
 pub struct Identities {
     /// By subject alternative name in lower case: most certificates hold one, so that most look-ups are one.
-    by_san: HashMap<String, Vec<(DistinguishedName, Arc<Institution>)>>,
+    by_san: HashMap<String, Vec<(DistinguishedName, Pinned)>>,
+}
+
+/// Who is pinned to a certificate.
+#[derive(Debug, Clone)]
+enum Pinned {
+    Institution(Arc<Institution>),
+    Proxy(Arc<Proxy>),
+}
+
+impl Pinned {
+    fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Institution(one), Self::Institution(other)) => one.id == other.id,
+            (Self::Proxy(one), Self::Proxy(other)) => one.name == other.name,
+            (Self::Institution(_), Self::Proxy(_)) | (Self::Proxy(_), Self::Institution(_)) => {
+                false
+            }
+        }
+    }
 }
 
 impl Identities {
-    /// Pins each institution to its certificate. An issuer that is no distinguished name pins nothing; settings have
-    /// refused it before.
-    pub fn new(institutions: &[Arc<Institution>]) -> Self {
+    /// Pins each institution and proxy to its certificate. An issuer that is no distinguished name pins nothing; settings
+    /// have refused it before.
+    pub fn new(institutions: &[Arc<Institution>], proxies: &[Arc<Proxy>]) -> Self {
         let mut by_san: HashMap<String, Vec<_>> = HashMap::new();
-        for institution in institutions {
-            if let Some(issuer) = DistinguishedName::parse(&institution.certificate_issuer) {
-                let san = institution.certificate_san.to_ascii_lowercase();
-                by_san.entry(san).or_default().push((issuer, Arc::clone(institution)));
+        let institutions = institutions.iter().map(|it| {
+            let pinned = Pinned::Institution(Arc::clone(it));
+            (&it.certificate_issuer, &it.certificate_san, pinned)
+        });
+        let proxies = proxies.iter().map(|it| {
+            let pinned = Pinned::Proxy(Arc::clone(it));
+            (&it.certificate_issuer, &it.certificate_san, pinned)
+        });
+        for (issuer, san, pinned) in institutions.chain(proxies) {
+            if let Some(issuer) = DistinguishedName::parse(issuer) {
+                by_san.entry(san.to_ascii_lowercase()).or_default().push((issuer, pinned));
             }
         }
         Self { by_san }
     }
 
-    /// Says whose certificate it is. `chain`: as the finished handshake gives it, the institution's own first.
+    /// Says whose certificate it is. `chain`: as the finished handshake gives it, the caller's own first.
     ///
     /// # Errors
     /// A refusal that names what was shown, for the operator; the caller learns only that it is not known.
-    pub fn identify(&self, chain: &[CertificateDer<'_>]) -> Result<VerifiedBank, IdentityRefusal> {
+    pub fn identify(&self, chain: &[CertificateDer<'_>]) -> Result<Known, IdentityRefusal> {
         let der = chain.first().ok_or(IdentityRefusal::NoCertificate)?;
         let (_, certificate) =
             X509Certificate::from_der(der).map_err(IdentityRefusal::Unreadable)?;
@@ -122,33 +160,35 @@ impl Identities {
             return Err(IdentityRefusal::NotForSigning(shown));
         }
         let issuer = DistinguishedName::of(certificate.issuer());
-        let mut known: Vec<&Arc<Institution>> = Vec::new();
+        let mut known: Vec<&Pinned> = Vec::new();
         for name in alternative_names(&certificate) {
-            for (pinned, institution) in
-                self.by_san.get(&name.to_ascii_lowercase()).into_iter().flatten()
-            {
-                if Some(pinned) == issuer.as_ref()
-                    && !known.iter().any(|it| it.id == institution.id)
-                {
-                    known.push(institution);
+            for (of, pinned) in self.by_san.get(&name.to_ascii_lowercase()).into_iter().flatten() {
+                if Some(of) == issuer.as_ref() && !known.iter().any(|it| it.is(pinned)) {
+                    known.push(pinned);
                 }
             }
         }
         match known.as_slice() {
             [] => Err(IdentityRefusal::Unknown(shown)),
-            [institution] => Ok(VerifiedBank {
+            [Pinned::Institution(institution)] => Ok(Known::Institution(VerifiedBank {
                 institution: Arc::clone(institution),
-                client_cert: client_cert(der)?,
-            }),
+                client_cert: client_cert::written(der).map_err(IdentityRefusal::Untellable)?,
+            })),
+            [Pinned::Proxy(proxy)] => Ok(Known::Proxy(Arc::clone(proxy))),
             _ => Err(IdentityRefusal::Ambiguous(shown)),
         }
     }
-}
 
-/// RFC 9440, section 2.1: the DER as a byte sequence of structured fields (RFC 8941, section 3.3.5).
-fn client_cert(der: &[u8]) -> Result<HeaderValue, IdentityRefusal> {
-    HeaderValue::try_from(format!(":{}:", STANDARD.encode(der)))
-        .map_err(IdentityRefusal::Untellable)
+    /// Says whose certificate a proxy tells of. `chain`: as it tells it, the institution's own first.
+    ///
+    /// # Errors
+    /// As [`Identities::identify`]; a proxy speaks for institutions alone.
+    pub fn told(&self, chain: &[CertificateDer<'_>]) -> Result<VerifiedBank, IdentityRefusal> {
+        match self.identify(chain)? {
+            Known::Institution(bank) => Ok(bank),
+            Known::Proxy(proxy) => Err(IdentityRefusal::ProxyBehindProxy(proxy.name.clone())),
+        }
+    }
 }
 
 /// Why a caller is nobody we know.
@@ -172,6 +212,15 @@ pub enum IdentityRefusal {
     /// The certificate cannot be shown to a registry; Base64 always fits a header, so this is a fault of ours.
     #[error("the client certificate cannot be told to a registry")]
     Untellable(#[source] http::header::InvalidHeaderValue),
+    /// A proxy tells of a request without telling whose it is.
+    #[error("{0}")]
+    Untold(client_cert::Untold),
+    /// The certificate that a proxy tells of would not have been let in by itself.
+    #[error("the certificate that the proxy tells of is not good")]
+    NotGood(#[source] rustls::Error),
+    /// A proxy tells of another's certificate.
+    #[error("the proxy tells of the certificate of a proxy, {0}")]
+    ProxyBehindProxy(String),
     /// Several institutions are pinned to names it holds.
     #[error("several institutions in settings have this certificate: {0}")]
     Ambiguous(Shown),
@@ -315,6 +364,7 @@ fn unescape(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use base64::{Engine, engine::general_purpose::STANDARD};
     use rcgen::{
         CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType,
     };
@@ -374,17 +424,20 @@ mod tests {
 
     #[test]
     fn an_institution_is_known_by_issuer_and_name_together() {
-        let identities = Identities::new(&[
-            institution("dns", AUTHORITY_NAME, "core.one.example"),
-            institution("uri", AUTHORITY_NAME, "spiffe://two.example/core"),
-            institution("mail", AUTHORITY_NAME, "core@three.example"),
-            institution("other", "CN=Other", "core.one.example"),
-        ]);
+        let identities = Identities::new(
+            &[
+                institution("dns", AUTHORITY_NAME, "core.one.example"),
+                institution("uri", AUTHORITY_NAME, "spiffe://two.example/core"),
+                institution("mail", AUTHORITY_NAME, "core@three.example"),
+                institution("other", "CN=Other", "core.one.example"),
+            ],
+            &[],
+        );
         let uri = SanType::URI("spiffe://two.example/core".try_into().unwrap());
         let mail = SanType::Rfc822Name("core@three.example".try_into().unwrap());
         for (san, expected) in [(dns("CORE.one.example"), "dns"), (uri, "uri"), (mail, "mail")] {
             let shown = certificate(AUTHORITY, vec![dns("else.example"), san], true);
-            let bank = identities.identify(std::slice::from_ref(&shown)).unwrap();
+            let bank = identities.told(std::slice::from_ref(&shown)).unwrap();
             assert_eq!(bank.id(), expected);
             let told = bank.client_cert().to_str().unwrap().trim_matches(':');
             assert_eq!(STANDARD.decode(told).unwrap(), shown.as_ref());
@@ -393,7 +446,8 @@ mod tests {
 
     #[test]
     fn a_stranger_is_told_of_so_that_an_operator_can_register_it() {
-        let identities = Identities::new(&[institution("one", "CN=Authority", "core.one.example")]);
+        let identities =
+            Identities::new(&[institution("one", "CN=Authority", "core.one.example")], &[]);
         let shown = certificate(AUTHORITY, vec![dns("core.one.example")], true);
         let Err(IdentityRefusal::Unknown(told)) = identities.identify(&[shown]) else {
             panic!("taken for another")
@@ -414,7 +468,7 @@ mod tests {
             true,
         );
         assert!(matches!(
-            Identities::new(&[two]).identify(&[shown]),
+            Identities::new(&[two], &[]).identify(&[shown]),
             Err(IdentityRefusal::Unknown(_))
         ));
     }
@@ -425,7 +479,7 @@ mod tests {
             institution("one", AUTHORITY_NAME, "one.example"),
             institution("two", AUTHORITY_NAME, "two.example"),
         ];
-        let identities = Identities::new(&pins);
+        let identities = Identities::new(&pins, &[]);
         let silent = certificate(AUTHORITY, vec![dns("one.example")], false);
         assert!(matches!(identities.identify(&[silent]), Err(IdentityRefusal::NotForClients(_))));
         let both = certificate(AUTHORITY, vec![dns("one.example"), dns("two.example")], true);

@@ -8,6 +8,7 @@ pub mod capability;
 pub mod case;
 pub mod certificates;
 mod checks;
+pub mod client_cert;
 pub mod console;
 pub mod contracts;
 pub mod directory;

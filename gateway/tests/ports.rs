@@ -44,6 +44,8 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 mod authority;
 #[path = "ports/entrance.rs"]
 mod entrance;
+#[path = "ports/proxy.rs"]
+mod proxy;
 use authority::Authority;
 
 /// How long anything may take before a test counts as hanging.
@@ -181,6 +183,7 @@ impl House {
             client_crls: Vec::new(),
             stale_crls: StaleCrls::Refuse,
             reload: Duration::from_secs(1),
+            proxies: Vec::new(),
         };
         change(&mut listen, &authority);
         let entrance = Entrance::open(listen, &institutions).unwrap();

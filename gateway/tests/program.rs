@@ -341,7 +341,7 @@ async fn a_revoked_bank_is_out_while_it_serves_and_a_new_certificate_is_shown() 
     list(&["core.one.example"]).unwrap();
     serving.tell("-HUP");
     let told = next_saying(&mut serving.lines, "a connection is ended").await;
-    assert_eq!(told["institution"], "one");
+    assert_eq!(told["name"], "one");
     let mut rest = Vec::new();
     // Whether it says goodbye means nothing here.
     let _end = within(stream.read_to_end(&mut rest)).await;

@@ -46,7 +46,7 @@ pub fn median_ns() -> anyhow::Result<u128> {
 /// A certificate that is nobody's.
 pub fn identity_median_ns() -> anyhow::Result<u128> {
     let institutions = (0..INSTITUTIONS).map(institution).collect::<anyhow::Result<Vec<_>>>()?;
-    let identities = Identities::new(&institutions);
+    let identities = Identities::new(&institutions, &[]);
     let mut shown = CertificateParams::new([san_of(INSTITUTIONS / 2)])?;
     shown.distinguished_name = DistinguishedName::new();
     shown.distinguished_name.push(DnType::CommonName, AUTHORITY);

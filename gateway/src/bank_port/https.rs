@@ -36,14 +36,16 @@ use crate::{
     exchange::{Answer, AnswerKind, TransportFault},
     identity::VerifiedBank,
     limits::Limits,
+    settings::Proxy,
     telemetry,
 };
 
-/// A bank at this port.
-pub(super) struct Caller {
-    pub(super) bank: VerifiedBank,
-    pub(super) account: Arc<Account>,
-    pub(super) stay: Stay,
+/// Somebody known at this port.
+pub(super) enum Caller {
+    /// A bank.
+    Institution { bank: VerifiedBank, account: Arc<Account>, stay: Stay },
+    /// One that tells of each request whose it is.
+    Proxy { proxy: Arc<Proxy>, stay: Stay },
 }
 
 /// Serves one connection to its end. `caller`: `None` is told that it is not known, whatever it asks.
@@ -65,7 +67,9 @@ pub(super) async fn serve<D: Desk>(
     let limits = &port.limits;
     let leaving = async {
         match &visit.caller {
-            Some(caller) => caller.stay.leaving().await,
+            Some(Caller::Institution { stay, .. } | Caller::Proxy { stay, .. }) => {
+                stay.leaving().await;
+            }
             None => port.stopping.cancelled().await,
         }
     };
@@ -148,10 +152,15 @@ impl<D: Desk> Visit<D> {
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let _answering = self.pace.answering();
         let (head, mut body) = request.into_parts();
-        match self.hear(&head, &mut body).await {
+        let sender = self.sender(&head);
+        let heard = match &sender {
+            Some((bank, account)) => self.hear(bank, account, &head, &mut body).await,
+            None => Err(Problem::IdentityUnknown.into()),
+        };
+        match heard {
             Ok(response) => response,
             Err(Unheard { code, response }) => {
-                let institution = self.caller.as_ref().map_or("", |caller| caller.bank.id());
+                let institution = sender.as_ref().map_or("", |(bank, _)| bank.id());
                 tracing::info!(institution, code, "a request was refused");
                 // Closing on what is still being sent would take the answer with it.
                 if head.version < Version::HTTP_2 && !head.headers.contains_key(header::EXPECT) {
@@ -162,12 +171,21 @@ impl<D: Desk> Visit<D> {
         }
     }
 
+    /// Whose request it is: that of whom the connection is, whatever the request says; but a proxy is asked each time.
+    fn sender(&self, head: &Parts) -> Option<(VerifiedBank, Arc<Account>)> {
+        match self.caller.as_ref()? {
+            Caller::Institution { bank, account, .. } => Some((bank.clone(), Arc::clone(account))),
+            Caller::Proxy { proxy, .. } => self.port.presented(proxy, &head.headers),
+        }
+    }
+
     async fn hear(
         &self,
+        bank: &VerifiedBank,
+        account: &Account,
         head: &Parts,
         body: &mut Incoming,
     ) -> Result<Response<Full<Bytes>>, Unheard> {
-        let Caller { bank, account, .. } = self.caller.as_ref().ok_or(Problem::IdentityUnknown)?;
         if head.uri.path() == DESCRIPTION_PATH
             && let Some(description) = self.port.desk.description(bank)
         {

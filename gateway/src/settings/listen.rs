@@ -1,6 +1,6 @@
 //! What the gateway listens on: the ports for banks, and the one for operators.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use super::reader;
 
@@ -35,6 +35,39 @@ pub struct Listen {
         deserialize_with = "reader::seconds"
     )]
     pub reload: Duration,
+    /// `[[listen.proxy]]`: those in front of the HTTPS port at which banks' TLS ends. Default: none, nobody speaks for
+    /// another.
+    #[serde(rename = "proxy", default)]
+    pub proxies: Vec<Arc<Proxy>>,
+}
+
+/// `[[listen.proxy]]`: one at which banks' TLS ends (前置代理), so that it tells of each request whose certificate was shown
+/// to it: RFC 9440 `Client-Cert`. It is known by the one certificate it shows itself, and only on the HTTPS port.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Proxy {
+    /// Its name in logs. Required.
+    pub name: String,
+    /// The distinguished name its certificate is issued by, in the certificate's order: `C=CN, O=…, CN=…`. Required.
+    pub certificate_issuer: String,
+    /// The subject alternative name its certificate holds: a DNS name, a URI or an e-mail address. Required.
+    pub certificate_san: String,
+    /// Who says that a bank's certificate is by an authority and was not revoked: `verified`, the gateway, by `client_ca` and
+    /// `client_crls`; or `vouched`, the proxy alone, as for 国密 TLCP, whose signatures the gateway cannot judge. Default:
+    /// `verified`.
+    #[serde(default)]
+    pub chains: Chains,
+}
+
+/// Who judges the certificates that a proxy tells of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Chains {
+    /// The gateway.
+    #[default]
+    Verified,
+    /// The proxy.
+    Vouched,
 }
 
 impl Listen {

@@ -17,6 +17,9 @@ use toml::{
     de::{DeTable, DeValue, ValueDeserializer},
 };
 
+mod pins;
+
+use self::pins::Pins;
 use super::{
     Admin, Console, Contracts, Events, Evidence, Expectation, Institution, Ledger, Listen,
     Materials, Matters, Office, Problem, Queue, Reconciliation, Registry, Resolver, Routing,
@@ -25,7 +28,6 @@ use super::{
 use crate::{
     evidence::checkpoint,
     hours::{Calendar, Hours},
-    identity::DistinguishedName,
     ledger::PostgresTls,
     limits::Limits,
     matter,
@@ -227,7 +229,7 @@ impl Tables {
                 notes.add(0..0, format!("`{name}` is missing: without it nobody can be served"));
             }
         }
-        self.check_institutions(notes);
+        self.check_callers(notes);
         self.check_registries(notes);
         self.check_offices(notes);
         self.check_subscribers(notes);
@@ -287,9 +289,9 @@ impl Tables {
         })
     }
 
-    fn check_institutions(&self, notes: &mut Notes<'_>) {
+    fn check_callers(&self, notes: &mut Notes<'_>) {
         let mut by_id = HashMap::new();
-        let mut by_certificate = HashMap::new();
+        let mut pins = Pins::default();
         for placed in &self.institutions {
             let it = &placed.is;
             if !is_name(&it.id) {
@@ -320,30 +322,18 @@ impl Tables {
                     );
                 }
             }
-            if it.certificate_san.trim().is_empty() {
-                notes.add(
-                    placed.of("certificate_san"),
-                    "expected a DNS name, a URI or an e-mail address",
-                );
+            pins.pin(&it.id, (&it.certificate_issuer, &it.certificate_san), placed, notes);
+        }
+        let Some(listen) = &self.listen else { return };
+        let mut by_name = HashMap::new();
+        for it in &listen.is.proxies {
+            if !is_name(&it.name) {
+                notes.add(listen.of("proxy"), format!("`{}`: {NAME_FORM}", it.name));
             }
-            match DistinguishedName::parse(&it.certificate_issuer) {
-                None => notes.add(
-                    placed.of("certificate_issuer"),
-                    format!(
-                        "`{}`: expected a distinguished name, as `C=CN, O=…, CN=…`",
-                        it.certificate_issuer
-                    ),
-                ),
-                Some(issuer) => {
-                    let certificate = (issuer, it.certificate_san.to_ascii_lowercase());
-                    if let Some(other) = by_certificate.insert(certificate, &it.id) {
-                        notes.add(
-                            placed.of("certificate_san"),
-                            format!("`{other}` is known by this issuer and name too: give each its own certificate"),
-                        );
-                    }
-                }
+            if by_name.insert(&it.name, ()).is_some() {
+                notes.add(listen.of("proxy"), format!("another proxy is called `{}` too", it.name));
             }
+            pins.pin(&it.name, (&it.certificate_issuer, &it.certificate_san), listen, notes);
         }
     }
 

@@ -938,6 +938,8 @@ pub enum Holder {
     Registry,
     /// An institution, by the certificate it last came with.
     Institution,
+    /// A proxy in front of the bank ports, by the certificate it last came with.
+    Proxy,
 }
 
 impl Holder {
@@ -948,6 +950,7 @@ impl Holder {
             Self::RevocationList => "revocation_list",
             Self::Registry => "registry",
             Self::Institution => "institution",
+            Self::Proxy => "proxy",
         }
     }
 }

@@ -83,6 +83,11 @@ impl Authority {
         params.signed_by(&key, &self.issuer).unwrap().pem()
     }
 
+    /// A certificate for `name` that runs out after so long, in DER.
+    pub(crate) fn shown(&self, name: &str, left: time::Duration) -> Vec<u8> {
+        leaf(&self.issuer, name, left).0.der().to_vec()
+    }
+
     /// A client that shows a certificate for `name`, or none.
     pub(crate) fn client(&self, name: Option<&str>, alpn: &[&str]) -> Arc<ClientConfig> {
         self.client_with(name.map(|name| leaf(&self.issuer, name, YEARS)), alpn)
