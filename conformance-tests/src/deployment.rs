@@ -590,6 +590,28 @@ pub fn program(name: &str) -> anyhow::Result<PathBuf> {
         .find(|file| file.is_file())
         .with_context(|| format!("`{name}` is not built: cargo build -p gateway"))
 }
+
+/// Builds the program that can be made to die at a point, or to be a newer one, and says where it is. Cargo does nothing
+/// where nothing changed, and one at a time.
+///
+/// # Errors
+/// It does not compile.
+pub fn program_with_fault_points() -> anyhow::Result<PathBuf> {
+    let folder = program("directlink")?;
+    let folder = folder.parent().context("a program in no folder")?;
+    let target = folder.parent().context("a folder in none")?;
+    let mut build = std::process::Command::new(std::env::var_os("CARGO").context("no cargo")?);
+    // With the whole workspace libraries have the features they were built with before.
+    build.args(["build", "--quiet", "--workspace", "--features", "gateway/fault-points"]);
+    build.args(["--bin", "directlink-fault-points", "--target-dir"]).arg(target);
+    if folder.ends_with("release") {
+        build.arg("--release");
+    }
+    let built = build.current_dir(Path::new(env!("CARGO_MANIFEST_DIR"))).status()?;
+    ensure!(built.success(), "directlink-fault-points cannot be built");
+    Ok(folder.join("directlink-fault-points"))
+}
+
 /// A page of the port for operators.
 ///
 /// # Errors

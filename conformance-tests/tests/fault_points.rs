@@ -8,14 +8,13 @@
 use std::{
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
-    process::Command,
     sync::Arc,
     time::Duration,
 };
 
 use adapters::Reply;
 use conformance_tests::{
-    deployment::{Deployment, Plan, program},
+    deployment::{Deployment, Plan, program, program_with_fault_points},
     fake_bank::{FakeBank, Heard, Line},
     postgres_server::PostgresServer,
     reference_registry::{Call, Fault, Repeats, Review, Silence, Step},
@@ -112,7 +111,7 @@ fn is_sqlites(point: Point) -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_that_dies_anywhere_over_sqlite() {
-    let program = with_fault_points();
+    let program = program_with_fault_points().unwrap();
     let deaths = Point::ALL.map(|point| {
         let program = program.clone();
         async move {
@@ -129,7 +128,7 @@ async fn a_process_that_dies_anywhere_over_sqlite() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_that_dies_anywhere_over_postgres() {
-    let program = with_fault_points();
+    let program = program_with_fault_points().unwrap();
     let server = Arc::new(PostgresServer::start().unwrap());
     let points = Point::ALL.into_iter().filter(|point| !is_sqlites(*point));
     let deaths = points.map(|point| {
@@ -163,7 +162,7 @@ fn the_program_that_serves_banks_has_none() {
         let bytes = std::fs::read(program).unwrap();
         bytes.windows(18).any(|word| word == b"DIRECTLINK_DIES_AT")
     };
-    assert!(says_it(&with_fault_points()));
+    assert!(says_it(&program_with_fault_points().unwrap()));
     assert!(!says_it(&program("directlink").unwrap()));
 }
 
@@ -356,19 +355,4 @@ async fn hears_an_outcome(bank: &FakeBank, bytes: &[u8], point: Point) -> String
         sleep(Duration::from_millis(100)).await;
     }
     panic!("{point:?}: no outcome in time: {last}")
-}
-
-/// Builds the program and says where it is. Cargo does nothing where nothing changed, and one at a time.
-fn with_fault_points() -> PathBuf {
-    let folder = program("directlink").unwrap().parent().unwrap().to_owned();
-    let target = folder.parent().unwrap();
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--package", "gateway", "--features", "fault-points"]);
-    build.args(["--bin", "directlink-fault-points", "--target-dir"]).arg(target);
-    if folder.ends_with("release") {
-        build.arg("--release");
-    }
-    let built = build.current_dir(Path::new(env!("CARGO_MANIFEST_DIR"))).status().unwrap();
-    assert!(built.success());
-    folder.join("directlink-fault-points")
 }

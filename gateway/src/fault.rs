@@ -117,6 +117,20 @@ pub fn point(_: Point) {}
 #[cfg(feature = "fault-points")]
 pub use armed::point;
 
+/// Has a migration besides, as the next version would, if a test has asked for it: by the environment variable
+/// `DIRECTLINK_NEXT_MIGRATION`, a file of SQL.
+#[cfg(not(feature = "fault-points"))]
+#[inline(always)]
+pub(crate) fn with_next_migration(runner: Runner) -> Runner {
+    runner
+}
+
+#[cfg(feature = "fault-points")]
+pub(crate) use armed::with_next_migration;
+
+#[cfg(not(feature = "fault-points"))]
+use refinery::Runner;
+
 #[cfg(feature = "fault-points")]
 mod armed {
     use std::{
@@ -127,6 +141,7 @@ mod armed {
         },
     };
 
+    use refinery::{Migration, Runner};
     use rustix::process::{Signal, getpid, kill_process};
 
     use super::Point;
@@ -146,6 +161,15 @@ mod armed {
         let left = AtomicU64::new(passage.parse().ok()?);
         Some(Asked { point: point.to_owned(), left, armed_by: armed_by.into() })
     });
+
+    /// Has a migration besides, as the next version would, if a test has asked for it.
+    pub(crate) fn with_next_migration(runner: Runner) -> Runner {
+        let Some(file) = std::env::var_os("DIRECTLINK_NEXT_MIGRATION") else { return runner };
+        let statements = std::fs::read_to_string(file).unwrap_or_default();
+        let next = Migration::unapplied("V1000__next", &statements);
+        let all: Vec<_> = runner.get_migrations().iter().cloned().chain(next).collect();
+        Runner::new(&all)
+    }
 
     /// Dies here, if a test has asked for it.
     pub fn point(point: Point) {

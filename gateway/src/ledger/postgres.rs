@@ -126,7 +126,8 @@ impl Server {
             client.batch_execute("SET statement_timeout = 0; SET lock_timeout = 0").await?;
             client.execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await?;
             // An older replica may start, or start again, when a newer one has migrated already.
-            let runner = embedded::migrations::runner().set_abort_missing(false);
+            let runner = crate::fault::with_next_migration(embedded::migrations::runner());
+            let runner = runner.set_abort_missing(false);
             Ok(runner.run_async(&mut *client).await)
         });
         match migrated.await {
