@@ -41,6 +41,9 @@ docs: ## build and check the documentation of the code
 # How many keys are stored where claims are measured; ten million take some minutes and 20 GB of disk.
 BENCH_KEYS ?= 10000000
 
+# How many events a long feed has; ten million take some minutes and 3 GB of disk in each store.
+BENCH_EVENTS ?= 10000000
+
 bench: ## what mapping costs bank by bank, and what an exchange costs beside a floor that only forwards bytes
 	cargo build --release -p gateway --bin directlink -p conformance-tests --bin bench --bin mapping
 	cargo build --release -p gateway --features without-ledger --bin directlink-without-ledger
@@ -50,6 +53,7 @@ bench: ## what mapping costs bank by bank, and what an exchange costs beside a f
 	target/release/bench exchange contracts/banks/yunshui first_general
 	target/release/bench ledger contracts/banks/yunshui first_general --keys $(BENCH_KEYS)
 	target/release/bench proofs
+	target/release/bench notices --events $(BENCH_EVENTS)
 
 # How many calls of banks `make soak` makes with each store, and with which seed.
 SOAK_OPERATIONS ?= 100000

@@ -6,6 +6,7 @@
 //! expected one is no result but an error. What the figures mean: docs/performance.md.
 
 pub mod contest;
+pub mod feeds;
 pub mod filing;
 pub mod floor;
 pub mod ledgers;
@@ -13,12 +14,14 @@ pub mod load;
 pub mod loading;
 pub mod machine;
 pub mod mapping;
+pub mod notices;
 pub mod process;
 pub mod proofs;
 pub mod report;
 pub mod routing;
 mod stand;
 pub mod stock;
+mod teller;
 pub mod upstream;
 
 use std::{

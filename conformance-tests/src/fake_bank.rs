@@ -3,6 +3,8 @@
 //! It keeps a connection as banks do, sends what it is given, and reads the answer back with the contract's own reply and
 //! refusal files. It knows no bank: what it says comes from the contract and its samples.
 
+pub mod travelled;
+
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use adapters::{

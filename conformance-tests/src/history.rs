@@ -8,6 +8,7 @@ pub mod check;
 
 use std::{
     collections::BTreeSet,
+    fmt,
     fs::File,
     io::{BufRead, BufReader, BufWriter, Write},
     path::Path,
@@ -15,6 +16,7 @@ use std::{
 };
 
 use anyhow::Context;
+use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 
 /// One line.
@@ -33,6 +35,8 @@ pub enum Line {
         content: u32,
         /// Which gateway is called, from 0.
         gateway: usize,
+        /// Its bytes, as docs/evidence.md says what they are.
+        sent: Bytes,
     },
     /// The bank hears the answer.
     Answer {
@@ -40,6 +44,21 @@ pub enum Line {
         call: u64,
         /// What it says.
         says: Says,
+        /// Its bytes; none, if nothing came.
+        heard: Bytes,
+    },
+    /// A bank has read a piece of its feed of events, or tried to.
+    Read {
+        /// The bank.
+        bank: String,
+        /// Which reading; each begins at the feed's beginning and goes on from place to place.
+        reading: u64,
+        /// The bytes of the question.
+        sent: Bytes,
+        /// The bytes of the answer; none, if nothing came.
+        heard: Bytes,
+        /// The events, in order.
+        events: Vec<Event>,
     },
     /// A bank was told that nothing was sent, and goes elsewhere: it never calls about this filing again.
     GivenUp {
@@ -78,6 +97,75 @@ pub enum Line {
         /// Its state: `claimed`, `unknown`, `settled`, `released`; `none` if it is not there.
         state: String,
     },
+    /// At the end: an event of a bank's feed, in the feed's order.
+    Event {
+        /// The filing.
+        filing: Filing,
+        /// The event.
+        event: Event,
+    },
+    /// At the end: what the log of exchanges holds at its next place, from 0.
+    Leaf {
+        /// Its text.
+        leaf: String,
+        /// Its salt, in hexadecimal.
+        salt: String,
+    },
+    /// At the end: a checkpoint that was signed of the log.
+    Checkpoint {
+        /// The signed note.
+        note: String,
+    },
+    /// At the end: the key that signs the log, `NAME+ID+BASE64`.
+    Key {
+        /// It.
+        key: String,
+    },
+    /// At the end: how often gateways said that an exchange with a bank is answered without a leaf.
+    Unwritten {
+        /// The bank.
+        bank: String,
+        /// How often.
+        times: u64,
+    },
+}
+
+/// Something that happened to a case, as its bank is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Its identifier.
+    pub id: String,
+    /// Its number among the case's events.
+    pub number: i64,
+    /// The case's number.
+    pub case: String,
+    /// Where the case stands.
+    pub status: String,
+}
+
+/// Bytes, in a history as base64.
+#[derive(Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Bytes(pub Vec<u8>);
+
+impl fmt::Debug for Bytes {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} bytes", self.0.len())
+    }
+}
+
+impl From<Bytes> for String {
+    fn from(bytes: Bytes) -> Self {
+        STANDARD.encode(bytes.0)
+    }
+}
+
+impl TryFrom<String> for Bytes {
+    type Error = base64::DecodeError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        STANDARD.decode(text).map(Self)
+    }
 }
 
 /// A filing's identity.

@@ -2,9 +2,12 @@
 //! the ledger fail; what they said and heard is judged afterwards by `history/check.rs`.
 //!
 //! Gateways are real processes, the networks real sockets, Postgres a real server. `soak/traffic.rs` is what banks do,
-//! `soak/trouble.rs` what is done to the system. The seed decides both, but not when a busy machine gets to it: two runs
+//! `soak/trouble.rs` what is done to the system, `soak/reader.rs` reads feeds of events meanwhile, `soak/ending.rs` looks at
+//! what there is at the end. The seed decides both, but not when a busy machine gets to it: two runs
 //! with one seed are alike, not the same. docs/soak.md.
 
+mod ending;
+mod reader;
 mod traffic;
 mod trouble;
 
@@ -18,11 +21,9 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, ensure};
-use gateway::{
-    evidence::{audit, checkpoint::PublicKey},
-    ledger::{Ledger, LedgerSettings, PostgresSettings, SqliteSettings},
-};
+use anyhow::ensure;
+use gateway::ledger::{LedgerSettings, PostgresSettings, SqliteSettings};
+use proto::v1::FeedQuery;
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep},
@@ -32,11 +33,11 @@ use tokio_util::sync::CancellationToken;
 pub use trouble::Fault;
 
 use crate::{
-    deployment::{Deployment, EVIDENCE_PUBLIC_KEY, Places, Plan},
+    deployment::{Deployment, Places, Plan},
     fake_bank::FakeBank,
     faulty_network::{FaultyNetwork, Server},
     history::{
-        self, Filing, Line, Writer,
+        self, Line, Writer,
         check::{self, Judgement},
     },
     postgres_server::PostgresServer,
@@ -44,6 +45,7 @@ use crate::{
     reference_registry::{self, Repeats},
     scenario::StoreKind,
 };
+use reader::Reader;
 use traffic::{Client, Speaker};
 use trouble::System;
 
@@ -77,6 +79,8 @@ struct Shared {
     history: Writer,
     calls: AtomicU64,
     stop: CancellationToken,
+    /// Nothing happens any more: who reads reads to the end.
+    over: CancellationToken,
 }
 
 /// How long banks may take to settle what is open, once nothing goes wrong any more.
@@ -91,6 +95,7 @@ pub async fn run(order: &Order, tell: impl Fn(&str)) -> anyhow::Result<Judgement
         order.replicas == 1 || order.store == StoreKind::Postgres,
         "a SQLite ledger serves one gateway"
     );
+    let day = ending::today();
     let speakers = traffic::speakers(programme::roles(&order.contracts)?)?;
     let (mut system, banks, ledger) = build(order, &speakers).await?;
     tell(&format!(
@@ -106,6 +111,7 @@ pub async fn run(order: &Order, tell: impl Fn(&str)) -> anyhow::Result<Judgement
         history: Writer::create(&order.history)?,
         calls: AtomicU64::new(0),
         stop: CancellationToken::new(),
+        over: CancellationToken::new(),
     });
     let mut clients = JoinSet::new();
     for number in 0..order.clients {
@@ -113,6 +119,16 @@ pub async fn run(order: &Order, tell: impl Fn(&str)) -> anyhow::Result<Judgement
         let (speaker, lines) = (Arc::clone(&speakers[bank]), banks[bank].clone());
         let client = Client::new(Arc::clone(&shared), speaker, lines, number, order.seed);
         clients.spawn(client.work());
+    }
+
+    let mut readers = JoinSet::new();
+    for (speaker, lines) in speakers
+        .iter()
+        .zip(&banks)
+        .filter(|(it, _)| it.asks_for_events(FeedQuery::default()).is_some())
+    {
+        let (speaker, lines) = (Arc::clone(speaker), lines.clone());
+        readers.spawn(Reader::new(Arc::clone(&shared), speaker, lines, order.seed).work());
     }
 
     let begun = Instant::now();
@@ -132,12 +148,23 @@ pub async fn run(order: &Order, tell: impl Fn(&str)) -> anyhow::Result<Judgement
         filings.extend(client??);
     }
     system.wait_until_asked(SETTLING_TIME_MAX).await;
-    tell("the ledger and the register are compared");
+    ending::wait_until_books_agree(&system, &day, SETTLING_TIME_MAX).await?;
+    tell("the books of ledger and registry agree");
+    shared.over.cancel();
+    while let Some(reader) = readers.join_next().await {
+        reader??;
+    }
     system.stop().await?;
+    tell(&ending::audit(&system).await?);
     let ledger = gateway::ledger::open(&ledger(system.folder())).await?;
-    let logged = audited(&system, &*ledger).await?;
-    tell(&format!("{logged} exchanges are in the log, and it is what was logged"));
-    write_the_end(&shared.history, &system, ledger, &filings).await?;
+    ending::write(
+        &shared.history,
+        &system,
+        &*ledger,
+        speakers.iter().map(|it| it.bank()),
+        &filings,
+    )
+    .await?;
     shared.history.flush()?;
     Ok(check::judge(&history::read(&order.history)?))
 }
@@ -214,7 +241,7 @@ async fn build(
     };
     let settings = format!(
         "[registry]\naddress = \"https://{}\"\nconnect_seconds = 1\nretry_seconds = 1\n\
-         deadline_seconds = 2\n{resend}\n{SETTINGS}",
+         deadline_seconds = 2\nanswers = \"events\"\n{resend}\n{SETTINGS}",
         to_registry.address()
     );
     let plan = Plan {
@@ -254,41 +281,3 @@ const SETTINGS: &str = "[resolver]\nfirst_seconds = 1\nlongest_seconds = 3\nask_
                         asks_per_second_max = 200\n\
                         [evidence]\norigin = \"log.example/stage\"\nkey_files = [\"evidence.key\"]\n\
                         checkpoint_seconds = 1";
-
-/// How many exchanges are in the log; whatever became of processes and networks, it is one tree, and what was signed.
-async fn audited(system: &System, ledger: &dyn Ledger) -> anyhow::Result<u64> {
-    let key = std::fs::read_to_string(system.folder().join(EVIDENCE_PUBLIC_KEY))?;
-    let found = audit::audit(ledger, &[PublicKey::read(&key)?], &[]).await?;
-    ensure!(found.complaints.is_empty(), "the log of exchanges: {:?}", found.complaints);
-    ensure!(found.size > 0 && found.checkpoints > 0, "the log of exchanges was never signed");
-    Ok(found.size)
-}
-
-/// What the registry has, and how each filing stands in the ledger.
-async fn write_the_end(
-    history: &Writer,
-    system: &System,
-    ledger: Arc<dyn Ledger>,
-    filings: &BTreeSet<Filing>,
-) -> anyhow::Result<()> {
-    let control = system.registry();
-    for case in control.cases() {
-        history.write(&Line::Case {
-            filing: Filing { bank: case.institution, key: case.key },
-            case: case.case_id,
-            status: case.status,
-            certificates: case.certificate_numbers.into_iter().collect(),
-        })?;
-    }
-    for (name, counts) in control.counts().keys {
-        let (bank, key) = name.split_once('/').context("a key without its institution")?;
-        let filing = Filing { bank: bank.to_owned(), key: key.to_owned() };
-        history.write(&Line::Entered { filing, times: counts.registrations })?;
-    }
-    for filing in filings {
-        let found = ledger.find(&filing.bank, &filing.key).await?;
-        let state = found.map_or("None".to_owned(), |record| format!("{:?}", record.state));
-        history.write(&Line::Ledger { filing: filing.clone(), state: state.to_lowercase() })?;
-    }
-    Ok(())
-}

@@ -12,12 +12,16 @@ use std::{
     time::Duration,
 };
 
+#[path = "fault_points/told.rs"]
+mod told;
+
 use adapters::Reply;
 use conformance_tests::{
     deployment::{Deployment, Plan, program, program_with_fault_points},
     fake_bank::{FakeBank, Heard, Line},
     postgres_server::PostgresServer,
     reference_registry::{Call, Fault, Repeats, Review, Silence, Step},
+    reserved_port::ReservedPort,
     samples::{self, Samples},
     scenario::clock,
 };
@@ -67,6 +71,8 @@ enum Way {
     QueuedAnnounced,
     /// The same; the registry acts, and its answer does not come.
     QueuedUnanswered,
+    /// The bank is told by notices.
+    Notified,
 }
 
 fn way_to(point: Point) -> Way {
@@ -92,6 +98,7 @@ fn way_to(point: Point) -> Way {
         Point::BeforeUpdate => Way::MovedOn,
         Point::Heard | Point::HeardRecorded => Way::Told,
         Point::FollowUpTaken | Point::FollowedUp => Way::Polled,
+        Point::TurnTaken | Point::NoticeTaken | Point::TurnRecorded => Way::Notified,
         Point::Queued | Point::QueueTaken | Point::BeforeQueueSettle | Point::QueueSettled => {
             Way::Queued
         }
@@ -185,6 +192,7 @@ async fn dies_at(
         | Way::MovedOn
         | Way::Told
         | Way::Polled
+        | Way::Notified
         | Way::Queued => true,
         Way::Announced
         | Way::Unanswered
@@ -205,6 +213,7 @@ async fn dies_at(
         | Way::MovedOn
         | Way::Told
         | Way::Polled
+        | Way::Notified
         | Way::Queued => DEADLINE,
     };
     let again = if idempotent {
@@ -229,6 +238,11 @@ async fn dies_at(
         ),
         false => over,
     };
+    let told_at = (way == Way::Notified).then(|| ReservedPort::reserve().unwrap());
+    let over = match &told_at {
+        Some(port) => format!("{over}\n{}", told::settings(BANK, port.address)),
+        None => over,
+    };
     ledger.insert("lease_seconds".into(), i64::try_from(deadline + 1).unwrap().into());
     let plan = Plan { ledger, ..Plan::of_one(BANK, &contracts, &over).unwrap() };
     let mut deployment = Deployment::prepare(&plan, |settings| {
@@ -238,6 +252,10 @@ async fn dies_at(
     })
     .await
     .unwrap();
+    let receiver = match &told_at {
+        Some(port) => Some(told::receiver(&deployment, &contracts, port.address).await),
+        None => None,
+    };
     let mut gateway = deployment.gateways.remove(0);
     gateway.program = Some(program);
     if way.is_queued() {
@@ -257,6 +275,7 @@ async fn dies_at(
         | Way::MovedOn
         | Way::Told
         | Way::Polled
+        | Way::Notified
         | Way::Queued
         | Way::QueuedAnnounced => {}
         Way::Unanswered | Way::UnansweredAndAgain | Way::QueuedUnanswered => {
@@ -292,6 +311,9 @@ async fn dies_at(
     assert_eq!(counts.registrations_per_key_max, 1, "{point:?}: {counts:?}");
     let held = control.cases().remove(0);
     assert_eq!(held.case_id, case, "{point:?}");
+    if let Some(receiver) = &receiver {
+        told::is_told_again(receiver, point).await;
+    }
 
     gateway.tell_to_stop().await.unwrap();
     assert!(gateway.stopped().await.unwrap().success(), "{point:?}");

@@ -31,6 +31,8 @@ use tokio_postgres::NoTls;
 mod store;
 #[path = "ledger/events.rs"]
 mod events;
+#[path = "ledger/findings.rs"]
+mod findings;
 #[path = "ledger/notices.rs"]
 mod notices;
 

@@ -17,8 +17,14 @@ use conformance_tests::{
     samples::Samples,
     tls,
 };
-use gateway::contracts::read_contract;
-use proto::v1::CaseStatus;
+use gateway::{
+    contracts::read_contract,
+    ledger::{
+        Admission, Claim, Fingerprint, LedgerSettings, PostgresSettings, SqliteSettings,
+        books::Booked,
+    },
+};
+use proto::v1::{CaseStatus, Outcome};
 use tokio::{process::Command, time::Instant};
 use tokio_postgres::NoTls;
 
@@ -36,20 +42,29 @@ struct Stage {
 
 impl Stage {
     async fn sqlite(settings: &str) -> Self {
-        Self::open(settings, None).await
+        Self::open(settings, None, 1).await
     }
 
     async fn postgres(settings: &str) -> Self {
-        let server = tokio::task::spawn_blocking(PostgresServer::start).await.unwrap().unwrap();
-        let address = server.make_database().await.unwrap();
-        Self::open(settings, Some((address, server))).await
+        Self::replicas(settings, 1).await
     }
 
-    async fn open(settings: &str, database: Option<(String, PostgresServer)>) -> Self {
+    async fn replicas(settings: &str, replicas: usize) -> Self {
+        let server = tokio::task::spawn_blocking(PostgresServer::start).await.unwrap().unwrap();
+        let address = server.make_database().await.unwrap();
+        Self::open(settings, Some((address, server)), replicas).await
+    }
+
+    async fn open(
+        settings: &str,
+        database: Option<(String, PostgresServer)>,
+        replicas: usize,
+    ) -> Self {
         let contracts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contracts/banks");
         let contract = Arc::new(read_contract(&contracts.join(BANK)).unwrap());
         let samples = Samples::of(&contracts.join(BANK)).unwrap();
         let mut plan = Plan::of_one(BANK, &contracts, settings).unwrap();
+        plan.replicas = replicas;
         if let Some((address, _)) = &database {
             plan.ledger = toml::Table::from_iter([("postgres".into(), address.clone().into())]);
         }
@@ -68,6 +83,21 @@ impl Stage {
         let cases: Vec<_> = views.into_iter().map(|it| it.case_id).collect();
         assert_eq!(cases.len(), 3);
         Self { deployment, database, cases }
+    }
+
+    /// The ledger, for a test to open where the gateway has stopped.
+    fn ledger(&self) -> LedgerSettings {
+        match &self.database {
+            None => LedgerSettings::Sqlite(SqliteSettings { path: self.file("ledger.db") }),
+            Some((address, _)) => LedgerSettings::Postgres(PostgresSettings {
+                url: address.clone(),
+                password_file: None,
+                tls: None,
+                pool_size_max: 2,
+                wait: PATIENCE,
+                statement_timeout: PATIENCE,
+            }),
+        }
     }
 
     fn alter(&self, case: usize, alteration: Alteration) {
@@ -158,9 +188,10 @@ async fn every_difference_is_found(stage: Stage) {
     assert_eq!(stage.found().await, ["STATUS REGISTERED LAPSED"]);
     stage.alter(1, Alteration::Status(CaseStatus::Registered));
 
-    stage.alter(1, Alteration::Copy("NOBODY-SENT-THIS".into()));
+    let copied = "COPIED".to_owned();
+    let key = "NOBODY-SENT-THIS".to_owned();
+    stage.alter(1, Alteration::Copy { key, case_id: copied.clone() });
     assert_eq!(stage.found().await, ["ONLY_THEIRS  REGISTERED"]);
-    let copied = format!("{}-2", stage.cases[1]);
     stage.deployment.registry.control().alter(&copied, Alteration::Forget).unwrap();
 
     // Two days of one case are no difference.
@@ -288,6 +319,115 @@ async fn a_gateway_keeps_findings(mut stage: Stage) {
     assert!(told.contains("agrees 已一致"), "{told}");
 }
 
+/// What a metric counts at all gateways together, by the beginning of its line.
+async fn counted(stage: &Stage, line: &str) -> Vec<u64> {
+    let mut counts = Vec::new();
+    for gateway in &stage.deployment.gateways {
+        let metrics = gateway.metrics().await.unwrap();
+        let lines = metrics.lines().filter(|it| it.starts_with(line));
+        counts.push(lines.filter_map(|it| it.rsplit(' ').next()?.parse::<u64>().ok()).sum());
+    }
+    counts
+}
+
+/// Two gateways over one ledger: whichever has the lease compares the finished days, and the other has nothing to do.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_gateways_compare_a_day_once() {
+    far_from_midnight().await;
+    let mut stage = Stage::replicas(DAILY, 2).await;
+    let claims = "directlink_ledger_duration_seconds_count{end=\"done\",verb=\"claim_watch\"";
+    for begins_together in [false, true] {
+        for gateway in &mut stage.deployment.gateways {
+            if gateway.process_id().is_some() {
+                gateway.tell_to_stop().await.unwrap();
+                assert!(gateway.stopped().await.unwrap().success());
+            }
+        }
+        stage.by_hand("UPDATE watch SET cursor = '' WHERE registry LIKE '%/books'").await;
+        let [one, other] = stage.deployment.gateways.as_mut_slice() else { panic!("two") };
+        if begins_together {
+            let (one, other) = tokio::join!(one.start(), other.start());
+            one.and(other).unwrap();
+        } else {
+            one.start().await.unwrap();
+            other.start().await.unwrap();
+        }
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let looked = counted(&stage, claims).await;
+            let compared = counted(&stage, "directlink_reconciliations_total{").await;
+            // Both have looked, and both days are compared.
+            if looked.iter().all(|count| *count > 0) && compared.iter().sum::<u64>() >= 2 {
+                let mut compared = compared;
+                compared.sort_unstable();
+                assert_eq!(compared, [0, 2], "{}", stage.deployment.log_text());
+                break;
+            }
+            assert!(Instant::now() < deadline, "{looked:?} {compared:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    let (code, told) = stage.run(&["findings", "list", "--all"]).await;
+    assert_eq!((code, told.contains("0 open")), (Some(0), true), "{told}");
+}
+
+/// More cases than either side tells at once: of the last one the amount differs, and one is there on one side alone.
+async fn more_cases_than_a_page_are_compared(mut stage: Stage) {
+    const MORE: usize = 2_050;
+    let gateway = &mut stage.deployment.gateways[0];
+    gateway.tell_to_stop().await.unwrap();
+    assert!(gateway.stopped().await.unwrap().success());
+    let control = stage.deployment.registry.control().clone();
+    let first = control.cases().remove(0);
+    let ledger = gateway::ledger::open(&stage.ledger()).await.unwrap();
+    let known = ledger.filed_under(BANK, &first.key).await.unwrap().unwrap();
+    let outcome = known.record.outcome.unwrap();
+    for number in 0..MORE {
+        let (key, case_id) = (format!("MORE-{number:06}"), format!("MANY-{number:06}"));
+        let copy = Alteration::Copy { key: key.clone(), case_id: case_id.clone() };
+        control.alter(&first.case_id, copy).unwrap();
+        let claim = Claim {
+            institution: BANK.to_owned(),
+            key,
+            fingerprint: Fingerprint { digest: [1; 32], leaves: Vec::new() },
+            // Whose parties they are is told by the key too.
+            booked: Booked { parties: None, ..known.booked },
+            matter: known.record.matter.clone(),
+            registry: known.record.registry.clone(),
+            office: known.record.office.clone(),
+            lease: PATIENCE,
+            announced: false,
+            guards: Vec::new(),
+            corrects: None,
+            waiting: None,
+        };
+        let Admission::New(entry) = ledger.admit(&claim).await.unwrap() else { panic!("known") };
+        ledger.settle(&entry, &Outcome { case_id, ..outcome.clone() }, None).await.unwrap();
+    }
+    drop(ledger);
+    let (code, told) = stage.reconcile().await;
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains(&(MORE + 3).to_string()), "{told}");
+    control.alter("MANY-002049", Alteration::Amount(1)).unwrap();
+    control.alter("MANY-001000", Alteration::Forget).unwrap();
+    let found = stage.found().await;
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found.iter().any(|it| it.starts_with("AMOUNT ") && it.ends_with(" 1")), "{found:?}");
+    assert!(found.iter().any(|it| it.starts_with("ONLY_OURS")), "{found:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_cases_than_a_page_are_compared_over_sqlite() {
+    far_from_midnight().await;
+    more_cases_than_a_page_are_compared(Stage::sqlite("").await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_cases_than_a_page_are_compared_over_postgres() {
+    far_from_midnight().await;
+    more_cases_than_a_page_are_compared(Stage::postgres("").await).await;
+}
+
 /// What a bank reads of its books leads to the digest that it was told, by nothing but docs/reconciliation.md.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bank_reads_its_own_books() {
@@ -295,7 +435,8 @@ async fn a_bank_reads_its_own_books() {
     let contracts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contracts/banks");
     let contract = Arc::new(read_contract(&contracts.join("standard")).unwrap());
     let samples = Samples::of(&contracts.join("standard")).unwrap();
-    let plan = Plan::of_one("standard", &contracts, "").unwrap();
+    let signed = "[evidence]\norigin = \"log.example/stage\"\nkey_files = [\"evidence.key\"]\ncheckpoint_seconds = 1";
+    let plan = Plan::of_one("standard", &contracts, signed).unwrap();
     let mut deployment = Deployment::prepare(&plan, |settings| settings).await.unwrap();
     deployment.start().await.unwrap();
     let bank = FakeBank::new(&deployment, "standard", contract).unwrap();
@@ -357,7 +498,38 @@ async fn a_bank_reads_its_own_books() {
         assert!(csv.contains(&format!("{},{},REGISTERED,", case.key, case.case_id)), "{csv}");
     }
     assert_eq!(get("/reconciliations/2026-02-30.csv".into()).await.0, 404);
+    is_in_the_log(&deployment, &day, &csv).await;
     assert_eq!(told("").await["digest"], digest.as_str(), "reading changes nothing");
+}
+
+/// What was told as CSV is in the log of exchanges, as docs/evidence.md says: the request's first line, and the table.
+async fn is_in_the_log(deployment: &Deployment, day: &str, csv: &str) {
+    let file = |name: &str| deployment.folder().join(name).display().to_string();
+    let (bundle, asked, told) = (file("books.json"), file("asked"), file("told"));
+    fs::write(&asked, format!("GET /reconciliations/{day}.csv HTTP/1.1\r\n\r\n")).unwrap();
+    fs::write(&told, csv).unwrap();
+    let key = fs::read_to_string(file("evidence.key.pub")).unwrap();
+    let evidence = async |arguments: &[&str]| {
+        let mut command = Command::new(program("directlink").unwrap());
+        let ended = command.arg("evidence").args(arguments).output().await.unwrap();
+        (ended.status.success(), [ended.stdout, ended.stderr].concat())
+    };
+    let settings = deployment.gateways[0].settings().display().to_string();
+    // Two filings and four questions for the day came before it.
+    let mut found = Vec::new();
+    for index in 0..7 {
+        let index = index.to_string();
+        let export = ["export", "--index", &index, "--settings", &settings, "-o", &bundle];
+        let (exported, said) = evidence(&export).await;
+        assert!(exported, "{}", String::from_utf8_lossy(&said));
+        let verify = ["verify", &bundle, "--key", &key, "--message", &asked, "--message", &told];
+        let (holds, said) = evidence(&verify).await;
+        if holds {
+            found.push(String::from_utf8(said).unwrap());
+        }
+    }
+    let [said] = found.as_slice() else { panic!("{found:?}") };
+    assert!(said.contains("BOOKS"), "{said}");
 }
 
 /// Starts the gateway again, with that day not compared yet.

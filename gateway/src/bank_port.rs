@@ -29,7 +29,6 @@ use crate::{
     entrance::{Entrance, Stay},
     exchange::{self, Answer, Gateway, TransportFault},
     identity::{IdentityRefusal, Known, VerifiedBank},
-    ledger::Ledger,
     limits::Limits,
     materials::Materials,
     settings::Proxy,
@@ -66,7 +65,7 @@ pub trait Desk: Send + Sync + 'static {
     }
 
     /// Where institutions read their own books; `None` if they cannot.
-    fn books(&self) -> Option<&dyn Ledger> {
+    fn books(&self) -> Option<&Gateway> {
         None
     }
 
@@ -98,8 +97,8 @@ impl Desk for Gateway {
         self.materials.as_ref()
     }
 
-    fn books(&self) -> Option<&dyn Ledger> {
-        Some(&*self.ledger)
+    fn books(&self) -> Option<&Gateway> {
+        Some(self)
     }
 
     fn exchange(

@@ -137,6 +137,11 @@ impl Contracts {
         newest.or_else(|| versions.all.first()).map(|version| Arc::clone(&version.contract))
     }
 
+    /// SHA-256 over all versions of the contract `name`, as [`Live::digest`].
+    pub(crate) fn digest_of(&self, name: &str) -> Option<Digest> {
+        Some(self.served.get(name)?.load().digest)
+    }
+
     /// Where the contract `name` is.
     pub(crate) fn file_of(&self, name: &str) -> PathBuf {
         self.folder.join(name).join("contract.toml")

@@ -65,6 +65,12 @@ pub enum Point {
     FollowUpTaken,
     /// Follow-up: the registry said how it stands, which is not yet recorded.
     FollowedUp,
+    /// Notices: a subscriber's turn is taken, nothing told.
+    TurnTaken,
+    /// Notices: a subscriber has taken a notice, which is not yet recorded.
+    NoticeTaken,
+    /// Notices: what came of a turn is recorded.
+    TurnRecorded,
     /// SQLite: a group of verbs is carried out, not yet committed.
     BeforeCommit,
     /// SQLite: a group of verbs is committed, nobody told.
@@ -73,7 +79,7 @@ pub enum Point {
 
 impl Point {
     /// Every one.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 34] = [
         Self::BeforeAdmit,
         Self::Admitted,
         Self::Announced,
@@ -103,6 +109,9 @@ impl Point {
         Self::HeardRecorded,
         Self::FollowUpTaken,
         Self::FollowedUp,
+        Self::TurnTaken,
+        Self::NoticeTaken,
+        Self::TurnRecorded,
         Self::BeforeCommit,
         Self::Committed,
     ];

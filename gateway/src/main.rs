@@ -357,6 +357,7 @@ async fn serve_until_told(ready: Ready, open: impl OpensLedger) -> anyhow::Resul
     let ages = [
         (Old::Filings, settings.ledger.retention),
         (Old::Events, settings.events.retention),
+        (Old::Findings, settings.reconciliation.unwrap_or_default().retention),
         (Old::Salts, settings.evidence.salt_retention),
     ];
     for (old, age) in ages {

@@ -32,6 +32,7 @@ use self::{
 use crate::{
     contracts::Contracts,
     exchange::Gateway,
+    fault::{self, Point},
     ledger::{
         LedgerError,
         events::Event,
@@ -316,6 +317,7 @@ impl Teller {
     /// A future of a named type: the compiler cannot tell otherwise that it may be sent.
     fn take<'t>(&'t self, turn: &'t Turn) -> BoxFuture<'t, ()> {
         async move {
+            fault::point(Point::TurnTaken);
             self.subscriber.renew_secrets().await;
             if let Err(error) = self.play(turn).await {
                 failed(&error);
@@ -365,6 +367,7 @@ impl Teller {
                 "a turn lasted longer than its lease: its events may be told twice"
             );
         }
+        fault::point(Point::TurnRecorded);
         Ok(())
     }
 
@@ -477,6 +480,7 @@ impl Teller {
         };
         let (fate, noticed) = match self.subscriber.line.send(&notice).await {
             Answer::Said(answer) if words::acknowledges(&contract, &id, &answer) => {
+                fault::point(Point::NoticeTaken);
                 (Fate::Told, Noticed::Delivered)
             }
             Answer::Said(_) => {

@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_day_is_due_from_the_hour_on_and_those_before_it_are_compared_again() {
-        let settings = settings::Reconciliation { hour: 6, days_back: 3 };
+        let settings = settings::Reconciliation { hour: 6, days_back: 3, ..Default::default() };
         let due = |now| due(settings, now).unwrap().to_string();
         assert_eq!(due(datetime!(2026-03-05 05:59 +8)), "2026-03-03");
         assert_eq!(due(datetime!(2026-03-05 06:00 +8)), "2026-03-04");

@@ -1,5 +1,5 @@
-//! Deletes what is old: what the ledger knows of filings, but for their keys, which stay used for good; events; and the
-//! salts of leaves of the log of exchanges, which stays whole.
+//! Deletes what is old: what the ledger knows of filings, but for their keys, which stay used for good; events; closed
+//! findings; and the salts of leaves of the log of exchanges, which stays whole.
 //!
 //! In small batches, so that no exchange waits for long; any number of replicas may run this, and the ledger's clock alone
 //! says what is old. It decides nothing about open filings: those are never deleted.
@@ -18,6 +18,8 @@ pub enum Old {
     Filings,
     /// Events that old are forgotten, and what is noted of telling them.
     Events,
+    /// Findings that were closed so long ago are forgotten.
+    Findings,
     /// The salts of leaves that were written so long ago are erased.
     Salts,
 }
@@ -31,6 +33,10 @@ impl Old {
                 let notices = ledger.forget_notices(age, BATCH);
                 gateway.timed(LedgerVerb::ForgetNotices, notices).await?;
                 gateway.timed(LedgerVerb::ForgetEvents, ledger.forget_events(age, BATCH)).await
+            }
+            Self::Findings => {
+                let findings = ledger.forget_findings(age, BATCH);
+                gateway.timed(LedgerVerb::ForgetFindings, findings).await
             }
             Self::Salts => {
                 gateway.timed(LedgerVerb::EraseSalts, ledger.erase_salts(age, BATCH)).await

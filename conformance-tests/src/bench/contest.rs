@@ -104,6 +104,8 @@ pub async fn run(
         division: &filing.division,
         registry,
         collector: plan.traced.then_some(collector),
+        registry_lines: "",
+        more: "",
     };
     let gateway = stand.start("directlink", &plan.gateway, "sqlite = \"ledger.db\"").await?;
     let mut hall = Hall {

@@ -189,6 +189,8 @@ async fn exchanges(
         division: &filing.division,
         registry,
         collector: Some(collector),
+        registry_lines: "",
+        more: "",
     };
     let mut hall = Hall {
         plan,

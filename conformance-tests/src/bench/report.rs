@@ -181,7 +181,7 @@ impl fmt::Display for Thousandths {
     }
 }
 
-struct Mebibytes(u64);
+pub(super) struct Mebibytes(pub(super) u64);
 
 impl fmt::Display for Mebibytes {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {

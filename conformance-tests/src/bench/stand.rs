@@ -26,6 +26,10 @@ pub(super) struct Stand<'s> {
     pub(super) registry: &'s str,
     /// Where traces are exported to; `None`: nowhere.
     pub(super) collector: Option<&'s str>,
+    /// More lines of its `[[registry]]`.
+    pub(super) registry_lines: &'s str,
+    /// More tables of settings.
+    pub(super) more: &'s str,
 }
 
 /// A gateway that serves.
@@ -42,10 +46,17 @@ impl Gateway {
     /// # Errors
     /// It does not tell.
     pub(super) async fn commits(&self) -> anyhow::Result<u64> {
+        self.counted("directlink_ledger_commits_total ").await
+    }
+
+    /// What a metric says, by its name and labels with a blank behind; 0 if it has not begun.
+    ///
+    /// # Errors
+    /// It does not tell.
+    pub(super) async fn counted(&self, metric: &str) -> anyhow::Result<u64> {
         let metrics = page(self.admin, "/metrics").await?.text().await?;
-        let told =
-            metrics.lines().find_map(|line| line.strip_prefix("directlink_ledger_commits_total "));
-        Ok(told.context("it counts no commits")?.parse()?)
+        let told = metrics.lines().find_map(|line| line.strip_prefix(metric));
+        Ok(told.map_or(Ok(0), str::parse)?)
     }
 }
 
@@ -83,7 +94,8 @@ impl Stand<'_> {
     }
 
     fn settings(&self, ledger: &str) -> anyhow::Result<String> {
-        let Self { folder: _, contract, pki, bank, division, registry, collector } = self;
+        let Self { contract, pki, bank, division, registry, collector, .. } = self;
+        let Self { registry_lines, more, .. } = self;
         let contracts = contract.parent().context("contracts lie in a folder")?;
         let contracts = contracts.canonicalize()?;
         let telemetry = collector.map(|it| format!("otlp = \"http://{it}\"")).unwrap_or_default();
@@ -116,6 +128,7 @@ certificate = {client_certificate:?}
 key = {client_key:?}
 idempotent = true
 filings_max = 4096
+{registry_lines}
 [[office]]
 code = "{division}"
 name = "upstream"
@@ -130,6 +143,7 @@ institution_messages_per_second_max = 1000000
 institution_messages_burst_max = 1000000
 [telemetry]
 {telemetry}
+{more}
 "#,
             certificate = pki.gateway.certificate,
             key = pki.gateway.key,

@@ -7,8 +7,10 @@ use clap::{Args, Parser, Subcommand};
 use conformance_tests::{
     bench::{
         contest::{self, Plan},
+        feeds,
         floor::Floor,
         ledgers::{self, Part},
+        notices,
         process::told_to_end,
         proofs, upstream,
     },
@@ -33,6 +35,10 @@ enum Command {
     Ledger(Ledger),
     /// Measures what a proof out of the log of exchanges costs, with few leaves and with many, in both stores.
     Proofs(Proofs),
+    /// Measures what telling costs: events taken in from a registry's stream and delivered to many subscribers, one of them
+    /// dead; and a page of a feed at its beginning and at its end.
+    #[command(after_help = NOTICES_EXAMPLES)]
+    Notices(Notices),
     /// The registry stand-in; `exchange` starts it.
     #[command(hide = true)]
     Upstream(Role),
@@ -131,6 +137,46 @@ struct Proofs {
     json: Option<PathBuf>,
 }
 
+const NOTICES_EXAMPLES: &str = "\
+Examples:
+  bench notices                                           everything; ten million events take 3 GB of disk in each store
+  bench notices --parts told --told 5000 --rounds 1
+  bench notices --parts feed --events 1000000";
+
+#[derive(Debug, Args)]
+struct Notices {
+    /// What is measured: `told`, events taken in and delivered; `feed`, pages of a feed.
+    #[arg(long, value_delimiter = ',', default_value = "told,feed")]
+    parts: Vec<NoticesPart>,
+    /// Folder of the contract that the institutions file in; told they are in the standard words.
+    #[arg(long, default_value = "contracts/banks/yunshui")]
+    contract: PathBuf,
+    /// Events of a round of `told`.
+    #[arg(long, default_value_t = 20_000)]
+    told: u64,
+    /// Subscribers.
+    #[arg(long, default_value_t = 100)]
+    subscribers: u64,
+    /// Rounds of each; an odd number has a true median.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// How many events the long feed has, beside one of 100,000.
+    #[arg(long, default_value_t = 10_000_000)]
+    events: u64,
+    /// The gateway's program. Default: `directlink` beside this one.
+    #[arg(long)]
+    gateway: Option<PathBuf>,
+    /// File to write all figures to, as JSON.
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum NoticesPart {
+    Told,
+    Feed,
+}
+
 /// What the processes of a run share.
 #[derive(Debug, Args)]
 struct Role {
@@ -144,6 +190,7 @@ fn main() -> anyhow::Result<()> {
         Command::Exchange(arguments) => block_on(exchange(arguments)),
         Command::Ledger(arguments) => block_on(ledger(arguments)),
         Command::Proofs(arguments) => block_on(proofs(arguments)),
+        Command::Notices(arguments) => block_on(notices(arguments)),
         Command::Upstream(role) => {
             let pki = contest::pki_of(&role.folder, &contest::bank_of(&role.contract)?);
             let own = &pki.registry;
@@ -242,6 +289,36 @@ async fn proofs(arguments: Proofs) -> anyhow::Result<()> {
             .with_context(|| file.display().to_string())?;
     }
     measured.iter().for_each(|proofs| say(&proofs.to_string()));
+    Ok(())
+}
+
+async fn notices(arguments: Notices) -> anyhow::Result<()> {
+    let own = std::env::current_exe()?;
+    let beside = own.parent().context("this program lies in a folder")?;
+    let folder = tempfile::Builder::new().prefix("bench-").tempdir_in(beside)?;
+    let (mut told, mut pages) = (None, Vec::new());
+    if arguments.parts.contains(&NoticesPart::Told) {
+        let plan = notices::Plan {
+            contract: arguments.contract,
+            events: arguments.told,
+            subscribers: arguments.subscribers,
+            rounds: arguments.rounds,
+            gateway: arguments.gateway.unwrap_or_else(|| beside.join("directlink")),
+            folder: folder.path().to_owned(),
+        };
+        let report = notices::run(&plan, say).await?;
+        say(&report.to_string());
+        told = Some(report);
+    }
+    if arguments.parts.contains(&NoticesPart::Feed) {
+        pages = feeds::measure(folder.path(), arguments.events, say).await?;
+        pages.iter().for_each(|pages| say(&pages.to_string()));
+    }
+    if let Some(file) = arguments.json {
+        let all = serde_json::json!({ "told": told, "feed": pages });
+        fs::write(&file, serde_json::to_vec_pretty(&all)?)
+            .with_context(|| file.display().to_string())?;
+    }
     Ok(())
 }
 

@@ -217,6 +217,7 @@ fn told(judgement: &Judgement) -> ExitCode {
             judgement.left_to_operators
         ));
     }
+    say(&judgement.told_and_proved());
     say(&judgement.to_string());
     if judgement.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

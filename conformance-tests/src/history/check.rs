@@ -1,13 +1,19 @@
 //! Judges a history: whether banks were told nothing but the truth, and nothing was done twice or lost.
 //!
-//! It knows no gateway, ledger or registry: only lines. docs/soak.md says its rules in words.
+//! It knows no gateway, ledger or registry: only lines. docs/soak.md says its rules in words. In its folder: `life.rs`, what
+//! may follow on what; `feeds.rs`, the events; `log.rs`, the log of exchanges.
+
+mod feeds;
+mod life;
+mod log;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
 };
 
-use super::{Filing, Line, Says, What};
+use self::{feeds::Feeds, life::may_become, log::Log};
+use super::{Event, Filing, Line, Says, What};
 
 /// What a history comes to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,6 +24,14 @@ pub struct Judgement {
     pub keys: u64,
     /// Processes killed.
     pub kills: u64,
+    /// Events in the banks' feeds.
+    pub events: u64,
+    /// Leaves in the log of exchanges.
+    pub leaves: u64,
+    /// Checkpoints that were signed of it.
+    pub checkpoints: u64,
+    /// Answers without a leaf, of which gateways said so.
+    pub unwritten: u64,
     /// What is wrong.
     pub complaints: Vec<Complaint>,
     /// Filings that banks gave up because nothing was sent, and that stay open in the ledger with nothing at the registry:
@@ -25,15 +39,26 @@ pub struct Judgement {
     pub left_to_operators: u64,
 }
 
-/// One thing that is wrong with one filing.
+/// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Complaint {
-    /// The filing.
-    pub filing: Filing,
+    /// With what.
+    pub about: About,
     /// Which promise is broken.
     pub broken: Promise,
     /// How.
     pub how: String,
+}
+
+/// What a complaint is about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum About {
+    /// A filing.
+    Filing(Filing),
+    /// A bank's feed, or what was said with a bank.
+    Bank(String),
+    /// The log of exchanges.
+    Log,
 }
 
 /// The promises.
@@ -47,13 +72,27 @@ pub enum Promise {
     Wrong,
     /// Once trouble stops, everything is settled.
     Unsettled,
+    /// Of each case its events are told, each once, numbered without a gap, and in an order that is possible.
+    Mistold,
+    /// Every answer that a bank heard has one leaf, of the very bytes; the log is one tree, and what was signed.
+    Unproved,
 }
 
 impl Judgement {
-    /// How many filings break a promise.
+    /// How many filings, or what else complaints are about, break a promise.
     pub fn count(&self, promise: Promise) -> usize {
         let broken = self.complaints.iter().filter(|complaint| complaint.broken == promise);
-        broken.map(|complaint| &complaint.filing).collect::<BTreeSet<_>>().len()
+        broken.map(|complaint| &complaint.about).collect::<BTreeSet<_>>().len()
+    }
+
+    /// What came of events and evidence, in a line.
+    pub fn told_and_proved(&self) -> String {
+        let Self { events, leaves, checkpoints, unwritten, .. } = self;
+        format!(
+            "events {events}, mistold {}, leaves {leaves}, checkpoints {checkpoints}, unwritten {unwritten}, unproved {}",
+            self.count(Promise::Mistold),
+            self.count(Promise::Unproved),
+        )
     }
 
     /// Whether every promise is kept.
@@ -78,8 +117,12 @@ impl fmt::Display for Judgement {
 
 impl fmt::Display for Complaint {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { filing, broken, how } = self;
-        write!(out, "{broken:?}: {} {}: {how}", filing.bank, filing.key)
+        let Self { about, broken, how } = self;
+        match about {
+            About::Filing(Filing { bank, key }) => write!(out, "{broken:?}: {bank} {key}: {how}"),
+            About::Bank(bank) => write!(out, "{broken:?}: {bank}: {how}"),
+            About::Log => write!(out, "{broken:?}: the log of exchanges: {how}"),
+        }
     }
 }
 
@@ -88,22 +131,29 @@ pub fn judge(lines: &[Line]) -> Judgement {
     let mut judgement = Judgement::default();
     let mut lives: BTreeMap<&Filing, Life<'_>> = BTreeMap::new();
     let mut filings: HashMap<u64, &Filing> = HashMap::new();
+    let (mut feeds, mut log) = (Feeds::default(), Log::default());
     let mut calm = false;
     for (at, line) in lines.iter().enumerate() {
         match line {
-            Line::Call { call, what, filing, content, .. } => {
+            Line::Call { call, what, filing, content, sent, .. } => {
                 judgement.operations += 1;
                 filings.insert(*call, filing);
                 let life = lives.entry(filing).or_default();
                 life.asked_of_after_given_up |= life.given_up_at.is_some();
                 life.calls
                     .insert(*call, Call { what: *what, content: *content, begun: at, heard: None });
+                log.asked(*call, filing, *what, sent);
             }
-            Line::Answer { call, says } => {
+            Line::Answer { call, says, heard } => {
                 let life = filings.get(call).and_then(|filing| lives.get_mut(filing));
                 if let Some(found) = life.and_then(|life| life.calls.get_mut(call)) {
                     found.heard = Some((at, says));
                 }
+                log.answered(*call, heard);
+            }
+            Line::Read { bank, reading, sent, heard, events } => {
+                feeds.read(bank, *reading, events);
+                log.read(bank, sent, heard);
             }
             Line::GivenUp { filing } => lives.entry(filing).or_default().given_up_at = Some(at),
             Line::Trouble { what } => judgement.kills += u64::from(what.starts_with("kill ")),
@@ -114,22 +164,40 @@ pub fn judge(lines: &[Line]) -> Judgement {
             }
             Line::Entered { filing, times } => lives.entry(filing).or_default().entered = *times,
             Line::Ledger { filing, state } => lives.entry(filing).or_default().ledger = Some(state),
+            Line::Event { filing, event } => {
+                judgement.events += 1;
+                lives.entry(filing).or_default().events.push(event);
+                feeds.holds(&filing.bank, event);
+            }
+            Line::Leaf { leaf, salt } => log.leaf(leaf, salt),
+            Line::Checkpoint { note } => log.checkpoint(note),
+            Line::Key { key } => log.key(key),
+            Line::Unwritten { bank, times } => log.unwritten(bank, *times),
         }
     }
     judgement.keys = lives.values().filter(|life| !life.calls.is_empty()).count() as u64;
     for (filing, life) in &lives {
         let mut told = Vec::new();
-        life.judge(&mut told);
-        if !calm {
-            told.retain(|(broken, _)| *broken != Promise::Unsettled);
-        }
+        life.judge(calm, &mut told);
         judgement.left_to_operators += u64::from(life.is_left_to_operators());
         judgement.complaints.extend(told.into_iter().map(|(broken, how)| Complaint {
-            filing: (*filing).clone(),
+            about: About::Filing((*filing).clone()),
             broken,
             how,
         }));
     }
+    let mistold = |(bank, how)| {
+        let (about, broken) = (About::Bank(bank), Promise::Mistold);
+        Complaint { about, broken, how }
+    };
+    if calm {
+        judgement.complaints.extend(feeds.judge().into_iter().map(mistold));
+    }
+    let proved = log.judge(calm);
+    (judgement.leaves, judgement.checkpoints) = (proved.leaves, proved.checkpoints);
+    judgement.unwritten = proved.unwritten;
+    let unproved = |(about, how)| Complaint { about, broken: Promise::Unproved, how };
+    judgement.complaints.extend(proved.complaints.into_iter().map(unproved));
     judgement
 }
 
@@ -143,6 +211,8 @@ struct Life<'h> {
     cases: Vec<Held<'h>>,
     entered: u64,
     ledger: Option<&'h str>,
+    /// In the order in which they stand in the bank's feed.
+    events: Vec<&'h Event>,
 }
 
 #[derive(Debug)]
@@ -174,12 +244,15 @@ struct Told<'h> {
 type Complaints = Vec<(Promise, String)>;
 
 impl<'h> Life<'h> {
-    fn judge(&self, told: &mut Complaints) {
+    fn judge(&self, calm: bool, told: &mut Complaints) {
         self.once(told);
         self.there(told);
         self.consistent(told);
         self.in_order(told);
-        self.settled(told);
+        if calm {
+            self.settled(told);
+            self.events(told);
+        }
     }
 
     /// Outcomes that name a case. Without one it is not yet known what became of it.
@@ -296,6 +369,39 @@ impl<'h> Life<'h> {
         }
     }
 
+    /// Its events are numbered from 1 without a gap, each follows on the one before, and the last is where it stands.
+    fn events(&self, told: &mut Complaints) {
+        let mut wrong = |how: String| told.push((Promise::Mistold, how));
+        for (number, event) in (1..).zip(&self.events) {
+            if event.number != number {
+                wrong(format!("event {} comes where {number} belongs", event.number));
+            }
+        }
+        for (before, after) in self.events.iter().zip(self.events.iter().skip(1)) {
+            if before.case != after.case && !before.case.is_empty() {
+                wrong(format!("case {} becomes {}", before.case, after.case));
+            }
+            if !may_become(&before.status, &after.status) {
+                wrong(format!("{} is told after {}", after.status, before.status));
+            }
+        }
+        let Some(last) = self.events.last() else {
+            if !self.cases.is_empty() || self.outcomes().next().is_some() {
+                wrong("there is a case, and no event".to_owned());
+            }
+            return;
+        };
+        for held in self.cases.iter().filter(|held| held.status != last.status) {
+            wrong(format!("the last event says {}, the registry {}", last.status, held.status));
+        }
+        for outcome in self.outcomes() {
+            if outcome.case != last.case || !may_become(outcome.status, &last.status) {
+                let Told { case, status, .. } = outcome;
+                wrong(format!("{case} {status} was answered, and no event says so or more"));
+            }
+        }
+    }
+
     fn is_left_to_operators(&self) -> bool {
         self.given_up_at.is_some()
             && self.cases.is_empty()
@@ -303,22 +409,10 @@ impl<'h> Life<'h> {
     }
 }
 
-/// Whether a case that was told to stand here can stand there later.
-fn may_become(told: &str, now: &str) -> bool {
-    /// In order; what is final comes from any of them, and goes nowhere.
-    const WAY: [&str; 7] =
-        ["RECEIVED", "VALIDATING", "SUBMITTED", "ACCEPTED", "IN_REVIEW", "REGISTERED", "COMPLETED"];
-    let place = |status: &str| WAY.iter().position(|step| *step == status);
-    match (place(told), place(now)) {
-        (Some(told), Some(now)) => told <= now,
-        (Some(told), None) => Some(told) < place("REGISTERED"),
-        (None, _) => told == now,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::Bytes;
 
     /// A filing that went well, with a case and an entry.
     fn well() -> Vec<Line> {
@@ -329,7 +423,14 @@ mod tests {
             case("C1", "REGISTERED"),
             Line::Entered { filing: filing(), times: 1 },
             Line::Ledger { filing: filing(), state: "settled".into() },
+            event("C1", "REGISTERED"),
         ]
+    }
+
+    fn event(case: &str, status: &str) -> Line {
+        let (case, status) = (case.to_owned(), status.to_owned());
+        let event = Event { id: "EV-1".into(), number: 1, case, status };
+        Line::Event { filing: filing(), event }
     }
 
     fn filing() -> Filing {
@@ -337,11 +438,11 @@ mod tests {
     }
 
     fn call(call: u64, what: What, content: u32) -> Line {
-        Line::Call { call, what, filing: filing(), content, gateway: 0 }
+        Line::Call { call, what, filing: filing(), content, gateway: 0, sent: Bytes::default() }
     }
 
     fn answer(call: u64, says: Says) -> Line {
-        Line::Answer { call, says }
+        Line::Answer { call, says, heard: Bytes::default() }
     }
 
     fn outcome(case: &str, status: &str) -> Says {
@@ -365,10 +466,12 @@ mod tests {
         history
     }
 
+    /// What is said of events and evidence beside it has tests of its own: `tests/history.rs`.
     #[track_caller]
     fn finds(lines: &[Line], promise: Promise) {
         let judgement = judge(lines);
-        let found: Vec<_> = judgement.complaints.iter().map(|it| it.broken).collect();
+        let found = judgement.complaints.iter().map(|it| it.broken);
+        let found: Vec<_> = found.filter(|it| *it != Promise::Mistold).collect();
         assert!(!found.is_empty() && found.iter().all(|it| *it == promise), "{judgement:?}");
         assert_eq!(judgement.count(promise), 1);
     }

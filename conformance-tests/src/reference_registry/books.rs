@@ -23,8 +23,13 @@ use super::{
 pub enum Alteration {
     /// It was never there.
     Forget,
-    /// There is another like it, under this key.
-    Copy(String),
+    /// There is another like it.
+    Copy {
+        /// Its key.
+        key: String,
+        /// Its number.
+        case_id: String,
+    },
     /// It stands otherwise.
     Status(CaseStatus),
     /// Another amount was entered, in fen.
@@ -44,11 +49,11 @@ impl Cases {
         let file = self.file_mut(case_id).with_context(|| format!("no case {case_id}"))?;
         match alteration {
             Alteration::Forget => self.forget(case_id),
-            Alteration::Copy(key) => {
+            Alteration::Copy { key, case_id } => {
                 let mut copy = file.clone();
                 copy.case.idempotency_key = key;
                 let outcome = copy.case.outcome.get_or_insert_default();
-                outcome.case_id = format!("{case_id}-2");
+                outcome.case_id = case_id;
                 self.add(copy);
             }
             Alteration::Status(status) => {

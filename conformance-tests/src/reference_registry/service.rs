@@ -105,37 +105,34 @@ impl Desk {
         let act = self.shared.tasks.spawn(async move {
             delay(fault, released).await;
             let now = OffsetDateTime::now_utc();
-            shared.change(|books| match call {
+            let case = shared.change(|books| match call {
                 Call::Correct => books.cases.correct(application, bank, now),
                 _ => books.cases.submit(application, bank, now),
-            })
+            });
+            review_slowly(shared, &case);
+            case
         });
         let case = act.await.map_err(|failure| Status::internal(failure.to_string()))?;
-        self.review_slowly(&case);
         after(fault, &arrival.caller).await;
         Ok(case)
     }
 }
 
-impl Desk {
-    /// Where reviewers take their time, a case that was accepted is reviewed, and then entered or refused, by itself.
-    fn review_slowly(&self, case: &Case) {
-        let outcome = case.outcome.clone().unwrap_or_default();
-        let Some(time) = self.shared.books().cases.review_time() else { return };
-        if outcome.status() != CaseStatus::Accepted {
-            return;
-        }
-        let shared = Arc::clone(&self.shared);
-        tokio::spawn(async move {
-            for step in [Step::Review, Step::Register] {
-                sleep(time).await;
-                let now = OffsetDateTime::now_utc();
-                // It was withdrawn meanwhile, or is the first case of a key that came again: then another sees to it.
-                let _moved_on =
-                    shared.change(|books| books.cases.advance(&outcome.case_id, step, now));
-            }
-        });
+/// Where reviewers take their time, a case that was accepted is reviewed, and then entered or refused, by itself.
+fn review_slowly(shared: Arc<Shared>, case: &Case) {
+    let outcome = case.outcome.clone().unwrap_or_default();
+    let Some(time) = shared.books().cases.review_time() else { return };
+    if outcome.status() != CaseStatus::Accepted {
+        return;
     }
+    tokio::spawn(async move {
+        for step in [Step::Review, Step::Register] {
+            sleep(time).await;
+            let now = OffsetDateTime::now_utc();
+            // It was withdrawn meanwhile, or is the first case of a key that came again: then another sees to it.
+            let _moved_on = shared.change(|books| books.cases.advance(&outcome.case_id, step, now));
+        }
+    });
 }
 
 #[tonic::async_trait]

@@ -1,10 +1,12 @@
 //! Gateways' clocks in a scenario: off by so much, or at a moment of the week that a story needs (`Sunday 20:00`).
 //!
 //! A moment of the week is the next one, Asia/Shanghai, seen from where the clock stands: certificates hold then whenever a
-//! scenario is played. Nothing turns a clock here.
+//! scenario is played. Nothing turns a clock here. A ledger on a server has that server's clock, which others need too: where
+//! gateways' clocks are turned, what waits in it comes so much earlier instead.
 
 use anyhow::{Context, ensure};
 use time::{Duration, OffsetDateTime, Time, Weekday, macros::format_description, macros::offset};
+use tokio_postgres::NoTls;
 
 /// By how much a clock is off once it says what a step asks for, given by how much it is off before.
 ///
@@ -33,6 +35,24 @@ pub fn offset_to(asked: &str, before: Duration) -> anyhow::Result<Duration> {
 /// As faketime writes it.
 pub fn written(off: Duration) -> String {
     format!("{:+}s", off.whole_seconds())
+}
+
+/// Has what a ledger on a server follows up come so much earlier, as if that server's clock had been turned.
+///
+/// # Errors
+/// It does not answer.
+pub async fn put_forward(database: &str, by: Duration) -> anyhow::Result<()> {
+    let (client, connection) = tokio_postgres::connect(database, NoTls).await?;
+    let connection = tokio::spawn(connection);
+    let seconds = by.whole_seconds();
+    client
+        .batch_execute(&format!(
+            "UPDATE filing SET follow_up_at = follow_up_at - make_interval(secs => {seconds})"
+        ))
+        .await?;
+    drop(client);
+    connection.await??;
+    Ok(())
 }
 
 #[cfg(test)]

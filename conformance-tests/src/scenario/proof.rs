@@ -11,7 +11,7 @@ use tokio::process::Command;
 use super::stage::Role;
 use crate::{
     deployment::{Deployment, EVIDENCE_PUBLIC_KEY, program},
-    fake_bank::Heard,
+    fake_bank::{Heard, travelled},
 };
 
 /// Exports what proves the filing that was last sent, and judges it beside the bytes that the bank sent and heard.
@@ -48,13 +48,10 @@ pub(super) async fn proves(
     let key = fs::read_to_string(folder.join(EVIDENCE_PUBLIC_KEY))?;
     let (bundle, page) = (file("bundle.json"), file("bundle.html"));
     let mut verify = vec!["verify", &bundle, "--key", &key, "--page", &page];
-    // Where a message is a whole HTTP request, what is logged is the request as the contract reads it.
     let (sent_file, heard_file) = (file("sent"), file("heard"));
-    if role.contract.wire().whole().is_none() {
-        fs::write(&sent_file, sent)?;
-        fs::write(&heard_file, bytes)?;
-        verify.extend(["--message", &sent_file, "--message", &heard_file]);
-    }
+    fs::write(&sent_file, travelled::sent(&role.contract, sent))?;
+    fs::write(&heard_file, travelled::heard(&role.contract, bytes))?;
+    verify.extend(["--message", &sent_file, "--message", &heard_file]);
     run(&verify).await?;
     is_a_page(Path::new(&page))
 }

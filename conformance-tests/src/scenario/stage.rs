@@ -267,7 +267,9 @@ pub async fn play(
     }
     subscribers.open(&deployment).await?;
     deployment.start().await?;
+    let address = plan.ledger.get("postgres").and_then(toml::Value::as_str);
     let mut stage = Stage::new(deployment, own_server.as_mut());
+    stage.database = address.map(str::to_owned);
     stage.subscribers = subscribers;
     stage.enter(role)?;
     if let Some(another) = another {
@@ -289,7 +291,6 @@ pub async fn play(
         ensure!(most <= 1, "{most} registrations under one key");
     }
     // Some six hundred ledgers are played on one server.
-    let address = plan.ledger.get("postgres").and_then(toml::Value::as_str);
     if let (Some(server), Some(address), false) = (&theatre.postgres, address, goes_down) {
         server.delete_database(address).await?;
     }
@@ -331,6 +332,8 @@ async fn ledger_table(
 /// Processes that run, and the bank whose turn it is.
 pub struct Stage<'s> {
     postgres: Option<&'s mut PostgresServer>,
+    /// The ledger's database, if it is on a server.
+    database: Option<String>,
     /// Who keeps a SQLite ledger from being written, while that is to be so.
     ledger_holder: Option<rusqlite::Connection>,
     deployment: Deployment,
@@ -377,9 +380,16 @@ fn numbered(of: &[String], which: &str) -> anyhow::Result<String> {
 impl<'s> Stage<'s> {
     /// A stage on which no bank has entered yet.
     pub fn new(deployment: Deployment, postgres: Option<&'s mut PostgresServer>) -> Self {
-        let (ledger_holder, turn, another) = (None, None, None);
-        let subscribers = Subscribers::default();
-        Self { postgres, ledger_holder, deployment, called: 0, turn, another, subscribers }
+        Self {
+            postgres,
+            database: None,
+            ledger_holder: None,
+            deployment,
+            called: 0,
+            turn: None,
+            another: None,
+            subscribers: Subscribers::default(),
+        }
     }
 
     /// It is this bank's turn from now on.
@@ -439,8 +449,9 @@ impl<'s> Stage<'s> {
             self.turn_to_another();
             return played;
         }
-        let Self { postgres, ledger_holder, deployment, called, turn, another: _, subscribers } =
-            self;
+        let Self {
+            postgres, ledger_holder, deployment, called, turn, another: _, subscribers, ..
+        } = self;
         let turn = turn.as_mut().context("no bank has entered")?;
         let control = deployment.registry.control().clone();
         match step {
@@ -482,9 +493,15 @@ impl<'s> Stage<'s> {
             Step::TellAgain => control.tell_again(),
             Step::TellOfAStranger => control.tell_of_a_stranger(),
             Step::ClocksTurn(moment) => {
+                let mut by = time::Duration::ZERO;
                 for gateway in &mut deployment.gateways {
                     let before = gateway.clock.context("its clock is not turned from the start")?;
-                    gateway.turn_clock(clock::offset_to(moment, before)?)?;
+                    let after = clock::offset_to(moment, before)?;
+                    gateway.turn_clock(after)?;
+                    by = after - before;
+                }
+                if let Some(database) = &self.database {
+                    clock::put_forward(database, by).await?;
                 }
             }
             Step::OfficesMove => deployment.move_offices().await?,

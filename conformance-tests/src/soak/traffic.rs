@@ -13,7 +13,7 @@ use adapters::{Contract, Mode, Reply};
 use anyhow::{Context, ensure};
 use futures_util::future::try_join;
 use proto::v1::{
-    CaseStatus, Envelope, Exchange, Layer, OriginalFiling, Outcome, application::Matter,
+    CaseStatus, Envelope, Exchange, FeedQuery, Layer, OriginalFiling, Outcome, application::Matter,
     case_query::Subject, envelope::Body,
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -21,8 +21,8 @@ use tokio::time::{Instant, sleep};
 
 use super::{SETTLING_TIME_MAX, Shared};
 use crate::{
-    fake_bank::{FakeBank, Heard, Line as Connection},
-    history::{Filing, Line, Says, What},
+    fake_bank::{FakeBank, Heard, Line as Connection, travelled},
+    history::{Bytes, Filing, Line, Says, What},
     scenario::stage::Role,
 };
 
@@ -33,6 +33,8 @@ pub(super) struct Speaker {
     discharge: Form,
     /// A question about a filing by its own serial; not every bank has one.
     question: Option<Form>,
+    /// A question for events; not every bank has one.
+    feed: Option<Form>,
     /// The last serial of all its clients.
     serial: AtomicU64,
 }
@@ -73,8 +75,9 @@ impl Speaker {
         };
         let (charge, discharge) = (form("first_general")?, form("discharge_whole")?);
         let question = form("case_poll").ok().filter(by_serial);
+        let feed = form("events").ok();
         let serial = AtomicU64::new(0);
-        let speaker = Self { role, charge, discharge, question, serial };
+        let speaker = Self { role, charge, discharge, question, feed, serial };
         speaker.speaks_plainly()?;
         Ok(speaker)
     }
@@ -192,6 +195,17 @@ impl Speaker {
         })
     }
 
+    /// A question for the events after a place, and the name of its message; if the bank can ask it.
+    pub(super) fn asks_for_events(
+        &self,
+        asked: FeedQuery,
+    ) -> Option<(&str, anyhow::Result<Vec<u8>>)> {
+        let form = self.feed.as_ref()?;
+        let mut envelope = form.envelope.clone();
+        envelope.body = Some(Body::FeedQuery(asked));
+        Some((&form.message, self.bytes(form, &envelope)))
+    }
+
     fn question(&self, about: &Message, serial: u64) -> Option<anyhow::Result<Message>> {
         let form = self.question.as_ref()?;
         let asked = about.envelope.exchange.as_ref()?;
@@ -239,6 +253,7 @@ struct Own {
     content: u32,
     /// Certificates of its charge, which nobody has discharged.
     certificates: BTreeSet<String>,
+    is_discharged: bool,
 }
 
 /// One who calls for a bank, one call at a time but for copies.
@@ -314,6 +329,7 @@ impl Client {
         let charged = self.settled.iter_mut().find(|own| !own.certificates.is_empty());
         let Some(charged) = charged else { return self.file().await };
         let certificates = std::mem::take(&mut charged.certificates);
+        charged.is_discharged = true;
         let serial = self.speaker.next_serial();
         let message = self.speaker.discharge(serial, &certificates)?;
         let own = self.own(message, serial, What::Discharge);
@@ -322,7 +338,8 @@ impl Client {
 
     fn own(&mut self, message: Message, serial: u64, what: What) -> Own {
         self.filings.insert(message.filing.clone());
-        Own { message, serial, what, content: 0, certificates: BTreeSet::new() }
+        let certificates = BTreeSet::new();
+        Own { message, serial, what, content: 0, certificates, is_discharged: false }
     }
 
     async fn begin(&mut self, own: Own) -> anyhow::Result<()> {
@@ -354,7 +371,16 @@ impl Client {
     async fn repeat(&mut self) -> anyhow::Result<()> {
         let Some(own) = self.any_settled() else { return self.retry().await };
         let gateway = self.any_gateway();
-        self.call(What::Repeat, &own.message, own.content, gateway).await.map(drop)
+        let says = self.call(What::Repeat, &own.message, own.content, gateway).await?;
+        // What was under review may be entered by now.
+        let mut known = self.settled.iter_mut().filter(|it| it.what == What::File);
+        if let Says::Outcome { certificates, .. } = says
+            && let Some(known) = known.find(|it| it.message.filing == own.message.filing)
+            && !known.is_discharged
+        {
+            known.certificates = certificates;
+        }
+        Ok(())
     }
 
     async fn change(&mut self) -> anyhow::Result<()> {
@@ -472,19 +498,23 @@ impl Client {
         let Shared { history, calls, .. } = &*self.shared;
         let call = calls.fetch_add(1, Ordering::Relaxed);
         let filing = message.filing.clone();
-        history.write(&Line::Call { call, what, filing, content, gateway })?;
+        let contract = &self.speaker.role.contract;
+        let sent = Bytes(travelled::sent(contract, &message.bytes));
+        history.write(&Line::Call { call, what, filing, content, gateway, sent })?;
         let heard = match line {
             Some(line) => line.ask(Some(&message.name), message.bytes.clone()).await?,
             None => Heard::Nothing("no connection".to_owned()),
         };
-        let says = match heard {
-            Heard::Answer { reply, envelope, .. } => says(reply, &envelope),
+        let (says, heard) = match heard {
+            Heard::Answer { reply, envelope, bytes, .. } => {
+                (says(reply, &envelope), Bytes(travelled::heard(contract, &bytes)))
+            }
             Heard::Nothing(why) => {
                 *line = None;
-                Says::Nothing { why }
+                (Says::Nothing { why }, Bytes::default())
             }
         };
-        history.write(&Line::Answer { call, says: says.clone() })?;
+        history.write(&Line::Answer { call, says: says.clone(), heard })?;
         Ok(says)
     }
 }

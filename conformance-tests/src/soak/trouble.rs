@@ -14,7 +14,7 @@ use crate::{
     faulty_network::{Condition, FaultyNetwork},
     history::{Line, Writer},
     postgres_server::PostgresServer,
-    reference_registry::{Call, Control, Fault as RegistryFault, Silence},
+    reference_registry::{Call, Control, Fault as RegistryFault, Review, Silence},
     scenario::StoreKind,
 };
 
@@ -122,6 +122,10 @@ impl System {
         self.deployment.folder()
     }
 
+    pub(super) fn gateways(&self) -> &[Gateway] {
+        &self.deployment.gateways
+    }
+
     /// Lets things go wrong until `calm` is cancelled; what was begun then is ended.
     pub(super) async fn trouble(
         &mut self,
@@ -137,6 +141,7 @@ impl System {
         let Self { deployment, to_registry, postgres } = self;
         let control = deployment.registry.control().clone();
         let mut inside = Inside { gateways: &mut deployment.gateways, postgres };
+        let reviewers = review(control.clone(), StdRng::seed_from_u64(order.seed ^ 3), calm);
         let outside = Outside { control, to_registry };
         let seed = order.seed;
         let rows = tokio::try_join!(
@@ -154,6 +159,10 @@ impl System {
                 calm,
                 async |fault, rng, note| { outside.suffer(fault, rng, note).await }
             ),
+            async {
+                reviewers.await;
+                Ok(())
+            },
         );
         rows.map(drop)
     }
@@ -226,6 +235,22 @@ async fn row(
         suffer(*fault, &mut rng, &note).await?;
     }
     Ok(())
+}
+
+/// For a while applications are entered at once, for a while by reviewers who take their time; until calm all is entered at
+/// once.
+async fn review(control: Control, mut rng: StdRng, calm: &CancellationToken) {
+    while !calm.is_cancelled() {
+        control.review_so(match rng.random_bool(0.5) {
+            true => Review::AtOnce,
+            false => Review::Slowly { ms: rng.random_range(20..600) },
+        });
+        tokio::select! {
+            () = calm.cancelled() => {}
+            () = sleep(milliseconds(&mut rng, 200, 1_500)) => {}
+        }
+    }
+    control.review_so(Review::AtOnce);
 }
 
 /// Starts a gateway as whoever looks after it would: once more, should it end because the ledger was not there in time.

@@ -202,12 +202,12 @@ impl<D: Desk> Visit<D> {
             return Ok(answered?);
         }
         if head.uri.path().starts_with(books::PATH)
-            && let Some(ledger) = self.port.desk.books()
+            && let Some(gateway) = self.port.desk.books()
         {
             let _place = account.enter().map_err(Problem::Busy)?;
             let started = Instant::now();
-            let answered = books::answer(ledger, bank.id(), head).await;
-            let result = answered.as_ref().map_or_else(Problem::code, |_told| "BOOKS");
+            let answered = books::answer(gateway, bank, head).await;
+            let result = answered.as_ref().map_or_else(Problem::code, |_told| books::BOOKS);
             self.port.metrics.exchange(bank.id(), "books", result, started.elapsed());
             return Ok(answered?);
         }

@@ -253,6 +253,10 @@ impl Books for Forgetful {
         Ok(Vec::new())
     }
 
+    async fn forget_findings(&self, _: Duration, _: u32) -> Result<u32, LedgerError> {
+        Ok(0)
+    }
+
     async fn close_finding(&self, _: i64, _: &str) -> Result<bool, LedgerError> {
         Ok(false)
     }

@@ -2,7 +2,7 @@
 //!
 //! It compares nothing: that is `crate::reconciliation`'s affair. Source: docs/reconciliation.md; docs/decisions/0021.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 
@@ -33,6 +33,9 @@ pub trait Books {
 
     /// Closes a finding, with what the operator says of it. Whether it was open.
     async fn close_finding(&self, id: i64, note: &str) -> Result<bool, LedgerError>;
+
+    /// Deletes up to `limit` findings that were closed so long ago. Tells how many. What is open is never deleted.
+    async fn forget_findings(&self, age: Duration, limit: u32) -> Result<u32, LedgerError>;
 
     /// How many findings are open, by registry; registries with none are left out.
     async fn open_findings(&self) -> Result<Vec<(String, u64)>, LedgerError>;

@@ -696,6 +696,13 @@ impl Tables {
             if !(1..=31).contains(&reconciliation.is.days_back) {
                 notes.add(reconciliation.of("days_back"), "expected 1 to 31");
             }
+            let compared = Duration::from_secs(24 * 60 * 60) * reconciliation.is.days_back.into();
+            if reconciliation.is.retention < compared {
+                notes.add(
+                    reconciliation.of("retention_seconds"),
+                    "expected no less than the days that are compared (`days_back`)",
+                );
+            }
         }
         let events = &self.events;
         if !(1..=EVENTS_MAX).contains(&events.is.page_max) {

@@ -836,6 +836,7 @@ pub enum LedgerVerb {
     EraseSalts,
     RecordFindings,
     OpenFindings,
+    ForgetFindings,
     Filed,
     Subscribe,
     ClaimTurns,
@@ -920,6 +921,7 @@ impl LedgerVerb {
             Self::EraseSalts => "erase_salts",
             Self::RecordFindings => "record_findings",
             Self::OpenFindings => "open_findings",
+            Self::ForgetFindings => "forget_findings",
             Self::Filed => "filed",
         }
     }

@@ -1,6 +1,6 @@
 //! The books in Postgres.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use tokio_postgres::{Row, types::ToSql};
@@ -9,6 +9,7 @@ use super::{PostgresLedger, column, standing};
 use crate::ledger::{
     LedgerError,
     books::{Asked, Booked, Books, Filed, Finding, KeptFinding, Kind, Parties, Which},
+    milliseconds,
 };
 
 #[async_trait]
@@ -59,6 +60,11 @@ impl Books for PostgresLedger {
 
     async fn close_finding(&self, id: i64, note: &str) -> Result<bool, LedgerError> {
         Ok(!self.server.write(CLOSE, &[&id, &note]).await?.is_empty())
+    }
+
+    async fn forget_findings(&self, age: Duration, limit: u32) -> Result<u32, LedgerError> {
+        let forgotten = self.server.write(FORGET, &[&milliseconds(age), &i64::from(limit)]).await?;
+        Ok(u32::try_from(forgotten.len()).unwrap_or(u32::MAX))
     }
 
     async fn open_findings(&self) -> Result<Vec<(String, u64)>, LedgerError> {
@@ -166,6 +172,12 @@ const FINDINGS: &str = "
 const CLOSE: &str = "
     UPDATE finding SET closed_at = now(), note = $2
     WHERE id = $1 AND closed_at IS NULL RETURNING id";
+
+const FORGET: &str = "
+    DELETE FROM finding WHERE id IN (
+        SELECT id FROM finding WHERE closed_at < now() - $1::bigint * interval '1 millisecond'
+        LIMIT $2 FOR UPDATE SKIP LOCKED)
+    RETURNING id";
 
 const OPEN: &str = "
     SELECT registry, count(*) AS count FROM finding WHERE closed_at IS NULL GROUP BY registry";

@@ -1,6 +1,6 @@
 //! The books in a SQLite file.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use rusqlite::{Connection, Row, named_params};
@@ -10,7 +10,7 @@ use crate::ledger::{
     LedgerError,
     books::{Asked, Booked, Books, Filed, Finding, KeptFinding, Kind, Parties, Which},
     events::moment,
-    since_1970,
+    milliseconds, since_1970,
 };
 
 #[async_trait]
@@ -90,6 +90,16 @@ impl Books for SqliteLedger {
             .run(move |database| {
                 let closed = named_params! { ":id": id, ":note": note };
                 Ok(write(database, CLOSE, closed)? > 0)
+            })
+            .await
+    }
+
+    async fn forget_findings(&self, age: Duration, limit: u32) -> Result<u32, LedgerError> {
+        self.writer
+            .run(move |database| {
+                let old = named_params! { ":age": milliseconds(age), ":limit": limit };
+                let forgotten = write(database, FORGET, old)?;
+                Ok(u32::try_from(forgotten).unwrap_or(u32::MAX))
             })
             .await
     }
@@ -223,6 +233,11 @@ const FINDINGS: &str = "
 const CLOSE: &str = "
     UPDATE finding SET closed_at = CAST(unixepoch('subsec') * 1000 AS INTEGER), note = :note
     WHERE id = :id AND closed_at IS NULL";
+
+const FORGET: &str = "
+    DELETE FROM finding WHERE id IN (
+        SELECT id FROM finding
+        WHERE closed_at < CAST(unixepoch('subsec') * 1000 AS INTEGER) - :age LIMIT :limit)";
 
 const OPEN: &str = "
     SELECT registry, count(*) AS count FROM finding WHERE closed_at IS NULL GROUP BY registry";
