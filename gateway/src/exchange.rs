@@ -251,6 +251,9 @@ impl Hearing<'_> {
         span.record("directlink.message", message.as_deref().unwrap_or("unknown"));
         span.record("directlink.result", result);
         self.seen.told(&told.what);
+        if let Err(refusal) = &told.what {
+            self.gateway.metrics.refused(self.bank.id(), refusal.code);
+        }
         let answer = step("encode", SpanKind::Internal).in_scope(|| told.written(self.contract));
         self.witness(message.as_deref(), result, &answer, contract_digest, at).await;
         let message = message.as_deref().unwrap_or("unknown");

@@ -201,8 +201,14 @@ impl Registry {
         caller: &Caller,
         until: Instant,
     ) -> Result<Testimony, CallError> {
-        let deadline = until.min(Instant::now() + self.settings.deadline);
-        self.through_gate(Purpose::Filing, self.submit_until(application, caller, deadline)).await
+        let started = Instant::now();
+        let deadline = until.min(started + self.settings.deadline);
+        let office = application.office.as_ref().map(|office| office.code.clone());
+        let submission = self.submit_until(application, caller, deadline);
+        let done = self.through_gate(Purpose::Filing, submission).await;
+        let office = office.unwrap_or_default();
+        self.metrics.filing(self.name(), &office, end_of(&done), started.elapsed());
+        done
     }
 
     async fn submit_until(
@@ -354,13 +360,7 @@ impl Registry {
         let answered = answered
             .unwrap_or_else(|_late| Err(Status::deadline_exceeded("no answer in time")))
             .map_err(|status| CallError::of(status, &handover));
-        let end = match &answered {
-            Ok(_) => CallEnd::Answered,
-            Err(CallError::Shut(_) | CallError::NotSent(_)) => CallEnd::NotSent,
-            Err(CallError::Rejected(_)) => CallEnd::Rejected,
-            Err(CallError::NoAnswer(_)) => CallEnd::NoAnswer,
-        };
-        self.metrics.registry_call(self.name(), name, end, started.elapsed());
+        self.metrics.registry_call(self.name(), name, end_of(&answered), started.elapsed());
         answered
     }
 
@@ -401,6 +401,16 @@ impl Registry {
     fn not_believed(&self, flaw: Flaw) -> Status {
         tracing::error!(registry = self.name(), flaw, "the registry's answer is not believed");
         Status::internal(flaw)
+    }
+}
+
+/// How a call ended, for those who count.
+fn end_of<T>(done: &Result<T, CallError>) -> CallEnd {
+    match done {
+        Ok(_) => CallEnd::Answered,
+        Err(CallError::Shut(_) | CallError::NotSent(_)) => CallEnd::NotSent,
+        Err(CallError::Rejected(_)) => CallEnd::Rejected,
+        Err(CallError::NoAnswer(_)) => CallEnd::NoAnswer,
     }
 }
 

@@ -36,8 +36,8 @@ mod lines;
 mod metrics;
 
 pub use metrics::{
-    CallEnd, Connection, ContractEnd, Deadline, Heard, Holder, LedgerVerb, Metrics, MetricsError,
-    Noticed, Reading, RegistryCall, SettingsEnd, TurnedAway, TurnedBack,
+    CallEnd, Connection, ContractEnd, Deadline, Heard, Holder, LedgerVerb, Lost, Metrics,
+    MetricsError, Noticed, Reading, RegistryCall, SettingsEnd, TurnedAway, TurnedBack,
 };
 
 /// Logs and traces of this process, from start to stop.

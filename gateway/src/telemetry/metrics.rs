@@ -18,6 +18,7 @@ mod ledger;
 mod notices;
 mod reading;
 mod registries;
+mod traces;
 
 pub use callers::{Connection, Holder, TurnedAway, TurnedBack};
 pub use files::{ContractEnd, SettingsEnd};
@@ -26,6 +27,7 @@ pub use ledger::LedgerVerb;
 pub use notices::Noticed;
 pub use reading::Reading;
 pub use registries::{CallEnd, Deadline, Heard, RegistryCall};
+pub use traces::Lost;
 
 /// The metrics of one gateway. Cheap to copy; all copies count together.
 #[derive(Debug, Clone)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use opentelemetry::KeyValue;
 
 use super::Metrics;
+use crate::refusal::Code;
 
 impl Metrics {
     /// One message was answered. `message`: its name in the contract, `unknown` if it was not recognised; `result`: the
@@ -20,6 +21,17 @@ impl Metrics {
                 KeyValue::new("result", result.to_owned()),
             ],
         );
+    }
+
+    /// A message of an institution was refused; the layer says whose trouble it is.
+    pub fn refused(&self, institution: &str, code: Code) {
+        let layer = code.layer().as_str_name().trim_start_matches("LAYER_");
+        let labels = [
+            KeyValue::new("institution", institution.to_owned()),
+            KeyValue::new("code", code.as_str()),
+            KeyValue::new("layer", layer),
+        ];
+        self.0.refusals.add(1, &labels);
     }
 
     /// How many messages are being answered is asked for whenever metrics are told.

@@ -11,6 +11,8 @@ use opentelemetry_sdk::{
 pub(super) struct Instruments {
     pub(super) exchanges: Counter<u64>,
     pub(super) exchange_duration: Histogram<f64>,
+    pub(super) refusals: Counter<u64>,
+    pub(super) filing_duration: Histogram<f64>,
     pub(super) registry_call_duration: Histogram<f64>,
     pub(super) ledger_duration: Histogram<f64>,
     pub(super) registry_paused: Gauge<u64>,
@@ -45,6 +47,7 @@ pub(super) struct Instruments {
     pub(super) turned_away: Counter<u64>,
     pub(super) turned_back: Counter<u64>,
     pub(super) certificate_expires: Gauge<u64>,
+    pub(super) traces_lost: Counter<u64>,
     pub(super) registry: prometheus::Registry,
     /// Kept: once it is dropped nothing is counted any more.
     pub(super) provider: SdkMeterProvider,
@@ -79,6 +82,16 @@ impl Instruments {
             exchange_duration: seconds(
                 "directlink.exchange.duration",
                 "From a message read to its answer written",
+            ),
+            refusals: meter
+                .u64_counter(REFUSALS)
+                .with_description(
+                    "Messages refused by the gateway, by institution, code, and the layer in which the trouble is",
+                )
+                .build(),
+            filing_duration: seconds(
+                FILINGS,
+                "Filings handed to an office, from the first try to the last, by what came of it",
             ),
             registry_call_duration: seconds(
                 "directlink.registry.call.duration",
@@ -236,19 +249,25 @@ impl Instruments {
                     "When a certificate or revocation list runs out, in seconds since 1970",
                 )
                 .build(),
+            traces_lost: meter
+                .u64_counter("directlink.traces.lost")
+                .with_description("Traces that were to be kept and did not reach their collector, by why")
+                .build(),
             registry,
             provider,
         })
     }
 }
 
-/// Hundreds of institutions times messages times results are more than the 2,000 sets of labels kept by default.
+/// Hundreds of institutions or offices times messages times results are more than the 2,000 sets of labels kept by default.
 fn wide(instrument: &Instrument) -> Option<Stream> {
-    let is_wide = [EXCHANGES, VERSIONS].contains(&instrument.name());
+    let is_wide = [EXCHANGES, REFUSALS, FILINGS, VERSIONS].contains(&instrument.name());
     is_wide.then(|| Stream::builder().with_cardinality_limit(50_000).build().ok()).flatten()
 }
 
 const EXCHANGES: &str = "directlink.exchanges";
+const REFUSALS: &str = "directlink.refusals";
+const FILINGS: &str = "directlink.filing.duration";
 const VERSIONS: &str = "directlink.versions.used";
 
 /// From a decoded refusal to the longest deadline.

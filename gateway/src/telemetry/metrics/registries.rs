@@ -23,6 +23,16 @@ impl Metrics {
         );
     }
 
+    /// A filing was handed to an office, or tried to be, with all its tries.
+    pub fn filing(&self, registry: &str, office: &str, end: CallEnd, took: Duration) {
+        let labels = [
+            KeyValue::new("registry", registry.to_owned()),
+            KeyValue::new("office", office.to_owned()),
+            KeyValue::new("end", end.label()),
+        ];
+        self.0.filing_duration.record(took.as_secs_f64(), &labels);
+    }
+
     /// How many calls are at a registry is asked for whenever metrics are told: counting them costs no call anything.
     pub fn watch_room(
         &self,
