@@ -12,10 +12,12 @@ use prometheus::{Encoder, TextEncoder};
 mod books;
 mod callers;
 mod exchanges;
+mod exemplars;
 mod files;
 mod instruments;
 mod ledger;
 mod notices;
+mod open_metrics;
 mod reading;
 mod registries;
 mod traces;
@@ -52,6 +54,12 @@ impl Metrics {
         Ok(text)
     }
 
+    /// All metrics as OpenMetrics writes them, with exemplars, for [`Metrics::OPEN_MEDIA_TYPE`].
+    pub fn open_text(&self) -> String {
+        let families = self.0.registry.gather();
+        open_metrics::written(&families, EXEMPLIFIED, &self.0.exemplars)
+    }
+
     /// What is counted and timed, as it stands, in whole numbers.
     pub fn readings(&self) -> Vec<Reading> {
         let families = self.0.registry.gather();
@@ -65,6 +73,9 @@ impl Metrics {
 
     /// `Content-Type` of [`Metrics::text`].
     pub const MEDIA_TYPE: &str = prometheus::TEXT_FORMAT;
+
+    /// `Content-Type` of [`Metrics::open_text`].
+    pub const OPEN_MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
     fn watch<const N: usize>(
         &self,
@@ -89,6 +100,9 @@ impl Metrics {
     }
 }
 
+/// Of which exemplars are told: how long banks wait.
+const EXEMPLIFIED: &str = "directlink_exchange_duration_seconds";
+
 /// Why metrics could not be made or told.
 #[derive(Debug, thiserror::Error)]
 pub enum MetricsError {
@@ -103,6 +117,8 @@ pub enum MetricsError {
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, UNIX_EPOCH};
+
+    use opentelemetry::trace::TraceId;
 
     use super::*;
     use crate::{ledger::Unknown, registry::Shut, tls::Protocol};
@@ -179,5 +195,34 @@ mod tests {
             assert!(text.lines().any(|told| told == line), "{line} is not in\n{text}");
         }
         drop(standing);
+    }
+
+    #[test]
+    fn whoever_reads_open_metrics_finds_a_trace_of_what_took_long() {
+        let (metrics, trace) = (Metrics::new().unwrap(), TraceId::from(7));
+        metrics.exchange("one", "first \"quoted\"", "REGISTERED", Duration::from_secs(4));
+        metrics.exemplar("first \"quoted\"", Duration::from_secs(4), trace);
+        metrics.exemplar("first \"quoted\"", Duration::from_secs(99), trace);
+        metrics.unknown("north", Unknown { count: 3, oldest: Duration::ZERO });
+        let text = metrics.open_text();
+        for line in [
+            "# TYPE directlink_exchanges counter",
+            r#"directlink_exchanges_total{institution="one",message="first \"quoted\"",result="REGISTERED"} 1"#,
+            "# TYPE directlink_unknown_outcomes gauge",
+            r#"directlink_unknown_outcomes{registry="north"} 3"#,
+            r#"directlink_exchange_duration_seconds_bucket{message="first \"quoted\"",le="1.0"} 0"#,
+            r#"directlink_exchange_duration_seconds_count{message="first \"quoted\""} 1"#,
+        ] {
+            assert!(text.lines().any(|told| told == line), "{line} is not in\n{text}");
+        }
+        let with = |bound: &str| {
+            let bucket = text.lines().find(|line| line.contains(bound)).unwrap();
+            bucket.split_once(" # ").map(|(_, exemplar)| exemplar.to_owned()).unwrap_or_default()
+        };
+        let found = r#"{trace_id="00000000000000000000000000000007"} "#;
+        assert!(with(r#"le="10.0""#).starts_with(&format!("{found}4 ")), "{text}");
+        assert!(with(r#"le="+Inf""#).starts_with(&format!("{found}99 ")), "{text}");
+        assert_eq!(with(r#"le="2.5""#), "");
+        assert!(text.ends_with("\n# EOF\n"), "{text}");
     }
 }

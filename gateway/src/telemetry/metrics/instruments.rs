@@ -6,6 +6,8 @@ use opentelemetry_sdk::{
     metrics::{Instrument, SdkMeterProvider, Stream},
 };
 
+use super::exemplars::Exemplars;
+
 /// One handle a name.
 #[derive(Debug)]
 pub(super) struct Instruments {
@@ -48,6 +50,7 @@ pub(super) struct Instruments {
     pub(super) turned_back: Counter<u64>,
     pub(super) certificate_expires: Gauge<u64>,
     pub(super) traces_lost: Counter<u64>,
+    pub(super) exemplars: Exemplars,
     pub(super) registry: prometheus::Registry,
     /// Kept: once it is dropped nothing is counted any more.
     pub(super) provider: SdkMeterProvider,
@@ -253,6 +256,7 @@ impl Instruments {
                 .u64_counter("directlink.traces.lost")
                 .with_description("Traces that were to be kept and did not reach their collector, by why")
                 .build(),
+            exemplars: Exemplars::default(),
             registry,
             provider,
         })
@@ -271,5 +275,5 @@ const FILINGS: &str = "directlink.filing.duration";
 const VERSIONS: &str = "directlink.versions.used";
 
 /// From a decoded refusal to the longest deadline.
-const SECONDS: [f64; 13] =
+pub(super) const SECONDS: [f64; 13] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];

@@ -146,6 +146,25 @@ impl RegistryCall {
             Self::ListDay => "list_day",
         }
     }
+
+    /// The method called, by its full name in the service's definition.
+    pub(in crate::telemetry) fn method(self) -> &'static str {
+        match self {
+            Self::Submit => "directlink.v1.Registry/Submit",
+            Self::GetCase => "directlink.v1.Registry/GetCase",
+            Self::QueryTitle => "directlink.v1.Registry/QueryTitle",
+            Self::Correct => "directlink.v1.Registry/Correct",
+            Self::Withdraw => "directlink.v1.Registry/Withdraw",
+            Self::CertifyRecord => "directlink.v1.Registry/CertifyRecord",
+            Self::VerifyCertificate => "directlink.v1.Registry/VerifyCertificate",
+            Self::FetchCertificate => "directlink.v1.Registry/FetchCertificate",
+            Self::DescribeOffices => "directlink.v1.Registry/DescribeOffices",
+            Self::UploadMaterial => "directlink.v1.Registry/UploadMaterial",
+            Self::WatchEvents => "directlink.v1.Registry/WatchEvents",
+            Self::SumDay => "directlink.v1.Registry/SumDay",
+            Self::ListDay => "directlink.v1.Registry/ListDay",
+        }
+    }
 }
 
 /// How a call to a registry ended.
