@@ -83,11 +83,12 @@ binary: ## the program as it is released: stripped, and the same bytes wherever 
 # The same commit makes the same archive.
 DIST = target/directlink
 dist: export SOURCE_DATE_EPOCH = $(shell git log -1 --format=%ct)
-dist: binary ## a release: program, list of parts (SBOM), pages for man, completions; one archive with its digest
+dist: binary ## a release: program, list of parts (SBOM), licences, pages for man, completions; one archive with its digest
 	cargo cyclonedx --version || cargo install --locked cargo-cyclonedx@0.5.9
 	rm -rf $(DIST)
 	target/dist/directlink manual $(DIST)
 	cp target/dist/directlink README.md $(DIST)
+	python3 gateway/licences.py $(DIST)/LICENCES.txt
 	cargo cyclonedx --quiet --manifest-path gateway/Cargo.toml --describe binaries --no-build-deps --format json --spec-version 1.5
 	sed 's#file://$(CURDIR)#file://directlink#g' gateway/directlink_bin.cdx.json >$(DIST)/directlink.cdx.json
 	rm gateway/*_bin.cdx.json conformance-tests/*_bin.cdx.json

@@ -44,6 +44,8 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 mod authority;
 #[path = "ports/entrance.rs"]
 mod entrance;
+#[path = "ports/floods.rs"]
+mod floods;
 use authority::Authority;
 
 /// How long anything may take before a test counts as hanging.
