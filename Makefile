@@ -1,7 +1,7 @@
 # Names for what one types every day. No logic here: behind each word is cargo.
 
 .DEFAULT_GOAL := help
-.PHONY: help test ready demo bench fuzz fmt docs soak api-test chart binary dist book drill browser
+.PHONY: help test ready demo bench fuzz fmt docs soak api-test alerts chart binary dist book drill browser
 
 # No word names a package where a program's name will do: chosen alone a package has its libraries built with features of
 # its own, and every one of them is compiled twice.
@@ -87,17 +87,28 @@ binary: ## the program as it is released: stripped, and the same bytes wherever 
 # The same commit makes the same archive.
 DIST = target/directlink
 dist: export SOURCE_DATE_EPOCH = $(shell git log -1 --format=%ct)
-dist: binary ## a release: program, list of parts (SBOM), pages for man, completions; one archive with its digest
+dist: binary ## a release: program, list of parts (SBOM), licences, pages for man, completions; one archive with its digest
 	cargo cyclonedx --version || cargo install --locked cargo-cyclonedx@0.5.9
 	rm -rf $(DIST)
 	target/dist/directlink manual $(DIST)
 	cp target/dist/directlink README.md $(DIST)
+	python3 gateway/licences.py $(DIST)/LICENCES.txt
 	cargo cyclonedx --quiet --manifest-path gateway/Cargo.toml --describe binaries --no-build-deps --format json --spec-version 1.5
 	sed 's#file://$(CURDIR)#file://directlink#g' gateway/directlink_bin.cdx.json >$(DIST)/directlink.cdx.json
 	rm gateway/*_bin.cdx.json conformance-tests/*_bin.cdx.json
 	tar --create --sort=name --mtime=@$$SOURCE_DATE_EPOCH --owner=0 --group=0 --numeric-owner \
 		--use-compress-program='gzip --no-name' --file $(DIST).tar.gz --directory target directlink
 	cd target && sha256sum directlink.tar.gz | tee directlink.tar.gz.sha256
+
+PROMTOOL = $(or $(shell command -v promtool),target/promtool/usr/bin/promtool)
+alerts: $(PROMTOOL) ## the alert rules and the dashboard, judged and played by promtool
+	python3 helm/alerts.py --promtool $(PROMTOOL)
+
+# Taken out of Debian's package: installed, that would start a server.
+target/promtool/usr/bin/promtool:
+	mkdir -p target/promtool
+	cd target/promtool && { apt-get download prometheus || { apt-get update && apt-get download prometheus; }; }
+	dpkg-deb --extract target/promtool/prometheus_*.deb target/promtool
 
 chart: target/chart/tools.txt ## the Helm chart and the Dockerfile: rendered, validated, held to what operators rely on
 	target/chart/bin/python helm/check.py
@@ -106,7 +117,8 @@ target/chart/tools.txt: helm/tools.txt
 	python3 -m venv target/chart
 	target/chart/bin/pip install --quiet --no-deps --requirement $<
 	npm install --prefix target/chart --no-audit --no-fund --silent \
-		@kubernetes-models/cert-manager@6.0.0 @kubernetes-models/cloudnative-pg@2.0.0
+		@kubernetes-models/cert-manager@6.0.0 @kubernetes-models/cloudnative-pg@2.0.0 \
+		@kubernetes-models/prometheus-operator@6.0.0
 	cp $< $@
 
 browser: conformance-tests/browser/node_modules/.package-lock.json ## the pages in a real Chromium; screenshots in target/browser

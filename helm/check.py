@@ -32,6 +32,8 @@ ETC = "/etc/directlink/"
 CUSTOM = {
     "Certificate": "cert-manager/_schemas/ComGithubCertManagerCertManagerPkgApisCertmanagerV1Certificate.js",
     "Cluster": "cloudnative-pg/_schemas/ComGithubCloudnativePgCloudnativePgApiV1Cluster.js",
+    "PodMonitor": "prometheus-operator/_schemas/ComGithubPrometheusOperatorPrometheusOperatorPkgApisMonitoringV1PodMonitor.js",
+    "PrometheusRule": "prometheus-operator/_schemas/ComGithubPrometheusOperatorPrometheusOperatorPkgApisMonitoringV1PrometheusRule.js",
 }
 
 
@@ -259,6 +261,29 @@ def holds_the_ledger_is_kept(rendered):
             yield "a fail-over could lose keys"
         if spec["instances"] < 3:
             yield "with one server away nobody is served"
+
+
+def holds_monitoring(rendered):
+    """Prometheus finds the pods and is let in; rules and dashboard are the files that promtool has judged."""
+    monitor = rendered.one("PodMonitor")
+    if monitor:
+        if not selects(monitor["spec"]["selector"]["matchLabels"], rendered.pod):
+            yield "the monitor finds no gateway"
+        named = {port["name"]: port["containerPort"] for port in rendered.container()["ports"]}
+        admin = int(rendered.settings["admin"]["address"].rsplit(":", 1)[1])
+        if named.get(monitor["spec"]["podMetricsEndpoints"][0]["port"]) != admin:
+            yield "the monitor asks another port than that for operators"
+        for policy in rendered.all("NetworkPolicy"):
+            let_in = {port["port"] for rule in policy["spec"].get("ingress", []) for port in rule["ports"]}
+            if selects(policy["spec"]["podSelector"]["matchLabels"], rendered.pod) and admin not in let_in:
+                yield "a network policy keeps the monitor out"
+    rules = rendered.one("PrometheusRule")
+    if rules and rules["spec"] != yaml.safe_load((CHART / "files/alerts.yaml").read_text()):
+        yield "other rules than those of files/alerts.yaml"
+    for document in rendered.all("ConfigMap"):
+        if document["metadata"]["name"].endswith("-dashboard"):
+            if json.loads(document["data"]["directlink.json"]) != json.loads((CHART / "files/dashboard.json").read_text()):
+                yield "another dashboard than files/dashboard.json"
 
 
 def holds_schemas(rendered):

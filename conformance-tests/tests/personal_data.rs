@@ -1,6 +1,6 @@
 //! Nothing that stands in a bank's message gets into logs, metrics or traces, whatever becomes of the message. Played
 //! with every contract's samples and bad inputs, at the most talkative log level, against a registry that answers,
-//! refuses, stays silent and goes away.
+//! refuses, stays silent and goes away, and with a subscriber that takes no notices, then some, then all.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -10,16 +10,21 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use adapters::{Mode, wire::Media};
 use bytes::Bytes;
 use conformance_tests::{
-    deployment::{Deployment, Plan},
+    deployment::{Deployment, Places, Plan},
     fake_bank::FakeBank,
     programme,
+    receiver::{Manner, Receiver},
     reference_registry::{Call, Fault, Silence},
+    reserved_port::ReservedPort,
+    samples,
     scenario::stage::Role,
+    tls,
 };
 use gateway::ledger::{LedgerSettings, SqliteSettings};
 use http::{HeaderMap, Request, Response};
@@ -27,7 +32,10 @@ use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost_reflect::{DynamicMessage, ReflectMessage, Value};
-use tokio::net::TcpListener;
+use tokio::{
+    net::TcpListener,
+    time::{sleep, timeout},
+};
 
 /// Texts shorter than this, in bytes, stand everywhere by chance.
 const TELLING_BYTES: usize = 6;
@@ -40,7 +48,16 @@ fn contracts() -> PathBuf {
 async fn nothing_of_a_message_is_in_logs_metrics_or_traces() {
     for role in programme::roles(&contracts()).unwrap() {
         let exported = Exported::default();
-        let mut deployment = deployed(&role.bank, collector(exported.clone()).await).await;
+        let told = ReservedPort::reserve().unwrap();
+        let otlp = collector(exported.clone()).await;
+        let mut deployment = prepared(&role.bank, otlp, &told).await;
+        let server =
+            tls::server(&deployment.pki.gateway, &deployment.pki.registry_ca, &[]).unwrap();
+        let words = samples::contract(&contracts().join(TOLD_IN)).unwrap();
+        let subscriber =
+            Receiver::start(told.address, server, Arc::new(words), None).await.unwrap();
+        subscriber.answers(Manner::Says { status: 503, retry_after: None, only: None });
+        deployment.start().await.unwrap();
         let bank = FakeBank::new(&deployment, &role.bank, role.contract.clone()).unwrap();
 
         let messages = messages(&role);
@@ -54,9 +71,19 @@ async fn nothing_of_a_message_is_in_logs_metrics_or_traces() {
         }
         assert!(secrets.len() > 10, "{secrets:?}");
         secrets.insert(SECRET_NAME.to_owned());
+        // A message may name its office; so do settings, and metrics by them.
+        let places = Places::kit().unwrap();
+        for office in &places.office {
+            secrets.remove(office["code"].as_str().unwrap());
+        }
 
         // Well, again, under faults, and while nobody is there.
         say_all(&bank, &role, &messages).await;
+        logged(&deployment, "a subscriber takes no notices just now").await;
+        subscriber.answers(Manner::Says { status: 422, retry_after: None, only: None });
+        logged(&deployment, "a notice was not taken").await;
+        subscriber.answers(Manner::Takes);
+        subscriber.is_told(|events| !events.is_empty()).await.unwrap();
         say_all(&bank, &role, &messages).await;
         let control = deployment.registry.control().clone();
         for call in [Call::Submit, Call::GetCase, Call::QueryTitle] {
@@ -74,8 +101,15 @@ async fn nothing_of_a_message_is_in_logs_metrics_or_traces() {
         let log = deployment.log_text();
         let traces = String::from_utf8_lossy(&exported.0.lock().unwrap()).into_owned();
         assert!(log.contains("items nobody agreed on") || !takes_more(&role), "{log}");
+        assert!(traces.contains("notice"), "no trace tells of a notice");
         assert!(traces.contains("exchange") && metrics.contains("directlink"), "nothing came out");
         assert!(!log.contains("panicked"), "{log}");
+        // Each line is JSON, and what is said of an exchange says in which trace that is.
+        for line in log.lines() {
+            let told: serde_json::Value = serde_json::from_str(line).unwrap();
+            let is_of_one = told["message"] == "a filing was not answered";
+            assert!(!is_of_one || told["trace_id"].is_string(), "{line}");
+        }
         for secret in &secrets {
             for (place, text) in
                 [("log", &log), ("metrics", &metrics), ("traces", &traces), ("evidence", &leaves)]
@@ -86,6 +120,16 @@ async fn nothing_of_a_message_is_in_logs_metrics_or_traces() {
             }
         }
     }
+}
+
+/// Waits until the gateway has logged something.
+async fn logged(deployment: &Deployment, words: &str) {
+    let said = async {
+        while !deployment.log_text().contains(words) {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(Duration::from_secs(30), said).await.unwrap();
 }
 
 /// The leaves that were kept of all exchanges, but for what stands in the clear: the keys of filings, the numbers of cases,
@@ -190,16 +234,22 @@ async fn say_all(bank: &FakeBank, role: &Role, messages: &[Vec<u8>]) {
     }
 }
 
-async fn deployed(bank: &str, otlp: String) -> Deployment {
+/// The contract whose words notices are in.
+const TOLD_IN: &str = "standard";
+
+async fn prepared(bank: &str, otlp: String, told: &ReservedPort) -> Deployment {
     let settings = format!(
         "[institution]\nmode = \"production\"\n[limits]\nbody_seconds_max = 1\n\
          [telemetry]\nlog = \"trace\"\notlp = \"{otlp}\"\ntrace_one_in = 1\n\
-         [registry]\ndeadline_seconds = 1"
+         [registry]\ndeadline_seconds = 1\n\
+         [[subscriber]]\nname = \"core\"\ninstitution = \"{bank}\"\ncontract = \"{TOLD_IN}\"\n\
+         address = \"https://{told}/notices\"\nserver_name = \"localhost\"\nca = \"pki/banks-ca.pem\"\n\
+         certificate = \"pki/gateway-client.pem\"\nkey = \"pki/gateway-client.key\"\n\
+         networks = [\"127.0.0.0/8\"]\nanswer_seconds_max = 1\nfirst_seconds = 1\nlongest_seconds = 1",
+        told = told.address
     );
     let plan = Plan::of_one(bank, &contracts(), &settings).unwrap();
-    let mut deployment = Deployment::prepare(&plan, |settings| settings).await.unwrap();
-    deployment.start().await.unwrap();
-    deployment
+    Deployment::prepare(&plan, |settings| settings).await.unwrap()
 }
 
 /// What was exported, as bytes; texts stand in them as they are.

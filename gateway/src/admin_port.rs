@@ -12,7 +12,7 @@ use std::{
 use axum::{
     Json, Router,
     extract::State,
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -139,7 +139,13 @@ async fn checkpoint(State(readiness): State<Readiness>) -> Response {
     }
 }
 
-async fn told(State(metrics): State<Metrics>) -> Response {
+async fn told(State(metrics): State<Metrics>, headers: HeaderMap) -> Response {
+    // Prometheus names what it can read in the order of what it likes; whoever names OpenMetrics can read it.
+    let asked = headers.get(header::ACCEPT).and_then(|asked| asked.to_str().ok());
+    if asked.is_some_and(|asked| asked.contains("application/openmetrics-text")) {
+        let told = metrics.open_text();
+        return ([(header::CONTENT_TYPE, Metrics::OPEN_MEDIA_TYPE)], told).into_response();
+    }
     match metrics.text() {
         Ok(text) => ([(header::CONTENT_TYPE, Metrics::MEDIA_TYPE)], text).into_response(),
         Err(error) => {
@@ -197,6 +203,17 @@ mod tests {
         let metrics = get("/metrics").await;
         assert!(metrics.contains("content-type: text/plain; version=0.0.4"), "{metrics}");
         assert!(metrics.contains(r#"directlink_connections{port="tcp"} 1"#), "{metrics}");
+        let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+            Accept: application/openmetrics-text;version=1.0.0,text/plain;q=0.5\r\n\r\n";
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut open = String::new();
+        stream.read_to_string(&mut open).await.unwrap();
+        assert!(
+            open.contains("content-type: application/openmetrics-text; version=1.0.0"),
+            "{open}"
+        );
+        assert!(open.ends_with("# EOF\n"), "{open}");
         readiness.stopping();
         assert!(
             get("/ready").await.contains("stopping")

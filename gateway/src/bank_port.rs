@@ -32,7 +32,7 @@ use crate::{
     limits::Limits,
     materials::Materials,
     settings::Proxy,
-    telemetry::{Holder, Metrics, TurnedAway},
+    telemetry::{Arrival, Holder, Metrics, TurnedAway},
     tls::Protocol,
     turnstile::{Account, Place, Turnstile},
 };
@@ -75,7 +75,7 @@ pub trait Desk: Send + Sync + 'static {
         bank: VerifiedBank,
         agreed: Self::Agreed,
         message: Bytes,
-        parent: opentelemetry::Context,
+        arrival: Arrival,
     ) -> impl Future<Output = Answer> + Send + 'static;
 
     /// Refuses, in the institution's own envelope, a message that could not be read to its end.
@@ -106,9 +106,9 @@ impl Desk for Gateway {
         bank: VerifiedBank,
         agreed: Live,
         message: Bytes,
-        parent: opentelemetry::Context,
+        arrival: Arrival,
     ) -> impl Future<Output = Answer> + Send + 'static {
-        exchange::exchange(self, bank, agreed, message, parent)
+        exchange::exchange(self, bank, agreed, message, arrival)
     }
 
     fn refuse(&self, agreed: &Live, fault: TransportFault) -> Answer {
@@ -316,10 +316,10 @@ impl<D: Desk> BankPort<D> {
         bank: &VerifiedBank,
         agreed: D::Agreed,
         message: Bytes,
-        parent: opentelemetry::Context,
+        arrival: Arrival,
         place: Place,
     ) -> Option<Answer> {
-        let exchange = Arc::clone(&self.desk).exchange(bank.clone(), agreed, message, parent);
+        let exchange = Arc::clone(&self.desk).exchange(bank.clone(), agreed, message, arrival);
         let exchange = async {
             let answer = exchange.await;
             drop(place);
@@ -337,7 +337,7 @@ impl<D: Desk> BankPort<D> {
         _place: Place,
     ) -> Option<Answer> {
         let desk = Arc::clone(&self.desk);
-        let exchange = desk.exchange(bank.clone(), agreed, message, opentelemetry::Context::new());
+        let exchange = desk.exchange(bank.clone(), agreed, message, Arrival::tcp());
         // What broke is dropped whole, and nothing it worked on is shared but by ledger and registries.
         let answered = AssertUnwindSafe(exchange).catch_unwind().await;
         whole(bank, answered.map_err(|_panic| "it panicked"))

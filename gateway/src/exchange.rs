@@ -16,7 +16,6 @@ use proto::v1::{
     Application, EncumbranceKind, Exchange, Outcome, Property, TitleQuery, TitleState,
     envelope::Body,
 };
-use tracing::Instrument;
 
 use crate::{
     capability::Capabilities,
@@ -37,7 +36,7 @@ use crate::{
     route::NoOffice,
     seal::Seals,
     settings::{self, Office, Problem, Settings},
-    telemetry::{LedgerVerb, Metrics, SpanKind, step, traced},
+    telemetry::{self, Arrival, LedgerVerb, Metrics, Step, step},
     turnstile::Busy,
 };
 
@@ -51,12 +50,14 @@ mod papers;
 mod queue;
 mod seen;
 mod told;
+mod traced;
 mod withdrawing;
 mod witness;
 
 use seen::Seen;
 pub(crate) use told::ANSWERS;
 use told::{Said, Told};
+use traced::Ended;
 
 /// Everything an exchange needs: loaded once, shared by all.
 #[derive(Debug)]
@@ -119,7 +120,8 @@ impl Gateway {
         work: impl Future<Output = Result<T, LedgerError>>,
     ) -> Result<T, LedgerError> {
         let started = Instant::now();
-        let done = work.instrument(step(verb.label(), SpanKind::Internal)).await;
+        let asking = step(Step::Ledger { system: self.ledger.system(), verb });
+        let done = asking.judged(work, |done| done.as_ref().err().map(LedgerError::label)).await;
         self.metrics.ledger(verb, &done, started.elapsed());
         done
     }
@@ -162,29 +164,20 @@ pub enum TransportFault {
 /// Answers one message from `bank`, in that bank's own format. A fault is an answer too, so there is no error to return.
 ///
 /// `contracts` are those of the bank that may read it, whatever is loaded meanwhile. `message` is the body as sent,
-/// framing included, before any decoding; the port has capped its length. `parent` is the bank's trace. If the future is dropped a filing may have been sent: ports run it on a task of its own.
+/// framing included, before any decoding; the port has capped its length. `arrival` says how it came. If the future is dropped a
+/// filing may have been sent: ports run it on a task of its own.
 pub async fn exchange(
     gateway: Arc<Gateway>,
     bank: VerifiedBank,
     contracts: Live,
     message: Bytes,
-    parent: opentelemetry::Context,
+    arrival: Arrival,
 ) -> Answer {
-    let span = || {
-        tracing::info_span!(
-            "exchange",
-            otel.kind = "server",
-            directlink.institution = bank.id(),
-            directlink.version = tracing::field::Empty,
-            directlink.message = tracing::field::Empty,
-            directlink.result = tracing::field::Empty,
-        )
-    };
     // Boxed where it begins: what waits on it would otherwise be moved with all it holds.
     let work = Box::pin(async {
         let (started, at) = (Instant::now(), SystemTime::now());
         let (contract, decoded) =
-            step("decode", SpanKind::Internal).in_scope(|| contracts.read(&message, bank.mode()));
+            step(Step::Inner("decode")).within(|| contracts.read(&message, bank.mode()));
         let hearing = Hearing {
             gateway: &gateway,
             directory: gateway.directory(),
@@ -200,7 +193,7 @@ pub async fn exchange(
         };
         hearing.answer(told, contracts.digest(), at, started).await
     });
-    traced(parent, span, work).await
+    telemetry::exchange(arrival, work).await
 }
 
 /// Refuses, in the bank's own envelope, a message that could not be read to its end.
@@ -246,15 +239,20 @@ impl Hearing<'_> {
         started: Instant,
     ) -> Answer {
         let (message, result) = (told.message.clone(), told.result());
-        let span = tracing::Span::current();
-        span.record("directlink.version", self.contract.version());
-        span.record("directlink.message", message.as_deref().unwrap_or("unknown"));
-        span.record("directlink.result", result);
         self.seen.told(&told.what);
-        let answer = step("encode", SpanKind::Internal).in_scope(|| told.written(self.contract));
+        let ended = Ended::of(&told.what);
+        if let Some(code) = ended.refused {
+            self.gateway.metrics.refused(self.bank.id(), code);
+        }
+        let answer = step(Step::Inner("encode")).within(|| told.written(self.contract));
         self.witness(message.as_deref(), result, &answer, contract_digest, at).await;
         let message = message.as_deref().unwrap_or("unknown");
-        self.gateway.metrics.exchange(self.bank.id(), message, result, started.elapsed());
+        let kept = self.concluded(ended, message, result, &answer);
+        let took = started.elapsed();
+        self.gateway.metrics.exchange(self.bank.id(), message, result, took);
+        if let Some(trace) = kept {
+            self.gateway.metrics.exemplar(message, took, trace);
+        }
         fault::point(Point::BeforeAnswer);
         answer
     }
@@ -346,7 +344,7 @@ impl Hearing<'_> {
         let properties = matter::properties(&application);
         let stated = &application.stated_office_code;
         let routing = || self.office_for(properties, stated);
-        let office = step("route", SpanKind::Internal).in_scope(routing)?;
+        let office = step(Step::Inner("route")).within(routing)?;
         let corrected_at = self.corrected_at(&application, &office).await?;
         let registry = self.registry_of(corrected_at.as_ref().unwrap_or(&office.registry))?;
         if exchange.dry_run() {
@@ -356,6 +354,7 @@ impl Hearing<'_> {
         let fingerprint = fingerprint(&application, self.contract.retry_may_change());
         let mut claim = self.claim(&application, fingerprint, &office, registry);
         self.seen.about(&claim.key, &claim.registry, &claim.office);
+        telemetry::about(&claim.institution, &claim.key);
 
         application.institution = Some(self.bank.institution());
         application.office = Some(office.canonical());
@@ -422,10 +421,9 @@ impl Hearing<'_> {
         // From here the registry may have acted. However this ends (error, deadline, the process dying), the entry
         // stays unsettled until somebody has asked the registry by key.
         let caller = self.caller();
-        let submission = registry
-            .submit(application, &caller, leased_until)
-            .instrument(step("submit", SpanKind::Client));
-        match submission.await {
+        // Boxed: most of what is kept while a filing waits is kept here.
+        let submission = Box::pin(registry.submit(application, &caller, leased_until));
+        match step(Step::Inner("submit")).around(submission).await {
             Ok(testimony) => Ok(self.settle(&entry, testimony, &claim.fingerprint)),
             // Nothing of this try may have been sent, but of the one before: it may even be on its way still.
             Err(error) if may_have_been_sent => {
@@ -496,10 +494,8 @@ impl Hearing<'_> {
         asked_for: &Fingerprint,
     ) -> Result<Option<Outcome>, Refusal> {
         let caller = self.caller();
-        let asking = registry
-            .case_by_key(&entry.key, &caller)
-            .instrument(step("ask_by_key", SpanKind::Client));
-        let asked = asking.await;
+        let asking = registry.case_by_key(&entry.key, &caller);
+        let asked = step(Step::Inner("ask_by_key")).around(asking).await;
         fault::point(Point::AskedFirst);
         match asked {
             Ok(Some(testimony)) => Ok(Some(self.settle(entry, testimony, asked_for))),

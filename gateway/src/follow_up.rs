@@ -33,7 +33,7 @@ use crate::{
     registry::{Purpose, Registry, Shut},
     retry,
     settings::{self, Answers},
-    telemetry::{Deadline, LedgerVerb},
+    telemetry::{self, Deadline, Later, LedgerVerb},
 };
 
 /// How cases of one registry are followed up.
@@ -192,7 +192,10 @@ impl Follower {
 
     async fn see(&self, follow_up: FollowUp) {
         fault::point(Point::FollowUpTaken);
-        if let Err(error) = self.see_to(&follow_up).await {
+        let of = (follow_up.record.institution.as_str(), follow_up.record.key.as_str());
+        let failed = |done: &Result<(), LedgerError>| done.as_ref().err().map(LedgerError::label);
+        let seen = telemetry::later(Later::FollowUp, of.0, of.1, self.see_to(&follow_up), failed);
+        if let Err(error) = seen.await {
             self.failed(&error);
         }
     }

@@ -223,6 +223,11 @@ pub trait Ledger: Events + Notices + EvidenceLog + Books {
     /// Whether the ledger can write now: it writes.
     async fn ping(&self) -> Result<(), LedgerError>;
 
+    /// What holds it, by its name in OpenTelemetry's conventions for databases.
+    fn system(&self) -> &'static str {
+        "other_sql"
+    }
+
     /// How many transactions this process has committed, each of them one sync or a share in one. Verbs that wait at one
     /// moment share a transaction, so that with many there are far fewer of these than of verbs.
     fn commits(&self) -> u64;
@@ -473,6 +478,14 @@ pub enum LedgerError {
 }
 
 impl LedgerError {
+    /// For traces.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Unavailable(_) => "unavailable",
+            Self::Corrupt(_) => "corrupt",
+        }
+    }
+
     fn unavailable(cause: impl Into<Box<dyn Error + Send + Sync>>) -> LedgerError {
         LedgerError::Unavailable(cause.into())
     }

@@ -22,7 +22,7 @@ use crate::{
     registry::{CallError, Notice, Registry},
     retry::Delays,
     settings,
-    telemetry::{Heard, LedgerVerb},
+    telemetry::{self, Heard, Later, LedgerVerb},
 };
 
 /// Hears one registry until `stop` is cancelled.
@@ -170,7 +170,11 @@ impl Listener {
         fault::point(Point::HeardRecorded);
         let recorded = recorded.ok_or(Ended::Lost)?;
         for (account, recorded) in accounts.iter().zip(&recorded) {
-            self.told(account, recorded);
+            let of = (account.institution.as_str(), account.key.as_str());
+            let told = async { self.told(account, recorded) };
+            let judge =
+                |_: &()| matches!(recorded, Recorded::Impossible(..)).then_some("impossible");
+            telemetry::later(Later::Event, of.0, of.1, told, judge).await;
         }
         Ok(())
     }

@@ -40,7 +40,7 @@ use gateway::{
     notices, opener,
     retention::{self, Old},
     settings::{Problem, Settings, Store},
-    telemetry::{Metrics, Telemetry},
+    telemetry::{self, Metrics, NoCollector, Telemetry},
     tls::Protocol,
     turnstile::Turnstile,
 };
@@ -246,6 +246,7 @@ fn prepare(file: &Path) -> Result<Ready, Failure> {
     let parts = assembly::parts(&settings, metrics.clone());
     let entrance = entrance(&settings);
     let mut problems = unreadable_secrets(&settings);
+    problems.extend(no_collector(&settings, file));
     match (parts, entrance) {
         (Ok(parts), Ok(entrance)) if problems.is_empty() => {
             // It could be read a moment ago; a console without it is better than none.
@@ -274,6 +275,20 @@ fn unreadable_secrets(settings: &Settings) -> Vec<Problem> {
     told.into_iter().collect()
 }
 
+/// Why traces could not be exported.
+fn no_collector(settings: &Settings, file: &Path) -> Option<Problem> {
+    let error = telemetry::check(&settings.telemetry).err()?;
+    let told = |file: &Path| Problem {
+        file: file.to_owned(),
+        line: None,
+        message: format!("traces cannot be exported: {error}"),
+    };
+    Some(match &error {
+        NoCollector::Tls(error) => told(error.file()),
+        NoCollector::Address | NoCollector::ServerName(_) | NoCollector::Endpoint(_) => told(file),
+    })
+}
+
 /// The way in for banks.
 fn entrance(settings: &Settings) -> Result<Arc<Entrance>, Problem> {
     Entrance::open(settings.listen.clone(), &settings.institutions).map_err(|error| Problem {
@@ -291,18 +306,16 @@ fn runtime() -> Result<Runtime, Failure> {
 fn serve(settings: &Path, open: impl OpensLedger) -> Result<(), Failure> {
     runtime()?.block_on(async {
         let ready = prepare(settings)?;
-        let telemetry = Telemetry::start(&ready.settings.telemetry)
+        let telemetry = Telemetry::start(&ready.settings.telemetry, ready.metrics.clone())
             .map_err(|error| Failure::Broken(error.into()))?;
         let served = serve_until_told(ready, open).await.map_err(|error| {
             let error: &(dyn std::error::Error + 'static) = error.as_ref();
             tracing::error!(error, "not serving");
             Failure::Logged
         });
-        // Exporting needs this runtime, so waiting for it must not take one of its threads.
-        let stopped = tokio::task::spawn_blocking(|| telemetry.stop()).await;
-        if !matches!(stopped, Ok(Ok(()))) {
+        if let Err(error) = telemetry.stop().await {
             // A collector that is away says nothing about what was done for banks.
-            tracing::warn!("some traces were not exported");
+            tracing::warn!("{error}");
         }
         served
     })

@@ -39,7 +39,7 @@ use crate::{
         notices::{Sight, Turn, Untold},
     },
     settings::{self, Institution, Problem},
-    telemetry::{LedgerVerb, Noticed},
+    telemetry::{self, Later, LedgerVerb, Noticed, Peer, step},
     tls,
 };
 
@@ -116,12 +116,15 @@ impl Subscriber {
         let name = ServerName::try_from(name).ok();
         match (way, tls, secrets, name) {
             (Some(way), Some(tls), Some(secrets), Some(name)) if problems.is_empty() => {
+                let port = address.port_u16().unwrap_or(HTTPS_PORT);
+                let peer = Peer { name: settings.name.clone(), host: host.clone(), port };
                 let line = Line {
                     host,
-                    port: address.port_u16().unwrap_or(HTTPS_PORT),
+                    port,
                     way,
                     tls: Arc::new(tls),
                     name,
+                    peer: Arc::new(peer),
                     networks: settings.networks.clone(),
                     answer_max: settings.answer_max,
                     idle: std::sync::Mutex::default(),
@@ -440,7 +443,11 @@ impl Teller {
                 None => Fate::Unseen,
                 Some(_) if is_kept || it.behind => Fate::Behind,
                 Some(_) if !self.goes_on(floor) => Fate::Open,
-                Some(view) => self.tell_one(view, it, floor).await,
+                Some(view) => {
+                    let event = (it.event.institution.as_str(), it.event.key.as_str());
+                    let telling = self.tell_one(view, it, floor);
+                    telemetry::later(Later::Notice, event.0, event.1, telling, Fate::trouble).await
+                }
             };
             is_kept |= fate == Fate::NotTaken;
             fates.push((number, fate));
@@ -478,7 +485,9 @@ impl Teller {
                 return Fate::NotTaken;
             }
         };
-        let (fate, noticed) = match self.subscriber.line.send(&notice).await {
+        let sending = self.subscriber.line.send(&notice);
+        let sent = step(self.subscriber.line.step()).judged(sending, Answer::trouble).await;
+        let (fate, noticed) = match sent {
             Answer::Said(answer) if words::acknowledges(&contract, &id, &answer) => {
                 fault::point(Point::NoticeTaken);
                 (Fate::Told, Noticed::Delivered)

@@ -30,7 +30,7 @@ use crate::{
     resolver, retry,
     seal::Seals,
     settings::{self, Office},
-    telemetry::LedgerVerb,
+    telemetry::{self, Later, LedgerVerb},
 };
 
 /// Opens the queue of every office that is open, until `stop` is cancelled; what is being sent then is finished.
@@ -170,7 +170,11 @@ impl Opener {
     async fn send(&self, taken: Taken) {
         let leased_until = Instant::now() + self.gateway.lease;
         fault::point(Point::QueueTaken);
-        if let Err(error) = self.settle_or_put_off(taken, leased_until).await {
+        let (institution, key) = (taken.entry.institution.clone(), taken.entry.key.clone());
+        let trouble = |done: &Result<(), LedgerError>| done.as_ref().err().map(LedgerError::label);
+        let sending = self.settle_or_put_off(taken, leased_until);
+        let sent = telemetry::later(Later::Open, &institution, &key, sending, trouble).await;
+        if let Err(error) = sent {
             // The lease runs out, and it is taken again.
             failed(&error);
         }

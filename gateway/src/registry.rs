@@ -27,7 +27,7 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 use tonic::{
-    Code, Request, Status,
+    Request, Status,
     client::Grpc,
     metadata::{Ascii, MetadataKey, MetadataMap, MetadataValue},
     transport::{Endpoint, Uri},
@@ -37,13 +37,14 @@ use crate::{
     fault::{self, Point},
     retry::Delays,
     settings::Registry as Settings,
-    telemetry::{self, CallEnd, Metrics, RegistryCall},
+    telemetry::{self, Metrics, Peer, RegistryCall, Step},
 };
 
 mod asking;
 mod breaker;
 mod document;
 mod encoded;
+mod ending;
 mod gate;
 mod handover;
 mod material;
@@ -53,6 +54,7 @@ mod watching;
 use breaker::End;
 pub use document::Unsound;
 use encoded::Encoded;
+use ending::end_of;
 use gate::Gate;
 pub use gate::{Purpose, Shut};
 use handover::{Courier, Handover};
@@ -65,6 +67,8 @@ pub use watching::Notice;
 pub struct Registry {
     settings: Arc<Settings>,
     courier: Courier,
+    /// As traces name it.
+    peer: Arc<Peer>,
     gate: Arc<Gate>,
     metrics: Metrics,
 }
@@ -131,6 +135,7 @@ impl Registry {
     ) -> Result<Self, BadAddress> {
         let authority: Arc<str> =
             settings.address.strip_prefix("https://").ok_or(BadAddress::Scheme)?.into();
+        let peer = Arc::new(Peer::at(&settings.name, &authority));
         let server_name =
             ServerName::try_from(settings.server_name.clone()).map_err(BadAddress::ServerName)?;
         // A connector of our own makes the TLS connection, so the origin is plain http for tonic.
@@ -147,7 +152,7 @@ impl Registry {
             }
         }));
         let gate = Arc::new(Gate::new(&settings, metrics.clone()));
-        Ok(Self { settings, courier: Courier::new(channel), gate, metrics })
+        Ok(Self { settings, courier: Courier::new(channel), peer, gate, metrics })
     }
 
     /// Its name in settings.
@@ -201,8 +206,14 @@ impl Registry {
         caller: &Caller,
         until: Instant,
     ) -> Result<Testimony, CallError> {
-        let deadline = until.min(Instant::now() + self.settings.deadline);
-        self.through_gate(Purpose::Filing, self.submit_until(application, caller, deadline)).await
+        let started = Instant::now();
+        let deadline = until.min(started + self.settings.deadline);
+        let office = application.office.as_ref().map(|office| office.code.clone());
+        let submission = self.submit_until(application, caller, deadline);
+        let done = self.through_gate(Purpose::Filing, submission).await;
+        let office = office.unwrap_or_default();
+        self.metrics.filing(self.name(), &office, end_of(&done), started.elapsed());
+        done
     }
 
     async fn submit_until(
@@ -340,31 +351,35 @@ impl Registry {
         done
     }
 
-    /// Makes a call and waits for its answer until its deadline; how it ended, and how long it took, is counted.
+    /// Makes a call, in the trace at hand, and waits for its answer until its deadline; how it ended, and how long it took, is
+    /// counted.
     async fn answer<T, M>(
         &self,
         call: Call<M>,
         make: impl AsyncFnOnce(Request<M>) -> Result<T, Status>,
     ) -> Result<T, CallError> {
-        let Call { name, request, deadline, handover } = call;
+        let Call { name, mut request, deadline, handover } = call;
         let started = Instant::now();
+        let step = telemetry::step(Step::Call { call: name, peer: Arc::clone(&self.peer) });
+        opentelemetry::global::get_text_map_propagator(|propagator| {
+            propagator.inject_context(&step.context(), &mut Metadata(request.metadata_mut()));
+        });
         // The deadline that the request carries begins only once there is a connection. Boxed: what tonic keeps while it
         // waits is large.
-        let answered = tokio::time::timeout_at(deadline.into(), Box::pin(make(request))).await;
-        let answered = answered
-            .unwrap_or_else(|_late| Err(Status::deadline_exceeded("no answer in time")))
-            .map_err(|status| CallError::of(status, &handover));
-        let end = match &answered {
-            Ok(_) => CallEnd::Answered,
-            Err(CallError::Shut(_) | CallError::NotSent(_)) => CallEnd::NotSent,
-            Err(CallError::Rejected(_)) => CallEnd::Rejected,
-            Err(CallError::NoAnswer(_)) => CallEnd::NoAnswer,
+        let making = tokio::time::timeout_at(deadline.into(), Box::pin(make(request)));
+        let answering = async {
+            let answered = making.await;
+            answered
+                .unwrap_or_else(|_late| Err(Status::deadline_exceeded("no answer in time")))
+                .map_err(|status| CallError::of(status, &handover))
         };
-        self.metrics.registry_call(self.name(), name, end, started.elapsed());
+        let answered = step.judged(answering, |done| done.as_ref().err().map(CallError::status));
+        let answered = answered.await;
+        self.metrics.registry_call(self.name(), name, end_of(&answered), started.elapsed());
         answered
     }
 
-    /// A call with what every one carries: the time left, the bank's certificate (RFC 9440), the trace.
+    /// A call with what every one carries: the time left, and the bank's certificate (RFC 9440).
     fn call<M>(
         &self,
         name: RegistryCall,
@@ -381,10 +396,6 @@ impl Registry {
         if let Some(certificate) = &caller.client_cert {
             request.metadata_mut().as_mut().insert("client-cert", certificate.clone());
         }
-        let context = telemetry::trace();
-        opentelemetry::global::get_text_map_propagator(|propagator| {
-            propagator.inject_context(&context, &mut Metadata(request.metadata_mut()));
-        });
         Call { name, request, deadline, handover }
     }
 
@@ -415,34 +426,6 @@ struct Call<M> {
 impl fmt::Debug for Registry {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Registry").field("settings", &self.settings).finish_non_exhaustive()
-    }
-}
-
-impl CallError {
-    fn of(status: Status, handover: &Handover) -> Self {
-        if handover.take_back() {
-            return Self::NotSent(Box::new(status));
-        }
-        match status.code() {
-            // The service promises that these did nothing (registry.proto, "Registry").
-            Code::InvalidArgument
-            | Code::Unauthenticated
-            | Code::PermissionDenied
-            | Code::Unimplemented => Self::Rejected(Box::new(status)),
-            Code::Ok
-            | Code::Cancelled
-            | Code::Unknown
-            | Code::DeadlineExceeded
-            | Code::NotFound
-            | Code::AlreadyExists
-            | Code::ResourceExhausted
-            | Code::FailedPrecondition
-            | Code::Aborted
-            | Code::OutOfRange
-            | Code::Internal
-            | Code::Unavailable
-            | Code::DataLoss => Self::NoAnswer(Box::new(status)),
-        }
     }
 }
 

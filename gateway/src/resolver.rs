@@ -21,7 +21,7 @@ use crate::{
     ledger::{Entry, LedgerError},
     registry::{CallError, Purpose, Registry, Shut, Testimony},
     retry, settings,
-    telemetry::LedgerVerb,
+    telemetry::{self, Later, LedgerVerb},
 };
 
 /// Asks one registry until `stop` is cancelled; what is under way then is finished.
@@ -50,7 +50,11 @@ impl Resolver {
     /// Asks about whatever is due. A future of a named type: the compiler cannot tell otherwise that it may be sent.
     fn ask_all<'r>(&'r self, stop: &'r CancellationToken) -> BoxFuture<'r, ()> {
         let asks_max = self.settings.asks_max;
-        self.due(stop).for_each_concurrent(asks_max, |entry| self.ask(entry)).boxed()
+        let ask = async |entry: Entry| {
+            let (institution, key) = (entry.institution.clone(), entry.key.clone());
+            telemetry::later(Later::Resolve, &institution, &key, self.ask(entry), |()| None).await;
+        };
+        self.due(stop).for_each_concurrent(asks_max, ask).boxed()
     }
 
     /// Filings whose turn has come, each taken when it can be asked about at once, and no faster than settings say. Ends

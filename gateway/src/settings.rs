@@ -26,6 +26,7 @@ mod reconciliation;
 mod registry;
 mod resolver;
 mod subscriber;
+mod telemetry;
 
 pub use contracts::{Contracts, SealKeys};
 pub use events::Events;
@@ -41,6 +42,7 @@ pub use reconciliation::Reconciliation;
 pub use registry::{Answers, Registry};
 pub use resolver::Resolver;
 pub use subscriber::{Field, Sight, Subscriber};
+pub use telemetry::{OtlpProtocol, Telemetry};
 
 /// Everything one gateway is told. Paths in it are absolute, or relative to the working directory if the settings
 /// file was named so.
@@ -108,29 +110,6 @@ impl Settings {
     /// Every problem found, in order of line: never empty.
     pub fn parse(text: &str, file: &Path) -> Result<Self, Vec<Problem>> {
         reader::read(text, file)
-    }
-}
-
-/// `[telemetry]`: logs and traces.
-#[derive(Debug, Clone, serde::Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Telemetry {
-    /// `http://HOST:PORT` of the collector that takes OTLP over gRPC. Default: traces are not exported.
-    pub otlp: Option<String>,
-    /// One in how many exchanges is traced, where the bank's own `traceparent` has not decided it; 1 is all, 0 none.
-    /// Default: 10.
-    pub trace_one_in: u32,
-    /// What is logged: `error`, `warn`, `info`, `debug` or `trace`, for Directlink's own parts; or `part=level` pairs
-    /// separated by commas, for libraries too. No level logs a message's content. Default: `info`.
-    pub log: String,
-    /// Which of several replicas this is, in traces. Default: the environment's `HOSTNAME`,
-    /// or the process id.
-    pub instance: Option<String>,
-}
-
-impl Default for Telemetry {
-    fn default() -> Self {
-        Self { otlp: None, trace_one_in: 10, log: "info".to_owned(), instance: None }
     }
 }
 

@@ -127,6 +127,20 @@ pub fn notice_config(
     Ok(config)
 }
 
+/// The gateway's side towards the collector of its traces, which speaks `protocol` by ALPN. `identity` as above.
+///
+/// # Errors
+/// A file that cannot be read or holds no certificate or key.
+pub fn collector_config(
+    ca: &Path,
+    identity: Option<(&Path, &Path)>,
+    protocol: &[u8],
+) -> Result<ClientConfig, TlsError> {
+    let mut config = notice_config(ca, identity)?;
+    config.alpn_protocols = vec![protocol.to_vec()];
+    Ok(config)
+}
+
 /// The gateway's side towards the ledger's server. `identity` is a certificate and its key, for a server that asks for
 /// one.
 ///

@@ -24,7 +24,7 @@ use gateway::{
     identity::VerifiedBank,
     limits::Limits,
     settings::{Institution, InstitutionKind, InstitutionMode, Listen, StaleCrls},
-    telemetry::Metrics,
+    telemetry::{Arrival, Metrics},
     tls::Protocol,
     turnstile::Turnstile,
 };
@@ -44,6 +44,8 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 mod authority;
 #[path = "ports/entrance.rs"]
 mod entrance;
+#[path = "ports/floods.rs"]
+mod floods;
 #[path = "ports/proxy.rs"]
 mod proxy;
 use authority::Authority;
@@ -89,9 +91,8 @@ impl Desk for Double {
         _bank: VerifiedBank,
         wire: Arc<Wire>,
         message: Bytes,
-        parent: opentelemetry::Context,
+        arrival: Arrival,
     ) -> Answer {
-        use opentelemetry::trace::TraceContextExt;
         let message = String::from_utf8(message.to_vec()).unwrap();
         assert!(!message.contains("break"), "told to break");
         self.begun.notify_one();
@@ -99,7 +100,7 @@ impl Desk for Double {
             self.allowed.acquire().await.unwrap().forget();
         }
         self.finished.fetch_add(1, Ordering::SeqCst);
-        let trace = parent.span().span_context().trace_id();
+        let trace = arrival.trace_id();
         Answer {
             bytes: Self::framed(&wire, &format!("answer to {message} in {trace}")),
             kind: AnswerKind::Outcome,

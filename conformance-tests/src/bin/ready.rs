@@ -79,6 +79,7 @@ fn steps() -> Vec<Step> {
         // Scenarios and demo start the gateway's own program, which stands beside theirs.
         Step { when: When::All, ..step("programs", "cargo build --workspace --bins") },
         Step { when: When::All, ..step("chart and image", "make chart") },
+        Step { when: When::All, ..step("alerts and dashboard", "make alerts") },
         Step { when: When::All, ..step("ledger restored", "conformance-tests/drill.sh") },
         Step { when: When::All, ..step("scenarios", "cargo run --quiet --bin conformance -- run") },
         Step {

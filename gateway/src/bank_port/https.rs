@@ -37,7 +37,7 @@ use crate::{
     identity::VerifiedBank,
     limits::Limits,
     settings::Proxy,
-    telemetry,
+    telemetry::Arrival,
 };
 
 /// Somebody known at this port.
@@ -238,12 +238,13 @@ impl<D: Desk> Visit<D> {
             Unheard { code: problem.code(), response: told.unwrap_or_else(|| problem.response()) }
         })?;
         let body = read(body, &self.port.limits).await?;
+        let pattern = operation.map_or_else(|| route.path.clone(), whole::pattern);
+        let arrival = Arrival::http(&head.method, pattern, head.version, &head.headers);
         let message = match operation {
             Some(operation) => whole::message(operation, head, &body),
             None => body,
         };
-        let parent = telemetry::parent_of(&head.headers);
-        let answer = self.port.answer_apart(bank, agreed, message, parent, place).await;
+        let answer = self.port.answer_apart(bank, agreed, message, arrival, place).await;
         let told = answer.and_then(|answer| spoken(answer, is_whole, &content_type));
         told.ok_or_else(|| Problem::AnswerLost.into())
     }

@@ -6,7 +6,7 @@
 
 use adapters::wire::{
     Whole,
-    whole::{HttpMessage, Operation},
+    whole::{HttpMessage, Operation, Segment},
 };
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, request::Parts};
@@ -25,6 +25,15 @@ pub(super) fn operation<'w>(whole: &'w Whole, head: &Parts) -> Result<&'w Operat
         let methods: Vec<&str> = there.iter().map(|it| it.method.as_str()).collect();
         Problem::MethodNotAllowed { agreed: methods.join(", ") }
     })
+}
+
+/// The paths of an operation, with nothing of what stands in one.
+pub(super) fn pattern(operation: &Operation) -> String {
+    let segment = |segment: &Segment| match segment {
+        Segment::Literal(text) => format!("/{text}"),
+        Segment::Value => "/{}".to_owned(),
+    };
+    operation.path.iter().map(segment).collect()
 }
 
 /// A request as the contract reads it. Of the header fields only those that it reads are there.

@@ -10,7 +10,6 @@ use proto::v1::{
     RecordAnswer, RecordQuery, TitleAnswer, TitleQuery, case_query::Subject,
     certificate_query::Subject as Certificate, verify_certificate_request::By,
 };
-use tracing::Instrument;
 
 use super::{Hearing, first_told, retired};
 use crate::{
@@ -22,7 +21,7 @@ use crate::{
     refusal::{Code, Refusal},
     registry::{CallError, Registry, Unsound},
     settings::Office,
-    telemetry::{LedgerVerb, SpanKind, step},
+    telemetry::LedgerVerb,
 };
 
 impl Hearing<'_> {
@@ -31,7 +30,7 @@ impl Hearing<'_> {
         let (office, registry) = self.in_charge_of(&query.properties)?;
         let caller = self.caller();
         let asking = registry.query_title(query, office.canonical(), &caller);
-        let asked = asking.instrument(step("query_title", SpanKind::Client)).await;
+        let asked = asking.await;
         let answer = asked.map_err(|error| self.unasked(registry, &error))?;
         self.seen.registry_said(&answer);
         Ok(answer)
@@ -42,7 +41,7 @@ impl Hearing<'_> {
         let (office, registry) = self.in_charge_of(&query.properties)?;
         let (caller, bytes_max) = (self.caller(), self.gateway.document_bytes_max);
         let asking = registry.certify_record(query, office.canonical(), bytes_max, &caller);
-        let asked = asking.instrument(step("certify_record", SpanKind::Client)).await;
+        let asked = asking.await;
         let answer = asked.map_err(|error| self.unasked(registry, &error))?;
         let answer = answer.map_err(|unsound| self.not_passed_on(registry, unsound))?;
         self.seen.registry_said(&answer);
@@ -62,7 +61,7 @@ impl Hearing<'_> {
         };
         let caller = self.caller();
         let asking = registry.verify_certificate(by, &caller);
-        let asked = asking.instrument(step("verify_certificate", SpanKind::Client)).await;
+        let asked = asking.await;
         let answer = asked.map_err(|error| self.unasked(registry, &error))?;
         self.seen.registry_said(&answer);
         Ok(answer)
@@ -79,7 +78,7 @@ impl Hearing<'_> {
         }
         let (caller, bytes_max) = (self.caller(), self.gateway.document_bytes_max);
         let asking = registry.fetch_certificate(certificate_number, bytes_max, &caller);
-        let asked = asking.instrument(step("fetch_certificate", SpanKind::Client)).await;
+        let asked = asking.await;
         let document = asked.map_err(|error| self.unasked(registry, &error))?;
         let document = document.map_err(|unsound| self.not_passed_on(registry, unsound))?;
         self.seen.registry_said(&document);

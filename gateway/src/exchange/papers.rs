@@ -3,14 +3,12 @@
 
 use adapters::FaultCode;
 use proto::v1::{Application, Material};
-use tracing::Instrument;
 
 use super::Hearing;
 use crate::{
     materials::{Found, Materials, Sha256, Stored, beginning_of},
     refusal::{Code, Refusal},
     registry::Registry,
-    telemetry::{SpanKind, step},
 };
 
 /// A material that was uploaded.
@@ -113,7 +111,7 @@ impl Hearing<'_> {
         let bytes = materials.bytes(self.bank.id(), sha256, &stored);
         let caller = self.caller();
         let handing = registry.upload_material(material, bytes, &caller);
-        let handed = handing.instrument(step("upload_material", SpanKind::Client)).await;
+        let handed = handing.await;
         handed.map_err(|error| {
             tracing::warn!(registry = registry.name(), %error, "a material was not handed over");
             match error {

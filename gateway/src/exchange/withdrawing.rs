@@ -7,7 +7,6 @@
 use proto::v1::{
     Application, CaseStatus, NextAction, Outcome, Sent, Withdrawal, withdrawal::Subject,
 };
-use tracing::Instrument;
 
 use super::{Hearing, first_told, replayed, retired};
 use crate::{
@@ -16,7 +15,6 @@ use crate::{
     refusal::{Code, Refusal},
     registry::{CallError, Registry, Testimony},
     settings::Office,
-    telemetry::{SpanKind, step},
 };
 
 impl Hearing<'_> {
@@ -74,10 +72,7 @@ impl Hearing<'_> {
         registry: &Registry,
     ) -> Result<Testimony, Refusal> {
         let caller = self.caller();
-        let asking = registry
-            .withdraw(case_id, &record.key, reason, &caller)
-            .instrument(step("withdraw", SpanKind::Client));
-        let error = match asking.await {
+        let error = match registry.withdraw(case_id, &record.key, reason, &caller).await {
             Ok(now) => return Ok(now),
             Err(error) => error,
         };

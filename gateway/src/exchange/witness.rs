@@ -9,7 +9,7 @@ use crate::{
     fault::{self, Point},
     ledger::evidence::{NewLeaf, Witnessed},
     refusal::Code,
-    telemetry::LedgerVerb,
+    telemetry::{LedgerVerb, Step, step},
 };
 
 impl Hearing<'_> {
@@ -43,7 +43,8 @@ impl Hearing<'_> {
             let Witnessed { leaf, settled } = ledger.witness(&leaf, facts.settled.as_ref()).await;
             leaf.map(|()| settled)
         };
-        match self.gateway.timed(LedgerVerb::Witness, witnessing).await {
+        let keeping = step(Step::Inner(if settles { "settle" } else { "evidence" }));
+        match keeping.around(self.gateway.timed(LedgerVerb::Witness, witnessing)).await {
             Ok(settled) => note(settled, UNRECORDED),
             Err(error) => {
                 self.unwritten(&error);

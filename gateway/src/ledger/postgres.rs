@@ -513,6 +513,10 @@ impl Ledger for PostgresLedger {
         self.server.write(BEAT, &[]).await.map(drop)
     }
 
+    fn system(&self) -> &'static str {
+        "postgresql"
+    }
+
     fn commits(&self) -> u64 {
         self.server.commits.load(Ordering::Relaxed)
     }

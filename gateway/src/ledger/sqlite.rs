@@ -332,6 +332,10 @@ impl Ledger for SqliteLedger {
         self.writer.run(|database| write(database, BEAT, []).map(drop)).await
     }
 
+    fn system(&self) -> &'static str {
+        "sqlite"
+    }
+
     fn commits(&self) -> u64 {
         self.commits.load(Ordering::Relaxed)
     }

@@ -28,6 +28,7 @@ use tokio::{
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::reach;
+use crate::telemetry::{Peer, Step};
 
 /// The way to one subscriber.
 pub(super) struct Line {
@@ -36,6 +37,8 @@ pub(super) struct Line {
     pub(super) way: Way,
     pub(super) tls: Arc<ClientConfig>,
     pub(super) name: ServerName<'static>,
+    /// As traces name it.
+    pub(super) peer: Arc<Peer>,
     pub(super) networks: Vec<IpNet>,
     pub(super) answer_max: Duration,
     /// Connections on which a notice was answered, and nothing is under way.
@@ -111,7 +114,27 @@ impl std::fmt::Debug for Line {
     }
 }
 
+impl Answer {
+    /// What went wrong, for traces.
+    pub(super) fn trouble(&self) -> Option<&'static str> {
+        match self {
+            Self::Said(_) => None,
+            Self::NotTaken(_) => Some("not_taken"),
+            Self::Away(..) => Some("away"),
+            Self::Gone => Some("gone"),
+        }
+    }
+}
+
 impl Line {
+    /// Sending something on it, as traces name that.
+    pub(super) fn step(&self) -> Step {
+        match self.way {
+            Way::Https { .. } => Step::Post(Arc::clone(&self.peer)),
+            Way::Tcp(_) => Step::Inner("hand_over"),
+        }
+    }
+
     /// Sends one notice and waits for what is answered.
     pub(super) async fn send(&self, notice: &Notice) -> Answer {
         let sent = timeout(self.answer_max, async {

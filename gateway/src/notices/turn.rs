@@ -29,6 +29,15 @@ pub(super) enum Fate {
 }
 
 impl Fate {
+    /// What went wrong with one that was sent, for traces.
+    pub(super) fn trouble(&self) -> Option<&'static str> {
+        match self {
+            Self::Told | Self::Unseen => None,
+            Self::NotTaken => Some("not_taken"),
+            Self::Behind | Self::Open | Self::Parked => Some("away"),
+        }
+    }
+
     /// Whether it needs no more of this turn.
     fn is_settled(self) -> bool {
         match self {

@@ -12,12 +12,8 @@ use proto::v1::{
 };
 use tonic::{Request, Status};
 
-use super::{CallError, Caller, Handover, Purpose, Registry, Testimony, testimony};
-use crate::{
-    follow_up::Policy,
-    settings::Answers,
-    telemetry::{CallEnd, RegistryCall},
-};
+use super::{CallError, Caller, Handover, Purpose, Registry, Testimony, end_of, testimony};
+use crate::{follow_up::Policy, settings::Answers, telemetry::RegistryCall};
 
 /// What a registry tells of a case by itself.
 #[derive(Debug, Clone)]
@@ -59,13 +55,7 @@ impl Registry {
         request.extensions_mut().insert(handover.clone());
         let opened = RegistryClient::new(self.courier.clone()).watch_events(request).await;
         let opened = opened.map_err(|status| CallError::of(status, &handover));
-        let end = match &opened {
-            Ok(_) => CallEnd::Answered,
-            Err(CallError::Shut(_) | CallError::NotSent(_)) => CallEnd::NotSent,
-            Err(CallError::Rejected(_)) => CallEnd::Rejected,
-            Err(CallError::NoAnswer(_)) => CallEnd::NoAnswer,
-        };
-        let call = RegistryCall::WatchEvents;
+        let (call, end) = (RegistryCall::WatchEvents, end_of(&opened));
         self.metrics.registry_call(self.name(), call, end, started.elapsed());
         let registry = self.name().to_owned();
         let stream = opened?.into_inner();

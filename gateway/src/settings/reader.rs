@@ -284,7 +284,7 @@ impl Tables {
             materials: self.materials.map(|placed| placed.is.beside(folder)),
             reconciliation: self.reconciliation.map(|placed| placed.is),
             subscribers: self.subscribers.into_iter().map(|placed| Arc::new(placed.is)).collect(),
-            telemetry: self.telemetry.is,
+            telemetry: self.telemetry.is.beside(folder),
             limits: self.limits.is,
         })
     }
@@ -673,14 +673,8 @@ impl Tables {
             let told = "expected a name without blanks and `+`";
             notes.add(evidence.of("origin"), format!("`{}`: {told}", evidence.is.origin));
         }
-        let telemetry = &self.telemetry;
-        if let Some(otlp) = &telemetry.is.otlp
-            && !is_origin(otlp, "http")
-        {
-            notes.add(telemetry.of("otlp"), format!("`{otlp}`: expected http://HOST:PORT"));
-        }
-        if let Err(error) = crate::telemetry::log_filter(&telemetry.is.log) {
-            notes.add(telemetry.of("log"), format!("`{}`: {error}", telemetry.is.log));
+        for (key, told) in self.telemetry.is.faults() {
+            notes.add(self.telemetry.of(key), told);
         }
         let resolver = &self.resolver;
         if resolver.is.asks_max == 0 {

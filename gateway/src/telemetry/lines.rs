@@ -1,77 +1,48 @@
 //! Log lines: one JSON object a line, with the trace it belongs to.
 //!
-//! A line holds its own fields and the trace, not the fields of the spans around it: those are in the trace.
+//! A line holds its own fields and the trace of the work at hand, if its task has one.
 
-use std::{fmt, io::Write, sync::OnceLock};
+use std::{fmt, io::Write};
 
-use opentelemetry::trace::{SpanContext, TraceContextExt};
 use serde_json::{Map, Value};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tracing::{
     Event, Subscriber,
-    dispatcher::WeakDispatch,
     field::{Field, Visit},
 };
-use tracing_opentelemetry::get_otel_context;
-use tracing_subscriber::{fmt::MakeWriter, layer::Context, registry::LookupSpan};
+use tracing_subscriber::{fmt::MakeWriter, layer::Context};
 
-use super::UNRECORDED;
+use super::trace;
 
 /// Writes each event as a line to what `W` makes.
-pub(super) struct Lines<W> {
-    make_writer: W,
-    /// Known once the subscriber stands; through it the trace of a span is found.
-    dispatch: OnceLock<WeakDispatch>,
-}
+pub(super) struct Lines<W>(W);
 
 impl<W> Lines<W> {
     pub(super) fn new(make_writer: W) -> Self {
-        Self { make_writer, dispatch: OnceLock::new() }
-    }
-}
-
-impl<W> Lines<W> {
-    /// The trace an event belongs to: that of the exchange at hand, or of the span around it.
-    fn trace_of<S>(&self, event: &Event<'_>, context: &Context<'_, S>) -> Option<SpanContext>
-    where
-        S: Subscriber + for<'s> LookupSpan<'s>,
-    {
-        let unrecorded = UNRECORDED.try_with(Option::clone).ok().flatten();
-        let trace = unrecorded.or_else(|| {
-            let span = context.event_span(event)?;
-            let dispatch = self.dispatch.get().and_then(WeakDispatch::upgrade)?;
-            get_otel_context(&span.id(), &dispatch)
-        })?;
-        let trace = trace.span().span_context().clone();
-        trace.is_valid().then_some(trace)
+        Self(make_writer)
     }
 }
 
 impl<S, W> tracing_subscriber::Layer<S> for Lines<W>
 where
-    S: Subscriber + for<'s> LookupSpan<'s>,
+    S: Subscriber,
     W: for<'w> MakeWriter<'w> + 'static,
 {
-    fn on_register_dispatch(&self, dispatch: &tracing::Dispatch) {
-        // A second registration would be of the same subscriber.
-        let _known = self.dispatch.set(dispatch.downgrade());
-    }
-
-    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+    fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
         let mut line = Map::new();
         let time = OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default();
         line.insert("time".to_owned(), time.into());
         line.insert("level".to_owned(), event.metadata().level().as_str().into());
         line.insert("target".to_owned(), event.metadata().target().into());
         event.record(&mut Fields(&mut line));
-        if let Some(trace) = self.trace_of(event, &context) {
+        if let Some(trace) = trace::context() {
             line.insert("trace_id".to_owned(), trace.trace_id().to_string().into());
             line.insert("span_id".to_owned(), trace.span_id().to_string().into());
         }
         let mut bytes = Value::Object(line).to_string().into_bytes();
         bytes.push(b'\n');
         // One write a line, so that lines of several threads stay whole. Nobody can be told of a failure.
-        let _unwritten = self.make_writer.make_writer().write_all(&bytes);
+        let _unwritten = self.0.make_writer().write_all(&bytes);
     }
 }
 
@@ -118,8 +89,6 @@ mod tests {
         sync::{Arc, Mutex},
     };
 
-    use opentelemetry::trace::TracerProvider;
-    use opentelemetry_sdk::trace::SdkTracerProvider;
     use tracing_subscriber::layer::SubscriberExt;
 
     use super::*;
@@ -138,27 +107,18 @@ mod tests {
     }
 
     #[test]
-    fn a_line_has_its_fields_and_its_trace_and_not_the_spans_fields() {
+    fn a_line_has_its_fields_and_the_trace_of_the_work_at_hand() {
         let kept = Kept::default();
         let lines = Lines::new({
             let kept = kept.clone();
             move || kept.clone()
         });
-        let provider = SdkTracerProvider::builder().build();
-        let traced = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
-        let subscriber = tracing_subscriber::registry().with(traced).with(lines);
-        let subscriber = tracing::Dispatch::new(subscriber);
+        let subscriber = tracing::Dispatch::new(tracing_subscriber::registry().with(lines));
+        let begun = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
         tracing::dispatcher::with_default(&subscriber, || {
             tracing::warn!(count = 3, "outside");
-            let _span = tracing::info_span!("exchange", private = "x").entered();
-            tracing::info!("inside\nstill");
-        });
-        let begun = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00".parse().unwrap();
-        let headers =
-            http::HeaderMap::from_iter([(http::HeaderName::from_static("traceparent"), begun)]);
-        let unrecorded = Some(crate::telemetry::parent_of(&headers));
-        tracing::dispatcher::with_default(&subscriber, || {
-            UNRECORDED.sync_scope(unrecorded, || tracing::info!("unrecorded"));
+            trace::scoped(begun, || tracing::info!("inside\nstill"));
+            trace::scoped("", || tracing::info!("begun here"));
         });
         let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
         let lines: Vec<Value> =
@@ -167,8 +127,8 @@ mod tests {
         assert_eq!((&lines[0]["message"], &lines[0]["count"]), (&"outside".into(), &3.into()));
         assert_eq!(lines[0].get("trace_id"), None);
         assert_eq!(lines[1]["message"], "inside\nstill");
-        assert_eq!(lines[1]["trace_id"].as_str().unwrap().len(), 32);
-        assert_eq!(lines[1].get("private"), None);
-        assert_eq!(lines[2]["trace_id"], "0af7651916cd43dd8448eb211c80319c");
+        assert_eq!(lines[1]["trace_id"], "0af7651916cd43dd8448eb211c80319c");
+        assert_eq!(lines[1]["span_id"], "b7ad6b7169203331", "who notes nothing is not in between");
+        assert_eq!(lines[2]["trace_id"].as_str().unwrap().len(), 32);
     }
 }
