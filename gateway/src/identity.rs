@@ -208,6 +208,17 @@ impl fmt::Display for Shown {
     }
 }
 
+/// The names that a client's certificate can be known by, and the SHA-256 of its DER in hexadecimal; `None` if it cannot be
+/// read, is not for clients, or is not in its time. `now`: seconds since 1970.
+pub(crate) fn client_names(der: &[u8], now: i64) -> Option<(Vec<String>, String)> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    let usage = certificate.extended_key_usage().ok().flatten()?;
+    let validity = certificate.validity();
+    let in_time = (validity.not_before.timestamp()..=validity.not_after.timestamp()).contains(&now);
+    let shown = Shown::of(&certificate, der);
+    (usage.value.client_auth && in_time).then_some((shown.names, shown.sha256))
+}
+
 fn alternative_names<'c>(certificate: &'c X509Certificate<'_>) -> impl Iterator<Item = &'c str> {
     let extension = certificate.subject_alternative_name().ok().flatten();
     extension.into_iter().flat_map(|extension| &extension.value.general_names).filter_map(|name| {

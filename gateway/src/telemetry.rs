@@ -132,6 +132,13 @@ pub fn trace() -> Context {
     unrecorded.unwrap_or_else(|| Span::current().context())
 }
 
+/// The trace at hand by its id, 32 hexadecimal digits, as logs and registries are told of it; `None` if there is none.
+pub fn trace_id() -> Option<String> {
+    let context = trace();
+    let span = context.span().span_context().clone();
+    span.is_valid().then(|| span.trace_id().to_string())
+}
+
 /// The span of one step: of an exchange, if its trace is recorded; or of what works on its own.
 pub fn step(name: &'static str, kind: SpanKind) -> Span {
     let skipped = match UNRECORDED.try_with(Option::is_some) {

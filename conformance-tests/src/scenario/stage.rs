@@ -244,6 +244,7 @@ pub async fn play(
         settings.insert("subscriber".to_owned(), told.into());
     }
     let plan = Plan {
+        people: Vec::new(),
         kinds: kinds.collect(),
         banks: [Some(role), another].into_iter().flatten().map(|role| role.bank.clone()).collect(),
         apart: another.filter(|_| scenario.registries > 1).map(|role| role.bank.clone()),
@@ -380,6 +381,11 @@ impl<'s> Stage<'s> {
         let (ledger_holder, turn, another) = (None, None, None);
         let subscribers = Subscribers::default();
         Self { postgres, ledger_holder, deployment, called: 0, turn, another, subscribers }
+    }
+
+    /// With subscribers, who have opened.
+    pub(crate) fn with_subscribers(self, subscribers: Subscribers) -> Self {
+        Self { subscribers, ..self }
     }
 
     /// It is this bank's turn from now on.

@@ -9,7 +9,13 @@ use std::{
 
 use serde::Serialize;
 
-use crate::{exchange::ANSWERS, settings::Settings, telemetry::Reading};
+use super::case::ago;
+use crate::{
+    exchange::{ANSWERS, Gateway},
+    ledger::Unknown,
+    settings::Settings,
+    telemetry::Reading,
+};
 
 /// Over how long "now" is.
 const LATELY: Duration = Duration::from_secs(60);
@@ -34,6 +40,76 @@ impl Past {
         let past = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         past.front().map(|(_, readings)| readings.clone()).unwrap_or_default()
     }
+}
+
+/// What was filed for one office lately, over all replicas.
+#[derive(Debug, Serialize)]
+pub(super) struct AtOffice {
+    pub(super) registry: String,
+    pub(super) code: String,
+    name: String,
+    filings: u64,
+    answered: u64,
+    unknown: u64,
+    /// Provably nothing was sent.
+    unsent: u64,
+    /// How long the first answer took on average, and at most.
+    pub(super) mean_ms: Option<i64>,
+    longest_ms: Option<i64>,
+    /// Whether answers take long: the average is over [`SLOW_MS`].
+    pub(super) is_slow: bool,
+}
+
+impl AtOffice {
+    pub(super) fn unknown(&self) -> u64 {
+        self.unknown
+    }
+
+    pub(super) fn unsent(&self) -> u64 {
+        self.unsent
+    }
+
+    /// Whether nothing that was to be sent got there.
+    pub(super) fn is_down(&self) -> bool {
+        self.unsent > 0 && self.answered == 0 && self.unknown == 0
+    }
+
+    /// Of 100 filings that were to be sent, how many were answered.
+    pub(super) fn available(&self) -> Option<u64> {
+        let tried = self.answered.saturating_add(self.unknown).saturating_add(self.unsent);
+        self.answered.saturating_mul(100).checked_div(tried)
+    }
+}
+
+/// From then on an office is called slow.
+const SLOW_MS: i64 = 1_000;
+
+/// Over how long offices are counted: their filings are fewer than messages.
+const OFFICES_LATELY: Duration = Duration::from_secs(15 * 60);
+
+/// What was filed for each office lately; nothing, if the ledger does not say.
+pub(super) async fn by_office(gateway: &Gateway) -> Vec<AtOffice> {
+    let counted = gateway.ledger.by_office(ago(OFFICES_LATELY)).await.unwrap_or_default();
+    let known = gateway.directory();
+    let offices = known.route.offices();
+    let name = |code: &str| offices.iter().find(|it| it.code == code).map(|it| it.name.clone());
+    let mut counted: Vec<_> = counted
+        .into_iter()
+        .map(|it| AtOffice {
+            name: name(&it.office).unwrap_or_default(),
+            registry: it.registry,
+            code: it.office,
+            filings: it.filings,
+            answered: it.answered,
+            unsent: it.unsent,
+            unknown: it.unknown,
+            is_slow: it.mean_ms.is_some_and(|mean| mean > SLOW_MS),
+            mean_ms: it.mean_ms,
+            longest_ms: it.longest_ms,
+        })
+        .collect();
+    counted.sort_by_key(|it| (std::cmp::Reverse((it.unknown, it.mean_ms)), it.code.clone()));
+    counted
 }
 
 /// What the page says.
@@ -88,6 +164,29 @@ struct Cause {
 }
 
 impl Now {
+    /// Registries that are left alone because they do not answer.
+    pub(super) fn paused(&self) -> impl Iterator<Item = &str> {
+        self.registries.iter().filter(|it| it.paused).map(|it| it.name.as_str())
+    }
+
+    /// Why institutions were refused in the last minute: whose, the code, and how often.
+    pub(super) fn causes(&self) -> impl Iterator<Item = (&str, &str, u64)> {
+        let lately = self.causes.iter().filter(|it| it.lately > 0);
+        lately.map(|it| (it.institution.as_str(), it.code.as_str(), it.lately))
+    }
+
+    /// Has unknown outcomes as the ledger counts them at this moment; the metrics say it as it was a while ago.
+    pub(super) async fn count_unknown(&mut self, gateway: &Gateway) {
+        let mut all = Unknown::default();
+        for registry in &mut self.registries {
+            let Ok(unknown) = gateway.ledger.unknown(&registry.name).await else { return };
+            registry.unknown = unknown.count;
+            all.count = all.count.saturating_add(unknown.count);
+            all.oldest = all.oldest.max(unknown.oldest);
+        }
+        (self.unknown, self.unknown_oldest_seconds) = (all.count, all.oldest.as_secs());
+    }
+
     pub(super) fn of(settings: &Settings, past: &Past, readings: Vec<Reading>) -> Self {
         let before = past.before();
         let sum = |readings: &[Reading], name: &str, is: &dyn Fn(&Reading) -> bool| -> u64 {

@@ -9,7 +9,7 @@ use crate::{
     fault::{self, Point},
     ledger::evidence::{NewLeaf, Witnessed},
     refusal::Code,
-    telemetry::LedgerVerb,
+    telemetry::{self, LedgerVerb},
 };
 
 impl Hearing<'_> {
@@ -74,6 +74,7 @@ impl Hearing<'_> {
         at: SystemTime,
     ) -> Result<NewLeaf, NoSalt> {
         let salt = Salt::fresh()?;
+        let trace = telemetry::trace_id();
         let exchange = Exchange {
             origin: &self.gateway.origin,
             institution: self.bank.id(),
@@ -88,6 +89,7 @@ impl Hearing<'_> {
             registry: facts.registry.as_deref(),
             office: facts.office.as_deref(),
             case: facts.case.as_deref(),
+            trace: trace.as_deref(),
             received: self.wire,
             canonical: facts.canonical.as_deref(),
             registry_answer: facts.registry_answer.as_deref(),
@@ -98,6 +100,7 @@ impl Hearing<'_> {
             key: facts.key.clone(),
             text: Leaf::of(&exchange, &salt).text().to_owned(),
             salt,
+            mentions: facts.mentions.clone(),
         })
     }
 

@@ -68,18 +68,3 @@ impl Default for Admin {
         Self { address: SocketAddr::from(([127, 0, 0, 1], 9090)) }
     }
 }
-
-/// `[console]`: pages for operators, on the admin port under `/console/`. Without the table there are none.
-#[derive(Debug, Clone, serde::Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Console {
-    /// `refresh_seconds`: how often an open page is told to look again, in seconds. Default: 2.
-    #[serde(rename = "refresh_seconds", deserialize_with = "reader::seconds")]
-    pub refresh: Duration,
-}
-
-impl Default for Console {
-    fn default() -> Self {
-        Self { refresh: Duration::from_secs(2) }
-    }
-}
