@@ -248,23 +248,28 @@ async fn now(State(console): State<Console>, asker: Asker) -> Response {
     let inner = &console.0;
     let readings = inner.metrics.readings();
     let mut told = now::Now::of(&inner.settings, &inner.past, readings.clone());
-    let offices = match console.gateway() {
+    let lately = match console.gateway() {
         Some(gateway) => {
             told.count_unknown(&gateway).await;
-            now::by_office(&gateway).await
+            now::lately(&gateway).await
         }
-        None => Vec::new(),
+        None => now::Lately::default(),
     };
+    let now::Lately { offices, institutions } = lately;
     let troubles = trouble::troubles(&told, &offices, &readings);
-    console.show(&asker, "now.html", context! { place => "now", now => told, offices, troubles })
+    console.show(
+        &asker,
+        "now.html",
+        context! { place => "now", now => told, offices, took => institutions, troubles },
+    )
 }
 
 async fn offices(State(console): State<Console>, asker: Asker) -> Response {
     let readings = console.0.metrics.readings();
     let make = async |gateway: Arc<Gateway>| {
         let queued = gateway.ledger.queued().await.ok();
-        let counts = now::by_office(&gateway).await;
-        let offices = standing::offices(&gateway, &readings, queued.as_deref(), &counts);
+        let lately = now::lately(&gateway).await;
+        let offices = standing::offices(&gateway, &readings, queued.as_deref(), &lately.offices);
         Ok(Some(context! { place => "offices", offices }))
     };
     console.show_of(&asker, "offices.html", make).await

@@ -16,7 +16,7 @@ use gateway::{
         Admission, Claim, Entry, Events, Fingerprint, Guard, Ledger, LedgerError, Opening,
         PastCases, Record, Sealed, Taken, Unknown,
         books::{self, Books, Filed, Finding, KeptFinding},
-        cases::{Cases, Life, Listed, OfficeCount, Sought, Telling},
+        cases::{Cases, Counted, Life, Listed, Sought, Telling},
         events::{Account, After, Event, EventId, Feed, FollowUp, Page, Recorded, Watch},
         evidence::{
             EvidenceLog, Growth, Head, KeptLeaf, NewLeaf, Settlement, WaitingLeaf, Witnessed,
@@ -297,7 +297,7 @@ impl Cases for Forgetful {
         Ok(None)
     }
 
-    async fn by_office(&self, _: SystemTime) -> Result<Vec<OfficeCount>, LedgerError> {
+    async fn counted(&self, _: SystemTime) -> Result<Vec<Counted>, LedgerError> {
         Ok(Vec::new())
     }
 }

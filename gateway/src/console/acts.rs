@@ -4,12 +4,8 @@ use time::OffsetDateTime;
 
 use super::{Console, visitor::Visitor};
 use crate::{
-    evidence::{
-        act::{Act, OperatorAct},
-        leaf::Salt,
-    },
+    evidence::act::{Act, OperatorAct},
     exchange::Gateway,
-    ledger::evidence::NewLeaf,
 };
 
 /// An act, and what it is about.
@@ -26,9 +22,8 @@ impl Console {
     /// Keeps who is about to do what. Whether it could.
     pub(super) async fn note(&self, gateway: &Gateway, visitor: &Visitor, deed: Deed<'_>) -> bool {
         let Deed { act, case, subject } = deed;
-        let Ok(salt) = Salt::fresh() else { return false };
         let institution = case.map(|(institution, _)| institution);
-        let leaf = OperatorAct {
+        let done = OperatorAct {
             origin: &gateway.origin,
             institution,
             key: case.map(|(_, key)| key),
@@ -38,13 +33,7 @@ impl Console {
             subject,
             at: OffsetDateTime::now_utc(),
         };
-        let leaf = NewLeaf {
-            institution: institution.unwrap_or_default().to_owned(),
-            key: case.map(|(_, key)| key.to_owned()),
-            text: leaf.leaf().text().to_owned(),
-            salt,
-            mentions: Vec::new(),
-        };
+        let Ok(leaf) = done.to_keep() else { return false };
         let kept = gateway.ledger.witness(&leaf, None).await.leaf;
         let (who, act) = (&visitor.who, act.name());
         match kept {

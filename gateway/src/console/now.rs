@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::case::ago;
 use crate::{
     exchange::{ANSWERS, Gateway},
-    ledger::Unknown,
+    ledger::{Unknown, cases::Counted},
     settings::Settings,
     telemetry::Reading,
 };
@@ -87,29 +87,68 @@ const SLOW_MS: i64 = 1_000;
 /// Over how long offices are counted: their filings are fewer than messages.
 const OFFICES_LATELY: Duration = Duration::from_secs(15 * 60);
 
-/// What was filed for each office lately; nothing, if the ledger does not say.
-pub(super) async fn by_office(gateway: &Gateway) -> Vec<AtOffice> {
-    let counted = gateway.ledger.by_office(ago(OFFICES_LATELY)).await.unwrap_or_default();
+/// How long an institution's filings took lately, over all replicas.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Took {
+    filings: u64,
+    mean_ms: Option<i64>,
+    longest_ms: Option<i64>,
+}
+
+/// What was filed lately, by office and by institution.
+#[derive(Debug, Default)]
+pub(super) struct Lately {
+    pub(super) offices: Vec<AtOffice>,
+    /// By institution's id.
+    pub(super) institutions: BTreeMap<String, Took>,
+}
+
+/// What was filed lately; nothing, if the ledger does not say.
+pub(super) async fn lately(gateway: &Gateway) -> Lately {
+    let counted = gateway.ledger.counted(ago(OFFICES_LATELY)).await.unwrap_or_default();
     let known = gateway.directory();
     let offices = known.route.offices();
     let name = |code: &str| offices.iter().find(|it| it.code == code).map(|it| it.name.clone());
-    let mut counted: Vec<_> = counted
-        .into_iter()
-        .map(|it| AtOffice {
-            name: name(&it.office).unwrap_or_default(),
-            registry: it.registry,
-            code: it.office,
-            filings: it.filings,
-            answered: it.answered,
-            unsent: it.unsent,
-            unknown: it.unknown,
-            is_slow: it.mean_ms.is_some_and(|mean| mean > SLOW_MS),
-            mean_ms: it.mean_ms,
-            longest_ms: it.longest_ms,
-        })
-        .collect();
-    counted.sort_by_key(|it| (std::cmp::Reverse((it.unknown, it.mean_ms)), it.code.clone()));
-    counted
+    let mut by_office: BTreeMap<(&str, &str), Vec<&Counted>> = BTreeMap::new();
+    let mut by_institution: BTreeMap<&str, Vec<&Counted>> = BTreeMap::new();
+    for it in &counted {
+        by_office.entry((&it.registry, &it.office)).or_default().push(it);
+        by_institution.entry(&it.institution).or_default().push(it);
+    }
+    let at_office = |((registry, code), all): ((&str, &str), Vec<&Counted>)| {
+        let (mean_ms, longest_ms) = took_of(&all);
+        let sum = |of: fn(&Counted) -> u64| all.iter().map(|it| of(it)).sum();
+        AtOffice {
+            registry: registry.to_owned(),
+            code: code.to_owned(),
+            name: name(code).unwrap_or_default(),
+            filings: sum(|it| it.filings),
+            answered: sum(|it| it.answered),
+            unknown: sum(|it| it.unknown),
+            unsent: sum(|it| it.unsent),
+            is_slow: mean_ms.is_some_and(|mean| mean > SLOW_MS),
+            mean_ms,
+            longest_ms,
+        }
+    };
+    let mut offices: Vec<_> = by_office.into_iter().map(at_office).collect();
+    offices.sort_by_key(|it| (std::cmp::Reverse((it.unknown, it.mean_ms)), it.code.clone()));
+    let took = |all: Vec<&Counted>| {
+        let (mean_ms, longest_ms) = took_of(&all);
+        Took { filings: all.iter().map(|it| it.filings).sum(), mean_ms, longest_ms }
+    };
+    let institutions =
+        by_institution.into_iter().map(|(id, all)| (id.to_owned(), took(all))).collect();
+    Lately { offices, institutions }
+}
+
+/// How long filings took on average, and at most; nothing, if none was answered.
+fn took_of(all: &[&Counted]) -> (Option<i64>, Option<i64>) {
+    let timed: u64 = all.iter().map(|it| it.timed).sum();
+    let total: u64 = all.iter().map(|it| it.total_ms).sum();
+    let ms = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+    let longest = all.iter().map(|it| it.longest_ms).max();
+    (total.checked_div(timed).map(ms), longest.filter(|_| timed > 0).map(ms))
 }
 
 /// What the page says.

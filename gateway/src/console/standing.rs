@@ -95,6 +95,9 @@ pub(super) struct Institution {
     versions: BTreeMap<String, u64>,
     issuer: String,
     san: String,
+    /// When the certificate it last came with ends; `None` if it has not come yet.
+    ends: Option<u64>,
+    days_left: Option<i64>,
     exchanges_max: usize,
     connections_max: usize,
     per_second_max: u32,
@@ -118,6 +121,12 @@ pub(super) fn institutions(settings: &Settings, readings: &[Reading]) -> Vec<Ins
                 by
             })
         };
+        let ends = readings.iter().find(|it| {
+            it.name == "directlink_certificate_expires"
+                && it.label("holder") == "institution"
+                && it.label("name") == institution.id
+        });
+        let ends = ends.map(|it| it.value).filter(|ends| *ends > 0);
         let refusals = by("directlink_exchanges_total", "result", is_refusal);
         let mut refusals: Vec<_> = refusals.into_iter().collect();
         refusals.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
@@ -134,6 +143,13 @@ pub(super) fn institutions(settings: &Settings, readings: &[Reading]) -> Vec<Ins
             versions: by("directlink_versions_used_total", "version", |_| true),
             issuer: institution.certificate_issuer.clone(),
             san: institution.certificate_san.clone(),
+            days_left: ends.and_then(|ends| {
+                let left = i64::try_from(ends).ok()?;
+                Some(
+                    left.saturating_sub(OffsetDateTime::now_utc().unix_timestamp()) / SECONDS_A_DAY,
+                )
+            }),
+            ends,
             exchanges_max: institution.exchanges_max.unwrap_or(limits.institution_exchanges_max),
             connections_max: institution
                 .connections_max

@@ -4,7 +4,8 @@
 
 use time::OffsetDateTime;
 
-use super::leaf::Leaf;
+use super::leaf::{Leaf, NoSalt, Salt};
+use crate::ledger::evidence::NewLeaf;
 
 /// The first line of such a leaf.
 pub(super) const FORM: &str = "directlink-operator-act/v1";
@@ -71,6 +72,20 @@ impl Act {
 }
 
 impl OperatorAct<'_> {
+    /// The leaf as a ledger keeps it: with that of its case, if it was about one.
+    ///
+    /// # Errors
+    /// The system has no randomness to give.
+    pub fn to_keep(&self) -> Result<NewLeaf, NoSalt> {
+        Ok(NewLeaf {
+            institution: self.institution.unwrap_or_default().to_owned(),
+            key: self.key.map(str::to_owned),
+            text: self.leaf().text().to_owned(),
+            salt: Salt::fresh()?,
+            mentions: Vec::new(),
+        })
+    }
+
     /// What is kept of it.
     pub fn leaf(&self) -> Leaf {
         let lines = [

@@ -41,8 +41,8 @@ pub trait Cases {
     /// What is kept of a filing that is in the queue; `None` if it is not.
     async fn sealed(&self, institution: &str, key: &str) -> Result<Option<Sealed>, LedgerError>;
 
-    /// What was filed since then, by office, in no order.
-    async fn by_office(&self, since: SystemTime) -> Result<Vec<OfficeCount>, LedgerError>;
+    /// What was filed since then, by institution and office, in no order.
+    async fn counted(&self, since: SystemTime) -> Result<Vec<Counted>, LedgerError>;
 }
 
 /// A number that a filing is found by, as a digest: of a contract that it is about, of a certificate that it names or that
@@ -181,9 +181,11 @@ pub enum Told {
     },
 }
 
-/// What was filed for one office.
+/// What one institution filed for one office.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OfficeCount {
+pub struct Counted {
+    /// Whose filings.
+    pub institution: String,
     /// The registry that was in charge.
     pub registry: String,
     /// The office, by the registry's own code.
@@ -196,11 +198,12 @@ pub struct OfficeCount {
     pub unknown: u64,
     /// How many were not sent, provably.
     pub unsent: u64,
-    /// How long the first answer took on average, in milliseconds, over those that have had no other since; `None` if there
-    /// is none.
-    pub mean_ms: Option<i64>,
+    /// How many have had one answer and no other since: how long those took is known.
+    pub timed: u64,
+    /// How long they took together, in milliseconds.
+    pub total_ms: u64,
     /// How long the longest of them took.
-    pub longest_ms: Option<i64>,
+    pub longest_ms: u64,
 }
 
 #[cfg(test)]

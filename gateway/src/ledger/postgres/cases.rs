@@ -8,7 +8,7 @@ use tokio_postgres::{Row, types::ToSql};
 use super::{PostgresLedger, column, events::event, standing};
 use crate::ledger::{
     LedgerError, Sealed, State,
-    cases::{Cases, Life, Listed, Mention, OfficeCount, Sought, Telling, Told},
+    cases::{Cases, Counted, Life, Listed, Mention, Sought, Telling, Told},
     events::Event,
 };
 
@@ -88,23 +88,25 @@ impl Cases for PostgresLedger {
         sealed.transpose()
     }
 
-    async fn by_office(&self, since: SystemTime) -> Result<Vec<OfficeCount>, LedgerError> {
+    async fn counted(&self, since: SystemTime) -> Result<Vec<Counted>, LedgerError> {
         let counted = |row: &Row| {
             let count = |name: &str| {
                 Ok::<_, LedgerError>(u64::try_from(column::<i64>(row, name)?).unwrap_or(0))
             };
-            Ok(OfficeCount {
+            Ok(Counted {
+                institution: column(row, "institution")?,
                 registry: column(row, "registry")?,
                 office: column(row, "office")?,
                 filings: count("filings")?,
                 answered: count("answered")?,
                 unknown: count("unknown")?,
                 unsent: count("unsent")?,
-                mean_ms: column(row, "mean")?,
-                longest_ms: column(row, "longest")?,
+                timed: count("timed")?,
+                total_ms: count("total")?,
+                longest_ms: count("longest")?,
             })
         };
-        self.server.query(BY_OFFICE, &[&since]).await?.iter().map(counted).collect()
+        self.server.query(COUNTED, &[&since]).await?.iter().map(counted).collect()
     }
 }
 
@@ -191,11 +193,13 @@ const TELLINGS: &str = "
 
 const SEALED: &str = "SELECT seal_key, sealed FROM queue WHERE institution = $1 AND key = $2";
 
-const BY_OFFICE: &str = "
-    SELECT registry, office, count(*) AS filings, count(*) FILTER (WHERE state = 3) AS answered,
+const COUNTED: &str = "
+    SELECT institution, registry, office, count(*) AS filings,
+        count(*) FILTER (WHERE state = 3) AS answered,
         count(*) FILTER (WHERE state = 2) AS unknown, count(*) FILTER (WHERE state = 4) AS unsent,
-        (avg(extract(epoch FROM changed_at - admitted_at) * 1000)
-            FILTER (WHERE state = 3 AND events = 1))::bigint AS mean,
-        (max(extract(epoch FROM changed_at - admitted_at) * 1000)
-            FILTER (WHERE state = 3 AND events = 1))::bigint AS longest
-    FROM filing WHERE admitted_at >= $1 GROUP BY registry, office";
+        count(*) FILTER (WHERE state = 3 AND events = 1) AS timed,
+        coalesce(sum(extract(epoch FROM changed_at - admitted_at) * 1000)
+            FILTER (WHERE state = 3 AND events = 1), 0)::bigint AS total,
+        coalesce(max(extract(epoch FROM changed_at - admitted_at) * 1000)
+            FILTER (WHERE state = 3 AND events = 1), 0)::bigint AS longest
+    FROM filing WHERE admitted_at >= $1 GROUP BY institution, registry, office";

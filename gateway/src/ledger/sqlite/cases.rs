@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Params, Row, named_params};
 use super::{SqliteLedger, events::event, fault, read_standing, write};
 use crate::ledger::{
     LedgerError, Sealed, State,
-    cases::{Cases, Life, Listed, Mention, OfficeCount, Sought, Telling, Told},
+    cases::{Cases, Counted, Life, Listed, Mention, Sought, Telling, Told},
     events::{Event, moment},
     since_1970,
 };
@@ -132,24 +132,26 @@ impl Cases for SqliteLedger {
             .await
     }
 
-    async fn by_office(&self, since: SystemTime) -> Result<Vec<OfficeCount>, LedgerError> {
+    async fn counted(&self, since: SystemTime) -> Result<Vec<Counted>, LedgerError> {
         self.reader
             .run(move |database| {
-                let mut statement = database.prepare_cached(BY_OFFICE).map_err(fault)?;
+                let mut statement = database.prepare_cached(COUNTED).map_err(fault)?;
                 let since = named_params! { ":since": since_1970(since) };
                 let counted = statement.query_map(since, |row| {
                     let count = |name: &str| -> rusqlite::Result<u64> {
                         Ok(u64::try_from(row.get::<_, i64>(name)?).unwrap_or(0))
                     };
-                    Ok(OfficeCount {
+                    Ok(Counted {
+                        institution: row.get("institution")?,
                         registry: row.get("registry")?,
                         office: row.get("office")?,
                         filings: count("filings")?,
                         answered: count("answered")?,
                         unknown: count("unknown")?,
                         unsent: count("unsent")?,
-                        mean_ms: row.get("mean")?,
-                        longest_ms: row.get("longest")?,
+                        timed: count("timed")?,
+                        total_ms: count("total")?,
+                        longest_ms: count("longest")?,
                     })
                 });
                 counted.map_err(fault)?.collect::<Result<_, _>>().map_err(fault)
@@ -270,10 +272,12 @@ const TELLINGS: &str = "
 const SEALED: &str =
     "SELECT seal_key, sealed FROM queue WHERE institution = :institution AND key = :key";
 
-const BY_OFFICE: &str = "
-    SELECT registry, office, count(*) AS filings, count(*) FILTER (WHERE state = 3) AS answered,
+const COUNTED: &str = "
+    SELECT institution, registry, office, count(*) AS filings,
+        count(*) FILTER (WHERE state = 3) AS answered,
         count(*) FILTER (WHERE state = 2) AS unknown, count(*) FILTER (WHERE state = 4) AS unsent,
-        CAST(avg(changed_at - admitted_at) FILTER (WHERE state = 3 AND events = 1) AS INTEGER)
-            AS mean,
-        max(changed_at - admitted_at) FILTER (WHERE state = 3 AND events = 1) AS longest
-    FROM filing INDEXED BY filing_admitted WHERE admitted_at >= :since GROUP BY registry, office";
+        count(*) FILTER (WHERE state = 3 AND events = 1) AS timed,
+        coalesce(sum(changed_at - admitted_at) FILTER (WHERE state = 3 AND events = 1), 0) AS total,
+        coalesce(max(changed_at - admitted_at) FILTER (WHERE state = 3 AND events = 1), 0) AS longest
+    FROM filing INDEXED BY filing_admitted
+    WHERE admitted_at >= :since GROUP BY institution, registry, office";
