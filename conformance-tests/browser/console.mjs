@@ -1,11 +1,11 @@
 // The operators' console: what is going on, and whose fault it is.
 
-import { fits, holds, picture, play, tell } from "./stage.mjs";
+import { fits, holds, picture, play, tell, until } from "./stage.mjs";
 
 const home = process.env.CONSOLE;
 const [one, other] = ["yunshui", "fudeng"];
 const at = (path) => new URL(path, home).href;
-const places = ["", "cases", "offices", "institutions", "unknown", "settings"];
+const places = ["", "cases", "offices", "institutions", "unknown", "notices", "findings", "contracts", "settings"];
 
 // What the samples say of people, and what they borrow: none of it has a place here.
 const personal = ["甄砚秋", "140105198803124029", "13800000017", "1,200,000.00", "120000000", "云水苑", "歐陽靜嫻", "H01234567"];
@@ -26,7 +26,7 @@ await tell("console", {
     await play(other, "bank hears refusal code=KEY_REUSED");
     await page.locator(`#institution-${one} td`, { hasText: /^1$/ }).first().waitFor();
     await page.locator("#now", { hasText: "KEY_REUSED" }).waitFor();
-    const refused = await page.locator(`#institution-${one} td`).last().innerText();
+    const refused = await page.locator(`#institution-${one} td`).nth(5).innerText();
     holds(refused === "0", `the gateway refused ${refused} of a bank whose filings were taken`);
     await picture(page, "console-1-now");
   },
@@ -38,9 +38,19 @@ await tell("console", {
     await page.keyboard.press("Enter");
     await page.locator("#row-1").click();
     await page.locator("#status", { hasText: "待受理" }).waitFor();
-    holds((await page.locator("#exchanges tbody tr").count()) === 2, "not two exchanges");
-    holds((await page.locator("#exchanges .status").count()) === 2, "not two statuses");
+    const exchanges = page.locator("#timeline tr.of-exchange");
+    holds((await exchanges.count()) === 2, "not two exchanges");
+    holds((await page.locator("#timeline tr.of-event").count()) === 1, "not one event");
+    const took = await exchanges.first().locator("td").nth(4).innerText();
+    holds(/^[0-9.]+ m?s$/.test(took), `an exchange took ${took}`);
     await page.locator("#evidence", { hasText: "证明成立" }).waitFor();
+    holds((await page.locator("#timeline .proof.yes").count()) === 2, "not two leaves are proved");
+    const trace = await exchanges.first().locator("a.trace").getAttribute("href");
+    holds(/^https:\/\/traces\.example\/[0-9a-f]{32}$/.test(trace), `the trace is at ${trace}`);
+    await page.locator("#events", { hasText: "银行自取" }).waitFor();
+    await page.locator("#attempts", { hasText: "经手次数" }).waitFor();
+    await page.locator("#personal", { hasText: "•••" }).waitFor();
+    holds((await page.locator("form[method=post]").count()) === 0, "a page that only reads has a form");
     await picture(page, "console-2-case");
   },
 
@@ -52,12 +62,36 @@ await tell("console", {
     await page.getByText("没有这样的键或编号").waitFor();
   },
 
+  "it is found by its contract's number, and lists are filtered": async (page) => {
+    const found = page.locator("#list a[data-row]");
+    for (const [query, count] of [
+      ["q=ZFYS-DY-2026-000317", 1], ["q=%20ZFYS-DY-2026-%20000317", 1], ["q=ZFYS-DY-2026-000318", 0],
+      ["institution=yunshui", 1], ["institution=fudeng", 1], ["state=settled", 2], ["state=unknown", 0],
+      ["status=SUBMITTED", 2], ["status=REGISTERED", 0], ["office=140105", 1],
+      ["matter=mortgage_registration&institution=yunshui", 1], ["matter=seizure", 0],
+      ["from=2020-01-01&to=2020-12-31", 0], ["from=2020-01-01", 2],
+    ]) {
+      await page.goto(at(`cases?${query}`));
+      const told = await found.count();
+      holds(told === count, `${query}: ${told} cases, not ${count}`);
+    }
+    await page.goto(at("cases"));
+    await page.locator("#state").selectOption("settled");
+    await page.locator("#institution").selectOption("fudeng");
+    await page.locator("#find").click();
+    await page.locator("#row-1").waitFor();
+    await picture(page, "console-2-cases");
+  },
+
   "offices, institutions, unknown outcomes and settings are told": async (page) => {
     const said = {
       offices: ["140105", "太原市小店区", "抵押权首次登记"],
       institutions: ["yunshui", "CN=", "KEY_REUSED"],
       unknown: ["province"],
-      settings: ["[admin]", "banks", "client_ca"],
+      notices: ["没有订阅者"],
+      findings: ["没有差异"],
+      contracts: ["yunshui", "fudeng", "first"],
+      settings: ["[admin]", "banks", "client_ca", "limits.body_bytes_max"],
     };
     for (const [place, words] of Object.entries(said)) {
       await page.goto(at(place));
@@ -66,6 +100,15 @@ await tell("console", {
     }
     const settings = await page.locator("#written").innerText();
     holds(!settings.includes("PRIVATE KEY"), "the settings page shows a key");
+    await page.locator("#all-values > summary").click();
+    await page.locator("#values", { hasText: "1048576" }).waitFor();
+    await page.goto(at("contracts"));
+    await page.locator("#row-yunshui-1").click();
+    const first = page.locator("details", { hasText: "first.request.xml" }).first();
+    if ((await first.getAttribute("open")) === null) await first.locator("summary").click();
+    await first.getByText("matter.mortgagors").first().waitFor();
+    await picture(page, "console-3-contract");
+    await saysNothingPersonal(page);
   },
 
   "nothing of it is about anybody": async (page) => {
@@ -83,21 +126,44 @@ await tell("console", {
     await page.getByRole("link", { name: "English" }).click();
     await page.locator("h1", { hasText: "Offices" }).waitFor();
     holds(page.url() === at("offices"), `the choice of a language led to ${page.url()}`);
-    for (let presses = 0; presses < 20; presses += 1) {
-      await page.keyboard.press("Tab");
-      if (await page.evaluate(() => document.activeElement.id === "place-unknown")) break;
-    }
+    await until(page, "place-unknown");
     await page.keyboard.press("Enter");
     await page.locator("h1", { hasText: "Unknown outcomes" }).waitFor();
     await page.setViewportSize({ width: 390, height: 844 });
     for (const place of [...places, "cases?q=JYCL01-20260305-2026030500000017"]) {
       await page.goto(at(place));
       await fits(page);
-      if (place === "" || place === "offices") await picture(page, `console-4-narrow-${place || "now"}`);
+      const name = place.startsWith("cases?") ? "found" : place || "now";
+      await picture(page, `console-4-narrow-${name}`);
     }
     await page.locator("#row-1").click();
     await page.locator("#status").waitFor();
     await fits(page);
     await picture(page, "console-4-narrow-case");
+    await page.setViewportSize({ width: 1280, height: 900 });
+    for (const place of places) {
+      await page.goto(at(place));
+      await fits(page);
+    }
+  },
+
+  "a page loads and runs nothing but its own, and nobody acts who has not signed in": async (page, complaints) => {
+    const answer = await page.goto(at("cases"));
+    const policy = answer.headers()["content-security-policy"];
+    holds(policy.startsWith("default-src 'none'") && !policy.includes("unsafe"), policy);
+    const posted = await page.evaluate(async () => {
+      const answer = await fetch("/console/findings/close", { method: "POST", body: new URLSearchParams({ id: 1, note: "x" }) });
+      return answer.status;
+    });
+    holds(posted === 403, `an act of nobody's was answered ${posted}`);
+    const ran = await page.evaluate(() => {
+      const script = document.createElement("script");
+      script.textContent = "globalThis.ran = true";
+      document.body.append(script);
+      return globalThis.ran === true;
+    });
+    holds(!ran, "a script that was put into the page ran");
+    const stopped = complaints.splice(0);
+    holds(stopped.length === 1 && stopped[0].includes("Content Security Policy"), stopped.join("; "));
   },
 });

@@ -8,13 +8,20 @@ import { chromium } from "playwright-core";
 const output = process.env.OUTPUT;
 const answers = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 
-/** Has a bank do a step (`bank sends first_general`); fails if it did not go as the step says. */
-export async function play(bank, step) {
-  console.log(JSON.stringify({ bank, step }));
+/** Asks the program that started this script for something; fails if it could not be done. */
+export async function ask(what) {
+  console.log(JSON.stringify(what));
   const { value } = await answers.next();
-  const { error } = JSON.parse(value ?? '{"error":"nobody answers"}');
-  if (error) throw new Error(`${bank}: ${step}: ${error}`);
+  const told = JSON.parse(value ?? '{"error":"nobody answers"}');
+  if (told.error) throw new Error(`${JSON.stringify(what)}: ${told.error}`);
+  return told;
 }
+
+/** Has a bank do a step (`bank sends first_general`); fails if it did not go as the step says. */
+export const play = (bank, step) => ask({ bank, step });
+
+/** `directlink` with arguments, beside the gateway. */
+export const run = (...words) => ask({ run: words });
 
 export function holds(condition, words) {
   if (!condition) throw new Error(words);
@@ -33,8 +40,28 @@ export async function picture(page, name) {
   await page.screenshot({ path: `${output}/${name}.png`, fullPage: true });
 }
 
-/** Runs the parts of a story one after the other on one page; tells each with its time, and ends the process. */
-export async function tell(story, parts, { locale = "zh-CN" } = {}) {
+/** What a browser that shows somebody's certificate at `origin` is opened with. */
+export const withCertificate = (origin, name) => ({
+  ignoreHTTPSErrors: true,
+  clientCertificates: [{
+    origin,
+    certPath: `${process.env.PKI}/banks/${name}.pem`,
+    keyPath: `${process.env.PKI}/banks/${name}.key`,
+  }],
+});
+
+/** Tab is pressed until the element of that id has the focus. */
+export async function until(page, id) {
+  for (let presses = 0; presses < 60; presses += 1) {
+    await page.keyboard.press("Tab");
+    if (await page.evaluate((id) => document.activeElement.id === id, id)) return;
+  }
+  throw new Error(`Tab never came to #${id}`);
+}
+
+/** Runs the parts of a story one after the other on one page; tells each with its time, and ends the process. `options` are
+ * those of the page's context; a part gets `open(options)` for a page of somebody else. */
+export async function tell(story, parts, options = {}) {
   mkdirSync(output, { recursive: true });
   const browser = await chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
@@ -43,26 +70,30 @@ export async function tell(story, parts, { locale = "zh-CN" } = {}) {
       "--disable-background-networking", "--disable-component-update", "--disable-sync",
     ],
   });
-  const context = await browser.newContext({ locale, viewport: { width: 1280, height: 900 } });
-  context.setDefaultTimeout(8000);
-  const page = await context.newPage();
   const complaints = [];
   const elsewhere = [];
-  page.on("console", (message) => {
-    // A refusal that a part provokes is a failed load too, and is looked at there.
-    const expected = message.text().startsWith("Failed to load resource");
-    if (message.type() === "error" && !expected) complaints.push(message.text());
-  });
-  page.on("pageerror", (error) => complaints.push(String(error)));
-  context.on("request", (request) => {
-    const host = new URL(request.url()).hostname;
-    if (host !== "127.0.0.1" && !request.url().startsWith("data:")) elsewhere.push(request.url());
-  });
+  const open = async (options) => {
+    const context = await browser.newContext({ locale: "zh-CN", viewport: { width: 1280, height: 900 }, ...options });
+    context.setDefaultTimeout(8000);
+    const page = await context.newPage();
+    page.on("console", (message) => {
+      // A refusal that a part provokes is a failed load too, and is looked at there.
+      const expected = message.text().startsWith("Failed to load resource");
+      if (message.type() === "error" && !expected) complaints.push(message.text());
+    });
+    page.on("pageerror", (error) => complaints.push(String(error)));
+    context.on("request", (request) => {
+      const host = new URL(request.url()).hostname;
+      if (host !== "127.0.0.1" && !request.url().startsWith("data:")) elsewhere.push(request.url());
+    });
+    return page;
+  };
+  const page = await open(options);
   let failed = 0;
   for (const [name, part] of Object.entries(parts)) {
     const begun = Date.now();
     try {
-      await part(page, complaints);
+      await part(page, complaints, open);
       holds(complaints.length === 0, `the browser complains: ${complaints.splice(0).join("; ")}`);
       holds(elsewhere.length === 0, `loaded from elsewhere: ${elsewhere.join(", ")}`);
       console.log(`passed  ${story}: ${name} (${((Date.now() - begun) / 1000).toFixed(1)} s)`);

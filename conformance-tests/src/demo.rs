@@ -82,6 +82,7 @@ pub async fn play(
     banks.sort();
     banks.dedup();
     let plan = Plan {
+        people: Vec::new(),
         kinds: Default::default(),
         banks,
         apart: None,

@@ -84,7 +84,9 @@ pub struct Plan {
     pub banks: Vec<String>,
     /// What those of them are that are something else than the places say.
     pub kinds: BTreeMap<String, String>,
-    /// The one of them whose offices are at a registry of their own.
+    /// People who get a certificate by the banks' authority, and are no institution.
+    pub people: Vec<String>,
+    /// The one of the banks whose offices are at a registry of their own.
     pub apart: Option<String>,
     /// Folder of the contracts.
     pub contracts: PathBuf,
@@ -109,6 +111,7 @@ impl Plan {
     pub fn of_one(bank: &str, contracts: &Path, settings: &str) -> anyhow::Result<Self> {
         Ok(Self {
             banks: vec![bank.to_owned()],
+            people: Vec::new(),
             kinds: BTreeMap::new(),
             apart: None,
             contracts: contracts.to_owned(),
@@ -187,7 +190,8 @@ impl Deployment {
         // The HTTP client asks for a process-wide one; whoever comes second finds it there.
         let _there = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let folder = tempfile::Builder::new().prefix("directlink-").tempdir()?;
-        let names = Names { banks: plan.banks.clone(), registries: vec![REGISTRY_NAME.to_owned()] };
+        let holders = plan.banks.iter().chain(&plan.people).cloned().collect();
+        let names = Names { banks: holders, registries: vec![REGISTRY_NAME.to_owned()] };
         let pki = Pki::write(&folder.path().join("pki"), &names)?;
         let settings =
             registry(RegistrySettings::here(pki.registry.clone(), pki.registry_ca.clone()));

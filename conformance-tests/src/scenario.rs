@@ -406,6 +406,9 @@ impl FromStr for Step {
             ["registry", "is", "behind", "in", "an", "answer"] => {
                 Self::Order(Call::GetCase, Fault::Behind)
             }
+            ["registry", "takes", ms, "ms", "for", "the", "next"] => {
+                Self::Order(Call::Submit, Fault::DelayAfterCommit { ms: ms.parse()? })
+            }
             ["registry", "holds", "the", "next"] => Self::Order(Call::Submit, Fault::Hold),
             ["registry", "holds", "a", "question"] => Self::Order(Call::GetCase, Fault::Hold),
             ["registry", "lets", "go"] => Self::Release,

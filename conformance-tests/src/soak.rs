@@ -245,6 +245,7 @@ async fn build(
         to_registry.address()
     );
     let plan = Plan {
+        people: Vec::new(),
         kinds: Default::default(),
         banks: speakers.iter().map(|speaker| speaker.bank().to_owned()).collect(),
         apart: None,

@@ -430,7 +430,9 @@ async fn forge(store: &Store, log: &dyn Ledger) {
     for leaf in &leaves {
         let (institution, key) = (leaf.institution.clone(), leaf.key.clone());
         let (text, salt) = (leaf.text.clone(), leaf.salt.unwrap());
-        forged.witness(&NewLeaf { institution, key, text, salt }, None).await.leaf.unwrap();
+        let mentions = Vec::new();
+        let leaf = NewLeaf { institution, key, text, salt, mentions };
+        forged.witness(&leaf, None).await.leaf.unwrap();
     }
     grow(&*forged).await;
     let ids = [(0, 0), (0, 1), (1, 0)].map(|(level, position)| TileId { level, position });
@@ -475,13 +477,15 @@ fn leaf_of(key: &str, number: usize) -> NewLeaf {
         registry: Some("province"),
         office: None,
         case: None,
+        trace: None,
         received: received.as_bytes(),
         canonical: None,
         registry_answer: None,
         replied: replied.as_bytes(),
     };
     let text = Leaf::of(&exchange, &salt).text().to_owned();
-    NewLeaf { institution: "bank".into(), key: Some(key.into()), text, salt }
+    let mentions = Vec::new();
+    NewLeaf { institution: "bank".into(), key: Some(key.into()), text, salt, mentions }
 }
 
 async fn witness(log: &dyn Ledger, number: usize) {

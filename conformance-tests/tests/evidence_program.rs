@@ -14,7 +14,7 @@ use conformance_tests::{
     fake_bank::{FakeBank, Heard, Line},
     samples::Samples,
 };
-use gateway::contracts::read_contract;
+use gateway::{assembly, contracts::read_contract, evidence::leaf::Leaf, settings::Settings};
 use tokio::{process::Command, time::Instant};
 
 const BANK: &str = "yunshui";
@@ -257,4 +257,28 @@ async fn until<T>(ask: impl AsyncFn() -> Option<T>) -> T {
         assert!(Instant::now() < deadline, "nothing happened");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_operator_does_on_the_command_line_is_a_leaf_even_if_it_comes_to_nothing() {
+    let stage = Stage::open().await;
+    let settings = Settings::load(stage.deployment.gateways[0].settings()).unwrap();
+    let mut command = Command::new(program("directlink").unwrap());
+    command.args(["notices", "resume", "nobody-told"]).args(SETTINGS_FILE);
+    command.env("SUDO_USER", "wang").current_dir(stage.deployment.folder());
+    assert_eq!(command.output().await.unwrap().status.code(), Some(1), "nobody was ever told");
+    let ledger = assembly::ledger_to_read(&settings).await.unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    let leaf = loop {
+        if let Some(kept) = ledger.leaves(0, 9).await.unwrap().into_iter().next() {
+            break Leaf::read(&kept.text).unwrap();
+        }
+        assert!(Instant::now() < deadline, "the leaf has no place");
+        tokio::time::sleep(Duration::from_millis(20)).await; // The tree grows by itself.
+    };
+    let says = |name: &str| leaf.says(name).unwrap();
+    let told = ["who", "by", "act", "subject"].map(says);
+    assert_eq!(told, ["wang", "command", "resume", "nobody-told"]);
+    let (code, told) = stage.run(&[&["audit"], &SETTINGS_FILE[..]].concat()).await;
+    assert_eq!(code, Some(0), "{told}");
 }

@@ -29,6 +29,8 @@ use tokio_postgres::NoTls;
 #[macro_use]
 #[path = "ledger/store.rs"]
 mod store;
+#[path = "ledger/cases.rs"]
+mod cases;
 #[path = "ledger/events.rs"]
 mod events;
 #[path = "ledger/findings.rs"]

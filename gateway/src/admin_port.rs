@@ -1,8 +1,8 @@
 //! The port for operators: `/live`, `/ready`, `/metrics`, the newest checkpoint of the log of exchanges, and the console
 //! where settings want one.
 //!
-//! Plain HTTP without any asking who is asking, so settings keep it on a loopback address. Nothing here changes anything,
-//! and nothing it says is about a bank's customers.
+//! Plain HTTP without any asking who is asking, so settings keep it on a loopback address. Nothing here changes anything but
+//! the console, where settings have people sign in, and nothing else says anything about a bank's customers.
 
 use std::{
     sync::{Arc, PoisonError, RwLock},
@@ -20,7 +20,11 @@ use serde::Serialize;
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::{console::Console, ledger::Ledger, telemetry::Metrics};
+use crate::{
+    console::{Console, Peer},
+    ledger::Ledger,
+    telemetry::Metrics,
+};
 
 /// Answers operators at `listener` until `stop` is cancelled.
 ///
@@ -43,9 +47,10 @@ pub async fn serve(
         .route("/ready", get(ready).with_state(readiness))
         .route("/metrics", get(told).with_state(metrics));
     let pages = match console {
-        Some(console) => pages.merge(console.routes(stop.clone())),
-        None => pages,
+        Some(console) if console.address().is_none() => pages.merge(console.routes(stop.clone())),
+        Some(_) | None => pages,
     };
+    let pages = pages.into_make_service_with_connect_info::<Peer>();
     axum::serve(listener, pages).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 

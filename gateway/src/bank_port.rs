@@ -31,7 +31,7 @@ use crate::{
     identity::{IdentityRefusal, Known, VerifiedBank},
     limits::Limits,
     materials::Materials,
-    settings::Proxy,
+    settings::BankProxy,
     telemetry::{Arrival, Holder, Metrics, TurnedAway},
     tls::Protocol,
     turnstile::{Account, Place, Turnstile},
@@ -292,7 +292,7 @@ impl<D: Desk> BankPort<D> {
     /// Whose request it is that came through a proxy; `None` if it is nobody's that is known.
     fn presented(
         &self,
-        proxy: &Proxy,
+        proxy: &BankProxy,
         headers: &HeaderMap,
     ) -> Option<(VerifiedBank, Arc<Account>)> {
         let (bank, until) = self

@@ -152,6 +152,8 @@ fn certificates(settings: &Settings) -> BTreeSet<&Path> {
     for registry in &settings.registries {
         files.extend([registry.certificate.as_path(), &registry.ca]);
     }
+    let console = settings.console.iter();
+    files.extend(console.flat_map(|it| [&it.certificate, &it.client_ca]).flatten().map(|it| &**it));
     if let Store::Postgres { tls: Some(tls), .. } = &settings.ledger.store {
         files.insert(&tls.ca);
         files.extend(tls.identity.iter().map(|(certificate, _)| certificate.as_path()));
@@ -168,6 +170,7 @@ fn secrets(settings: &Settings) -> BTreeSet<&Path> {
         let identity = tls.iter().filter_map(|tls| tls.identity.as_ref());
         files.extend(identity.map(|(_, key)| key.as_path()));
     }
+    files.extend(settings.console.iter().filter_map(|it| it.key.as_deref()));
     files.extend(settings.queue.key_file.as_deref());
     files.extend(settings.contracts.keys.values().map(|keys| keys.gateway.as_path()));
     files

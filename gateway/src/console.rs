@@ -1,37 +1,57 @@
-//! The operators' console: pages on the admin port that say what is going on, and whose fault it is.
+//! The operators' console: pages that say what is going on, and whose fault it is.
 //!
-//! Reads alone: metrics, the ledger, settings. Shows nothing of a bank's customers: no name, number, address or amount, and
-//! no words of a registry, which may hold any of them. Asks nobody who is asking, so it is served on loopback alone
-//! (docs/decisions/0024-who-sees-the-console.md).
+//! Made from metrics, the ledger and settings. Nothing of a bank's customers is on a page that nobody asked to unmask: no
+//! name, number, address or amount, and no words of a registry, which may hold any of them. Where nobody signs in it is on
+//! loopback alone, and only reads; where people do, operators act, and each act is a leaf of the log before it is done
+//! (docs/decisions/0024-who-sees-the-console.md, 0029).
 
+mod acts;
 mod case;
+mod cases;
+mod contracts;
+mod door;
+mod findings;
+mod lineage;
+mod notices;
 mod now;
+mod personal;
 mod standing;
+mod trouble;
+mod values;
+mod visitor;
 
 use std::{
+    net::SocketAddr,
     sync::{Arc, OnceLock, Weak},
     time::Duration,
 };
 
 use axum::{
     Router,
-    extract::{Path, Query, State},
+    extract::State,
     http::StatusCode,
+    middleware,
     response::Response,
-    routing::get,
+    routing::{get, post},
 };
 use minijinja::context;
-use serde::Deserialize;
-use tokio::{sync::watch, time::interval};
+use tokio::{net::TcpListener, sync::watch, time::interval};
 use tokio_util::sync::CancellationToken;
+
+pub use door::DoorError;
+pub use visitor::Peer;
 
 use crate::{
     exchange::Gateway,
-    pages::{self, Language, Pages},
-    settings::{Console as ConsoleSettings, Settings},
+    ledger::LedgerError,
+    pages::{self, Language, Names, Pages},
+    settings::{Console as OwnSettings, Settings},
     telemetry::Metrics,
+    tls::TlsError,
 };
+use door::Doorway;
 use now::Past;
+use visitor::Asker;
 
 /// Where its pages lie.
 const BASE: &str = "/console/";
@@ -43,15 +63,32 @@ pub struct Console(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     settings: Settings,
+    own: OwnSettings,
     /// The settings file as it was read: it holds no secret, only the paths of files that do.
     written: String,
-    refresh: Duration,
     metrics: Metrics,
     past: Past,
     pages: Pages,
     /// Not held: the ledger is closed when the last of its users lets go of it.
     gateway: OnceLock<Weak<Gateway>>,
 }
+
+/// The templates, by name.
+const TEMPLATES: [(&str, &str); 13] = [
+    ("console.html", include_str!("console/console.html")),
+    ("now.html", include_str!("console/now.html")),
+    ("cases.html", include_str!("console/cases.html")),
+    ("case.html", include_str!("console/case.html")),
+    ("offices.html", include_str!("console/offices.html")),
+    ("institutions.html", include_str!("console/institutions.html")),
+    ("contracts.html", include_str!("console/contracts.html")),
+    ("unknown.html", include_str!("console/unknown.html")),
+    ("notices.html", include_str!("console/notices.html")),
+    ("findings.html", include_str!("console/findings.html")),
+    ("lineage.html", include_str!("console/lineage.html")),
+    ("settings.html", include_str!("console/settings.html")),
+    ("missing.html", include_str!("console/missing.html")),
+];
 
 impl Console {
     /// A console, if settings want one. `written`: the settings file's text.
@@ -63,24 +100,14 @@ impl Console {
         written: String,
         metrics: Metrics,
     ) -> Result<Option<Self>, minijinja::Error> {
-        let Some(ConsoleSettings { refresh }) = settings.console else { return Ok(None) };
-        let templates = [
-            ("console.html", include_str!("console/console.html")),
-            ("now.html", include_str!("console/now.html")),
-            ("cases.html", include_str!("console/cases.html")),
-            ("offices.html", include_str!("console/offices.html")),
-            ("institutions.html", include_str!("console/institutions.html")),
-            ("unknown.html", include_str!("console/unknown.html")),
-            ("settings.html", include_str!("console/settings.html")),
-            ("missing.html", include_str!("console/missing.html")),
-        ];
+        let Some(own) = settings.console.clone() else { return Ok(None) };
         Ok(Some(Self(Arc::new(Inner {
             settings: settings.clone(),
+            own,
             written,
-            refresh,
             metrics,
             past: Past::default(),
-            pages: Pages::new(BASE, &templates)?,
+            pages: Pages::new(BASE, &TEMPLATES)?,
             gateway: OnceLock::new(),
         }))))
     }
@@ -91,20 +118,59 @@ impl Console {
         let _again = self.0.gateway.set(Arc::downgrade(gateway));
     }
 
-    /// Its routes, until `stop` is cancelled.
+    /// The port of its own; `None`: it is on the admin port.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.0.own.address
+    }
+
+    /// Whether the files of its own port can be used.
+    ///
+    /// # Errors
+    /// The first that cannot, where it has a port of its own.
+    pub fn check(&self) -> Result<(), TlsError> {
+        self.address().map_or(Ok(()), |_| door::config(&self.0.own).map(drop))
+    }
+
+    /// Serves the pages at their own port until `stop` is cancelled.
+    ///
+    /// # Errors
+    /// A file of the port cannot be used, or the listener broke.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        stop: CancellationToken,
+    ) -> Result<(), DoorError> {
+        let doorway = Doorway::open(listener, &self.0.own, stop.clone())?;
+        let pages = self.routes(stop.clone()).into_make_service_with_connect_info::<Peer>();
+        Ok(axum::serve(doorway, pages).with_graceful_shutdown(stop.cancelled_owned()).await?)
+    }
+
+    /// Its routes, until `stop` is cancelled. Whoever serves them tells of the [`Peer`].
     pub fn routes(&self, stop: CancellationToken) -> Router {
         let changes = self.keep_time(stop);
+        let admitted = middleware::from_fn_with_state(self.clone(), visitor::admit);
         let routes = Router::new()
             .route("/", get(now))
-            .route("/cases", get(cases))
-            .route("/cases/{institution}/{key}", get(one_case))
+            .route("/cases", get(cases::show))
+            .route("/cases/{institution}/{key}", get(case::show))
+            .route("/cases/{institution}/{key}/unmask", post(case::unmask).get(case::back))
+            .route("/cases/{institution}/{key}/lineage", post(lineage::show).get(case::back))
             .route("/offices", get(offices))
             .route("/institutions", get(institutions))
-            .route("/unknown", get(unknown))
-            .route("/settings", get(settings))
+            .route("/contracts", get(contracts::list))
+            .route("/contracts/{contract}/{version}", get(contracts::one))
+            .route("/unknown", get(cases::unknown))
+            .route("/notices", get(notices::show))
+            .route("/notices/resend", post(notices::resend))
+            .route("/notices/resume", post(notices::resume))
+            .route("/findings", get(findings::show))
+            .route("/findings/close", post(findings::close))
+            .route("/settings", get(values::show))
             .route("/changes", get(move || async move { pages::changes(changes) }))
+            .layer(admitted)
             .with_state(self.clone());
-        pages::guarded(BASE, routes)
+        let secure = self.0.own.address.is_some() || self.0.own.proxy.is_some();
+        pages::guarded(BASE, routes, Names { hosts: self.0.own.hosts.clone(), secure })
     }
 
     /// Reads the metrics every so often, and tells open pages to look again; both end with `stop`, and so do the pages'
@@ -113,7 +179,7 @@ impl Console {
         let (teller, changes) = watch::channel(());
         let console = self.clone();
         tokio::spawn(async move {
-            let mut times = interval(console.0.refresh.max(Duration::from_millis(100)));
+            let mut times = interval(console.0.own.refresh.max(Duration::from_millis(100)));
             while stop.run_until_cancelled(times.tick()).await.is_some() {
                 console.0.past.note(console.0.metrics.readings());
                 teller.send_replace(());
@@ -126,121 +192,91 @@ impl Console {
         self.0.gateway.get()?.upgrade()
     }
 
-    fn show(&self, language: Language, page: &str, told: minijinja::Value) -> Response {
-        self.0.pages.show(language, page, told)
+    /// The ids of all institutions.
+    fn institutions(&self) -> Vec<String> {
+        self.0.settings.institutions.iter().map(|it| it.id.clone()).collect()
     }
 
-    /// What could not be found, or not be looked for.
-    fn missing(&self, language: Language, why: &str, status: StatusCode) -> Response {
-        let mut page = self.show(language, "missing.html", context! { why });
+    fn show(&self, asker: &Asker, page: &str, told: minijinja::Value) -> Response {
+        let visitor = &asker.visitor;
+        let about = context! {
+            who => visitor.who, may_act => asker.may_act(), signs_in => self.0.own.signs_in(),
+        };
+        self.0.pages.show(asker.language, page, context! { ..told, ..about })
+    }
+
+    /// A page of the gateway's, made by `make` from what the ledger says.
+    async fn show_of<F: Future<Output = Result<Option<minijinja::Value>, LedgerError>>>(
+        &self,
+        asker: &Asker,
+        page: &str,
+        make: impl FnOnce(Arc<Gateway>) -> F,
+    ) -> Response {
+        let Some(gateway) = self.gateway() else {
+            return self.missing(asker, "not_serving", StatusCode::SERVICE_UNAVAILABLE);
+        };
+        match make(gateway).await {
+            Ok(Some(told)) => self.show(asker, page, told),
+            Ok(None) => self.missing(asker, "nothing", StatusCode::NOT_FOUND),
+            Err(error) => self.ledger_away(asker, &error),
+        }
+    }
+
+    fn ledger_away(&self, asker: &Asker, error: &LedgerError) -> Response {
+        let error: &dyn std::error::Error = error;
+        tracing::warn!(error, "the console could not ask the ledger");
+        self.missing(asker, "ledger", StatusCode::SERVICE_UNAVAILABLE)
+    }
+
+    /// What could not be found, looked for, or done.
+    fn missing(&self, asker: &Asker, why: &str, status: StatusCode) -> Response {
+        let mut page = self.show(asker, "missing.html", context! { why });
         *page.status_mut() = status;
+        page
+    }
+
+    /// For somebody who is not known.
+    fn stranger(&self, language: Language) -> Response {
+        let told = context! { why => "stranger", stranger => true };
+        let mut page = self.0.pages.show(language, "missing.html", told);
+        *page.status_mut() = StatusCode::FORBIDDEN;
         page
     }
 }
 
-async fn now(State(console): State<Console>, language: Language) -> Response {
-    let told = now::Now::of(&console.0.settings, &console.0.past, console.0.metrics.readings());
-    console.show(language, "now.html", context! { place => "now", now => told })
-}
-
-#[derive(Deserialize)]
-struct Search {
-    /// An idempotency key, or a registry's number of a case.
-    #[serde(default)]
-    q: String,
-    /// Of this institution alone; empty is all.
-    #[serde(default)]
-    institution: String,
-}
-
-async fn cases(
-    State(console): State<Console>,
-    language: Language,
-    Query(search): Query<Search>,
-) -> Response {
-    let Some(gateway) = console.gateway() else {
-        return console.missing(language, "not_serving", StatusCode::SERVICE_UNAVAILABLE);
-    };
-    let wanted = search.q.trim();
-    let institutions: Vec<_> =
-        console.0.settings.institutions.iter().map(|it| it.id.clone()).collect();
-    let chosen = institutions
-        .iter()
-        .filter(|id| search.institution.is_empty() || **id == search.institution);
-    match case::search(&*gateway.ledger, chosen, wanted).await {
-        Ok(found) => console.show(
-            language,
-            "cases.html",
-            context! {
-                place => "cases", q => wanted, institution => search.institution, institutions, found,
-            },
-        ),
-        Err(error) => {
-            let error: &dyn std::error::Error = &error;
-            tracing::warn!(error, "the console could not look for a case");
-            console.missing(language, "ledger", StatusCode::SERVICE_UNAVAILABLE)
+async fn now(State(console): State<Console>, asker: Asker) -> Response {
+    let inner = &console.0;
+    let readings = inner.metrics.readings();
+    let mut told = now::Now::of(&inner.settings, &inner.past, readings.clone());
+    let lately = match console.gateway() {
+        Some(gateway) => {
+            told.count_unknown(&gateway).await;
+            now::lately(&gateway).await
         }
-    }
+        None => now::Lately::default(),
+    };
+    let now::Lately { offices, institutions } = lately;
+    let troubles = trouble::troubles(&told, &offices, &readings);
+    console.show(
+        &asker,
+        "now.html",
+        context! { place => "now", now => told, offices, took => institutions, troubles },
+    )
 }
 
-async fn one_case(
-    State(console): State<Console>,
-    language: Language,
-    Path((institution, key)): Path<(String, String)>,
-) -> Response {
-    let Some(gateway) = console.gateway() else {
-        return console.missing(language, "not_serving", StatusCode::SERVICE_UNAVAILABLE);
-    };
-    match case::one(&*gateway.ledger, &institution, &key, language).await {
-        Ok(Some(case)) => console.show(language, "cases.html", context! { place => "cases", case }),
-        Ok(None) => console.missing(language, "case", StatusCode::NOT_FOUND),
-        Err(error) => {
-            let error: &dyn std::error::Error = &error;
-            tracing::warn!(error, "the console could not look at a case");
-            console.missing(language, "ledger", StatusCode::SERVICE_UNAVAILABLE)
-        }
-    }
-}
-
-async fn offices(State(console): State<Console>, language: Language) -> Response {
-    let Some(gateway) = console.gateway() else {
-        return console.missing(language, "not_serving", StatusCode::SERVICE_UNAVAILABLE);
-    };
-    let queued = gateway.ledger.queued().await.ok();
+async fn offices(State(console): State<Console>, asker: Asker) -> Response {
     let readings = console.0.metrics.readings();
-    let offices = standing::offices(&gateway, &readings, queued.as_deref());
-    console.show(language, "offices.html", context! { place => "offices", offices })
+    let make = async |gateway: Arc<Gateway>| {
+        let queued = gateway.ledger.queued().await.ok();
+        let lately = now::lately(&gateway).await;
+        let offices = standing::offices(&gateway, &readings, queued.as_deref(), &lately.offices);
+        Ok(Some(context! { place => "offices", offices }))
+    };
+    console.show_of(&asker, "offices.html", make).await
 }
 
-async fn institutions(State(console): State<Console>, language: Language) -> Response {
+async fn institutions(State(console): State<Console>, asker: Asker) -> Response {
     let readings = console.0.metrics.readings();
     let institutions = standing::institutions(&console.0.settings, &readings);
-    console.show(language, "institutions.html", context! { place => "institutions", institutions })
-}
-
-async fn unknown(State(console): State<Console>, language: Language) -> Response {
-    let Some(gateway) = console.gateway() else {
-        return console.missing(language, "not_serving", StatusCode::SERVICE_UNAVAILABLE);
-    };
-    let mut registries = Vec::new();
-    for registry in &console.0.settings.registries {
-        let unknown = gateway.ledger.unknown(&registry.name).await.ok();
-        registries.push(context! {
-            name => registry.name,
-            idempotent => registry.idempotent,
-            count => unknown.map(|it| it.count),
-            oldest_seconds => unknown.map(|it| it.oldest.as_secs()),
-        });
-    }
-    console.show(language, "unknown.html", context! { place => "unknown", registries })
-}
-
-async fn settings(State(console): State<Console>, language: Language) -> Response {
-    let certificates = standing::certificates(&console.0.settings);
-    let written = &console.0.written;
-    console.show(
-        language,
-        "settings.html",
-        context! { place => "settings", written, certificates, version => env!("CARGO_PKG_VERSION") },
-    )
+    console.show(&asker, "institutions.html", context! { place => "institutions", institutions })
 }

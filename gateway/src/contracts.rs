@@ -128,6 +128,11 @@ impl Contracts {
         live.find_map(versions::Version::description)
     }
 
+    /// Every contract that is served, as it is now, by name.
+    pub fn all(&self) -> BTreeMap<&str, Arc<Versions>> {
+        self.served.iter().map(|(name, versions)| (name.as_str(), versions.load_full())).collect()
+    }
+
     /// The version of the contract `name` in which is told what nobody asked for: the newest in force; where none is, the one
     /// that was last, or else will be next. `None`: no such contract is served.
     pub fn telling(&self, name: &str, now: SystemTime) -> Option<Arc<Contract>> {

@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     certificates, client_cert,
     identity::{Identities, IdentityRefusal, Known, VerifiedBank},
-    settings::{Chains, Institution, Listen, Proxy},
+    settings::{BankProxy, Chains, Institution, Listen},
     telemetry::Metrics,
     tls::{self, Protocol, TlsError},
 };
@@ -109,7 +109,7 @@ impl Entrance {
     /// A refusal that names what was told, for the operator.
     pub fn presented(
         &self,
-        proxy: &Proxy,
+        proxy: &BankProxy,
         headers: &HeaderMap,
     ) -> Result<(VerifiedBank, SystemTime), IdentityRefusal> {
         let chain = client_cert::told(headers).map_err(IdentityRefusal::Untold)?;

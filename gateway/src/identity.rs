@@ -20,7 +20,7 @@ use x509_parser::{
 
 use crate::{
     client_cert,
-    settings::{Institution, InstitutionKind, Proxy},
+    settings::{BankProxy, Institution, InstitutionKind},
 };
 
 /// An institution that has proved to be who it is. Cheap to copy.
@@ -89,7 +89,7 @@ pub enum Known {
     /// An institution's own.
     Institution(VerifiedBank),
     /// That of a proxy, which says of each request whose it is.
-    Proxy(Arc<Proxy>),
+    Proxy(Arc<BankProxy>),
 }
 
 /// The certificates institutions and proxies are known by.
@@ -103,7 +103,7 @@ pub struct Identities {
 #[derive(Debug, Clone)]
 enum Pinned {
     Institution(Arc<Institution>),
-    Proxy(Arc<Proxy>),
+    Proxy(Arc<BankProxy>),
 }
 
 impl Pinned {
@@ -121,7 +121,7 @@ impl Pinned {
 impl Identities {
     /// Pins each institution and proxy to its certificate. An issuer that is no distinguished name pins nothing; settings
     /// have refused it before.
-    pub fn new(institutions: &[Arc<Institution>], proxies: &[Arc<Proxy>]) -> Self {
+    pub fn new(institutions: &[Arc<Institution>], proxies: &[Arc<BankProxy>]) -> Self {
         let mut by_san: HashMap<String, Vec<_>> = HashMap::new();
         let institutions = institutions.iter().map(|it| {
             let pinned = Pinned::Institution(Arc::clone(it));
@@ -255,6 +255,17 @@ impl fmt::Display for Shown {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "issuer {:?}, names {:?}, sha256 {}", self.issuer, self.names, self.sha256)
     }
+}
+
+/// The names that a client's certificate can be known by, and the SHA-256 of its DER in hexadecimal; `None` if it cannot be
+/// read, is not for clients, or is not in its time. `now`: seconds since 1970.
+pub(crate) fn client_names(der: &[u8], now: i64) -> Option<(Vec<String>, String)> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    let usage = certificate.extended_key_usage().ok().flatten()?;
+    let validity = certificate.validity();
+    let in_time = (validity.not_before.timestamp()..=validity.not_after.timestamp()).contains(&now);
+    let shown = Shown::of(&certificate, der);
+    (usage.value.client_auth && in_time).then_some((shown.names, shown.sha256))
 }
 
 fn alternative_names<'c>(certificate: &'c X509Certificate<'_>) -> impl Iterator<Item = &'c str> {

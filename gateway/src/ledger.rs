@@ -19,6 +19,7 @@ use proto::v1::Outcome;
 use crate::matter::is_entered;
 
 pub mod books;
+pub mod cases;
 pub mod events;
 pub mod evidence;
 pub mod life;
@@ -28,6 +29,7 @@ pub mod sqlite;
 
 use books::Booked;
 pub use books::Books;
+pub use cases::Cases;
 pub use events::Events;
 use evidence::EvidenceLog;
 use life::Verdict;
@@ -84,13 +86,13 @@ pub async fn open_beside(settings: &LedgerSettings) -> Result<Arc<dyn Ledger>, L
     })
 }
 
-/// The ledger's verbs, with those of [`Events`], [`Notices`], [`EvidenceLog`] and [`Books`]. All of them are durable when they return, and none is
+/// The ledger's verbs, with those of [`Events`], [`Notices`], [`EvidenceLog`], [`Books`] and [`Cases`]. All of them are durable when they return, and none is
 /// retried inside.
 ///
 /// If a call is dropped, or fails with [`LedgerError::Unavailable`], what it asked for may or may not
 /// have happened: the entry then reads as claimed, and the next to come asks the registry first.
 #[async_trait]
-pub trait Ledger: Events + Notices + EvidenceLog + Books {
+pub trait Ledger: Events + Notices + EvidenceLog + Books + Cases {
     /// Claims a key, or says what has become of it, in one step. Of two claims of one key at the same
     /// moment, at this replica or at two, one is `New` and the other `InFlight`.
     ///

@@ -17,6 +17,7 @@ pub mod entrance;
 mod events;
 pub mod evidence;
 pub mod exchange;
+pub mod explanation;
 pub mod fault;
 pub mod feeds;
 pub mod fingerprint;

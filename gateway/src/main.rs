@@ -253,6 +253,11 @@ fn prepare(file: &Path) -> Result<Ready, Failure> {
             let written = std::fs::read_to_string(file).unwrap_or_default();
             let console = Console::new(&settings, written, metrics.clone())
                 .map_err(|error| Failure::Broken(error.into()))?;
+            let checked = console.as_ref().map_or(Ok(()), Console::check);
+            checked.map_err(|error| {
+                let (file, message) = (error.file().to_owned(), error.to_string());
+                Failure::Faulty(vec![Problem { file, line: None, message }])
+            })?;
             return Ok(Ready { settings, seen, metrics, parts, entrance, console });
         }
         (parts, entrance) => {
@@ -340,6 +345,13 @@ async fn serve_until_told(ready: Ready, open: impl OpensLedger) -> anyhow::Resul
         admin_stop.clone(),
     );
     let pages = tokio::spawn(pages);
+    let own_pages = match console.clone().map(|console| (console.address(), console)) {
+        Some((Some(address), console)) => {
+            let listener = bind(address).await?;
+            Some(tokio::spawn(console.serve(listener, admin_stop.clone())))
+        }
+        Some((None, _)) | None => None,
+    };
 
     for remark in certificates::remarks(&settings, SystemTime::now()) {
         tracing::warn!(file = %remark.file.display(), "{}", remark.message);
@@ -426,6 +438,9 @@ async fn serve_until_told(ready: Ready, open: impl OpensLedger) -> anyhow::Resul
     keeping.await.context("the log of exchanges broke")?;
     admin_stop.cancel();
     pages.await?.context("the port for operators broke")?;
+    if let Some(own_pages) = own_pages {
+        own_pages.await?.context("the console's port broke")?;
+    }
     drop::<Arc<Gateway>>(gateway);
     anyhow::ensure!(cut_off == 0, "{cut_off} connections and exchanges were cut off");
     tracing::info!("stopped: everything in flight was finished");

@@ -81,6 +81,26 @@ pub fn amount_fen(application: &Application) -> Option<i64> {
     }
 }
 
+/// The numbers it is found by when somebody asks after it: of its contract, and of the certificates it names.
+pub fn numbers(application: &Application) -> Vec<&String> {
+    let (contract, certificates): (Option<&String>, &[String]) = match &application.matter {
+        Some(Matter::MortgageRegistration(it)) => (Some(&it.contract_number), &[]),
+        Some(Matter::MortgageDischarge(it)) => (None, &it.certificate_numbers),
+        Some(Matter::MortgageChange(it)) => (Some(&it.contract_number), &it.certificate_numbers),
+        Some(Matter::MortgageTransfer(it)) => (Some(&it.contract_number), &it.certificate_numbers),
+        Some(Matter::AdvanceNotice(it)) => (Some(&it.contract_number), &[]),
+        Some(Matter::AdvanceNoticeDischarge(it)) => (None, &it.advance_notice_numbers),
+        Some(Matter::NewHomeTransfer(it)) => {
+            (Some(&it.contract_number), &it.advance_notice_numbers)
+        }
+        Some(Matter::OwnershipTransfer(it)) => (Some(&it.contract_number), &it.certificate_numbers),
+        Some(Matter::OwnershipChange(it)) => (None, &it.certificate_numbers),
+        Some(Matter::CertificateReissue(it)) => (None, &it.certificate_numbers),
+        Some(Matter::Seizure(_)) | None => (None, &[]),
+    };
+    contract.into_iter().chain(certificates).collect()
+}
+
 /// Its lists of parties, by their names in the model.
 pub fn parties(application: &Application) -> Vec<(&'static str, &[Party])> {
     match &application.matter {

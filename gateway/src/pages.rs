@@ -19,6 +19,7 @@ use minijinja::{Environment, Error, State, Value};
 use serde::Serialize;
 use time::{OffsetDateTime, macros::offset};
 
+pub use guard::Names;
 pub use language::{Language, Said};
 pub use live::changes;
 
@@ -44,6 +45,8 @@ impl Pages {
         environment.add_filter("said", said);
         environment.add_filter("yuan", yuan);
         environment.add_filter("moment", moment);
+        environment.add_filter("span", span);
+        environment.add_filter("segment", segment);
         environment.add_template("frame.html", include_str!("pages/frame.html"))?;
         for (name, text) in templates {
             environment.add_template(name, text)?;
@@ -69,9 +72,9 @@ impl Pages {
     }
 }
 
-/// The routes of a site under its `base`, with the files its pages load, guarded: asked for under a loopback name, changed by nobody but its
-/// own pages, and shown nowhere else.
-pub fn guarded(base: &str, routes: Router) -> Router {
+/// The routes of a site under its `base`, with the files its pages load, guarded: asked for under `names` alone, changed by
+/// nobody but its own pages, and shown nowhere else.
+pub fn guarded(base: &str, routes: Router, names: Names) -> Router {
     let file = |kind: &'static str, text: &'static str| {
         get(move || async move { ([(header::CONTENT_TYPE, kind)], text) })
     };
@@ -84,7 +87,7 @@ pub fn guarded(base: &str, routes: Router) -> Router {
         base => Router::new().nest(base, routes),
     };
     // Outside of the base, so that it sees addresses whole.
-    placed.layer(middleware::from_fn(guard::keep))
+    placed.layer(middleware::from_fn_with_state(names, guard::keep))
 }
 
 /// `say("受理", "Accept")`: what stands in the page's language.
@@ -106,7 +109,7 @@ fn language_of(state: &State<'_, '_>) -> Language {
 }
 
 /// Fen as 元 with its thousands apart: `1,200,000.00`.
-fn yuan(fen: i64) -> String {
+pub(crate) fn yuan(fen: i64) -> String {
     let (sign, whole) = if fen < 0 { ("-", fen.unsigned_abs()) } else { ("", fen.unsigned_abs()) };
     let digits = (whole / 100).to_string();
     let mut grouped = String::new();
@@ -117,6 +120,30 @@ fn yuan(fen: i64) -> String {
         grouped.push(digit);
     }
     format!("{sign}{grouped}.{:02}", whole % 100)
+}
+
+/// A text as one segment of an address, slashes included.
+pub(crate) fn segment(text: String) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+    text.bytes().fold(String::with_capacity(text.len()), |mut address, byte| {
+        match plain(byte) {
+            true => address.push(char::from(byte)),
+            false => address.push_str(&format!("%{byte:02X}")),
+        }
+        address
+    })
+}
+
+/// Milliseconds as people say them: `830 ms`, `12.4 s`, `7 min`, `3 h`, `5 d`.
+fn span(ms: i64) -> String {
+    let whole = ms.unsigned_abs();
+    match whole {
+        0..1_000 => format!("{ms} ms"),
+        1_000..120_000 => format!("{}.{} s", ms / 1_000, whole % 1_000 / 100),
+        120_000..7_200_000 => format!("{} min", ms / 60_000),
+        7_200_000..172_800_000 => format!("{} h", ms / 3_600_000),
+        _ => format!("{} d", ms / 86_400_000),
+    }
 }
 
 /// Seconds since 1970 as a clock in Asia/Shanghai shows them: `2026-03-05 09:12:34`.
@@ -140,6 +167,9 @@ mod tests {
             assert_eq!(yuan(fen), written);
         }
         assert_eq!(moment(1_772_673_154), "2026-03-05 09:12:34");
+        assert_eq!(segment("a/b 号".to_owned()), "a%2Fb%20%E5%8F%B7");
+        let spans = [0, 830, 12_449, 420_000, 11_000_000, 432_000_000].map(span);
+        assert_eq!(spans, ["0 ms", "830 ms", "12.4 s", "7 min", "3 h", "5 d"]);
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub use metrics::{
 pub use open::{Around, Open};
 pub use spans::{Attribute, Said};
 pub use step::{Peer, Step};
-pub use trace::{Later, about, conclude, exchange, later, step, trace};
+pub use trace::{Later, about, conclude, exchange, later, step, trace, trace_id};
 
 /// Logs and traces of this process, from start to stop.
 #[derive(Debug)]

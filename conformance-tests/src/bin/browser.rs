@@ -22,21 +22,25 @@ struct Arguments {
     contracts: PathBuf,
 }
 
-/// The scripts, and the banks that are in each.
-const STORIES: [(&str, &[&str]); 2] =
-    [("desk", &["yunshui", "fudeng"]), ("console", &["yunshui", "fudeng"])];
-
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let mut ended = ExitCode::SUCCESS;
-    for (story, banks) in STORIES {
-        if !arguments.stories.is_empty() && !arguments.stories.iter().any(|it| it == story) {
+    let stories = match browser::stories(&arguments.scripts) {
+        Ok(stories) => stories,
+        Err(error) => {
+            say(&format!("FAILED  {error:#}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    for story in &stories {
+        let name = &story.script;
+        if !arguments.stories.is_empty() && !arguments.stories.contains(name) {
             continue;
         }
-        let script = arguments.scripts.join(story).with_extension("mjs");
-        if let Err(error) = browser::run(&script, &arguments.contracts, banks, say).await {
-            say(&format!("FAILED  {story}: {error:#}"));
+        let ran = browser::run(story, &arguments.scripts, &arguments.contracts, say).await;
+        if let Err(error) = ran {
+            say(&format!("FAILED  {name}: {error:#}"));
             ended = ExitCode::FAILURE;
         }
     }

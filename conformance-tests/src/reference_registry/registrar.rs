@@ -18,7 +18,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
     routing::{get, post},
 };
-use gateway::pages::{self, Language, Pages};
+use gateway::pages::{self, Language, Names, Pages};
 use proto::v1::{CaseStatus, Institution, Seizure};
 use serde::{Deserialize, Serialize};
 use time::{Date, OffsetDateTime, format_description::FormatItem, macros::format_description};
@@ -60,7 +60,7 @@ pub(super) async fn open(
     tokio::spawn(async move {
         tokio::select! {
             () = end.cancelled() => {}
-            _ = axum::serve(tcp, pages::guarded("/", routes)) => {}
+            _ = axum::serve(tcp, pages::guarded("/", routes, Names::default())) => {}
         }
     });
     Ok(address)

@@ -244,6 +244,7 @@ pub async fn play(
         settings.insert("subscriber".to_owned(), told.into());
     }
     let plan = Plan {
+        people: Vec::new(),
         kinds: kinds.collect(),
         banks: [Some(role), another].into_iter().flatten().map(|role| role.bank.clone()).collect(),
         apart: another.filter(|_| scenario.registries > 1).map(|role| role.bank.clone()),
@@ -390,6 +391,11 @@ impl<'s> Stage<'s> {
             another: None,
             subscribers: Subscribers::default(),
         }
+    }
+
+    /// With subscribers, who have opened.
+    pub(crate) fn with_subscribers(self, subscribers: Subscribers) -> Self {
+        Self { subscribers, ..self }
     }
 
     /// It is this bank's turn from now on.

@@ -109,7 +109,7 @@ fn subscriber(words: &[&str]) -> anyhow::Result<Telling> {
 
 /// The subscribers of one playing.
 #[derive(Debug, Default)]
-pub(super) struct Subscribers {
+pub(crate) struct Subscribers {
     wanted: BTreeMap<String, Wanted>,
     receivers: BTreeMap<String, Receiver>,
 }
@@ -124,7 +124,7 @@ struct Wanted {
 
 impl Subscribers {
     /// Gives each an address, and the settings of the gateway that tell of them.
-    pub(super) fn plan(
+    pub(crate) fn plan(
         tables: &toml::Table,
         contracts: &std::path::Path,
         bank: &str,
@@ -175,7 +175,7 @@ impl Subscribers {
     }
 
     /// Opens them, before the gateway starts.
-    pub(super) async fn open(&mut self, deployment: &Deployment) -> anyhow::Result<()> {
+    pub(crate) async fn open(&mut self, deployment: &Deployment) -> anyhow::Result<()> {
         let pki = &deployment.pki;
         let server = tls::server(&pki.gateway, &pki.registry_ca, &[])?;
         for (name, wanted) in &self.wanted {

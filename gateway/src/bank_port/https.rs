@@ -36,7 +36,7 @@ use crate::{
     exchange::{Answer, AnswerKind, TransportFault},
     identity::VerifiedBank,
     limits::Limits,
-    settings::Proxy,
+    settings::BankProxy,
     telemetry::Arrival,
 };
 
@@ -45,7 +45,7 @@ pub(super) enum Caller {
     /// A bank.
     Institution { bank: VerifiedBank, account: Arc<Account>, stay: Stay },
     /// One that tells of each request whose it is.
-    Proxy { proxy: Arc<Proxy>, stay: Stay },
+    Proxy { proxy: Arc<BankProxy>, stay: Stay },
 }
 
 /// Serves one connection to its end. `caller`: `None` is told that it is not known, whatever it asks.

@@ -3,16 +3,21 @@
 //!
 //! No setting makes the real program do so, and nothing of this is in it.
 
-use std::{process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use async_trait::async_trait;
 use gateway::{
     evidence::tree::{Hash, TileId},
     ledger::{
         Admission, Claim, Entry, Events, Fingerprint, Guard, Ledger, LedgerError, Opening,
-        PastCases, Record, Taken, Unknown,
+        PastCases, Record, Sealed, Taken, Unknown,
         books::{self, Books, Filed, Finding, KeptFinding},
-        events::{Account, After, EventId, Feed, FollowUp, Page, Recorded, Watch},
+        cases::{Cases, Counted, Life, Listed, Sought, Telling},
+        events::{Account, After, Event, EventId, Feed, FollowUp, Page, Recorded, Watch},
         evidence::{
             EvidenceLog, Growth, Head, KeptLeaf, NewLeaf, Settlement, WaitingLeaf, Witnessed,
         },
@@ -262,6 +267,41 @@ impl Books for Forgetful {
     }
 
     async fn open_findings(&self) -> Result<Vec<(String, u64)>, LedgerError> {
+        Ok(Vec::new())
+    }
+}
+
+#[async_trait]
+impl Cases for Forgetful {
+    async fn called(&self, _: &[String], _: &str, _: u32) -> Result<Vec<Listed>, LedgerError> {
+        Ok(Vec::new())
+    }
+
+    async fn cases(&self, _: &Sought) -> Result<Vec<Listed>, LedgerError> {
+        Ok(Vec::new())
+    }
+
+    async fn unsettled(&self, _: u32) -> Result<Vec<Listed>, LedgerError> {
+        Ok(Vec::new())
+    }
+
+    async fn life(&self, _: &str, _: &str) -> Result<Option<Life>, LedgerError> {
+        Ok(None)
+    }
+
+    async fn events_of(&self, _: &str, _: &str) -> Result<Vec<Event>, LedgerError> {
+        Ok(Vec::new())
+    }
+
+    async fn tellings(&self, _: &str, _: &str) -> Result<Vec<Telling>, LedgerError> {
+        Ok(Vec::new())
+    }
+
+    async fn sealed(&self, _: &str, _: &str) -> Result<Option<Sealed>, LedgerError> {
+        Ok(None)
+    }
+
+    async fn counted(&self, _: SystemTime) -> Result<Vec<Counted>, LedgerError> {
         Ok(Vec::new())
     }
 }

@@ -9,7 +9,13 @@ use std::{
 
 use serde::Serialize;
 
-use crate::{exchange::ANSWERS, settings::Settings, telemetry::Reading};
+use super::case::ago;
+use crate::{
+    exchange::{ANSWERS, Gateway},
+    ledger::{Unknown, cases::Counted},
+    settings::Settings,
+    telemetry::Reading,
+};
 
 /// Over how long "now" is.
 const LATELY: Duration = Duration::from_secs(60);
@@ -34,6 +40,115 @@ impl Past {
         let past = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         past.front().map(|(_, readings)| readings.clone()).unwrap_or_default()
     }
+}
+
+/// What was filed for one office lately, over all replicas.
+#[derive(Debug, Serialize)]
+pub(super) struct AtOffice {
+    pub(super) registry: String,
+    pub(super) code: String,
+    name: String,
+    filings: u64,
+    answered: u64,
+    unknown: u64,
+    /// Provably nothing was sent.
+    unsent: u64,
+    /// How long the first answer took on average, and at most.
+    pub(super) mean_ms: Option<i64>,
+    longest_ms: Option<i64>,
+    /// Whether answers take long: the average is over [`SLOW_MS`].
+    pub(super) is_slow: bool,
+}
+
+impl AtOffice {
+    pub(super) fn unknown(&self) -> u64 {
+        self.unknown
+    }
+
+    pub(super) fn unsent(&self) -> u64 {
+        self.unsent
+    }
+
+    /// Whether nothing that was to be sent got there.
+    pub(super) fn is_down(&self) -> bool {
+        self.unsent > 0 && self.answered == 0 && self.unknown == 0
+    }
+
+    /// Of 100 filings that were to be sent, how many were answered.
+    pub(super) fn available(&self) -> Option<u64> {
+        let tried = self.answered.saturating_add(self.unknown).saturating_add(self.unsent);
+        self.answered.saturating_mul(100).checked_div(tried)
+    }
+}
+
+/// From then on an office is called slow.
+const SLOW_MS: i64 = 1_000;
+
+/// Over how long offices are counted: their filings are fewer than messages.
+const OFFICES_LATELY: Duration = Duration::from_secs(15 * 60);
+
+/// How long an institution's filings took lately, over all replicas.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Took {
+    filings: u64,
+    mean_ms: Option<i64>,
+    longest_ms: Option<i64>,
+}
+
+/// What was filed lately, by office and by institution.
+#[derive(Debug, Default)]
+pub(super) struct Lately {
+    pub(super) offices: Vec<AtOffice>,
+    /// By institution's id.
+    pub(super) institutions: BTreeMap<String, Took>,
+}
+
+/// What was filed lately; nothing, if the ledger does not say.
+pub(super) async fn lately(gateway: &Gateway) -> Lately {
+    let counted = gateway.ledger.counted(ago(OFFICES_LATELY)).await.unwrap_or_default();
+    let known = gateway.directory();
+    let offices = known.route.offices();
+    let name = |code: &str| offices.iter().find(|it| it.code == code).map(|it| it.name.clone());
+    let mut by_office: BTreeMap<(&str, &str), Vec<&Counted>> = BTreeMap::new();
+    let mut by_institution: BTreeMap<&str, Vec<&Counted>> = BTreeMap::new();
+    for it in &counted {
+        by_office.entry((&it.registry, &it.office)).or_default().push(it);
+        by_institution.entry(&it.institution).or_default().push(it);
+    }
+    let at_office = |((registry, code), all): ((&str, &str), Vec<&Counted>)| {
+        let (mean_ms, longest_ms) = took_of(&all);
+        let sum = |of: fn(&Counted) -> u64| all.iter().map(|it| of(it)).sum();
+        AtOffice {
+            registry: registry.to_owned(),
+            code: code.to_owned(),
+            name: name(code).unwrap_or_default(),
+            filings: sum(|it| it.filings),
+            answered: sum(|it| it.answered),
+            unknown: sum(|it| it.unknown),
+            unsent: sum(|it| it.unsent),
+            is_slow: mean_ms.is_some_and(|mean| mean > SLOW_MS),
+            mean_ms,
+            longest_ms,
+        }
+    };
+    let mut offices: Vec<_> = by_office.into_iter().map(at_office).collect();
+    offices.sort_by_key(|it| (std::cmp::Reverse((it.unknown, it.mean_ms)), it.code.clone()));
+    let took = |all: Vec<&Counted>| {
+        let (mean_ms, longest_ms) = took_of(&all);
+        Took { filings: all.iter().map(|it| it.filings).sum(), mean_ms, longest_ms }
+    };
+    let institutions =
+        by_institution.into_iter().map(|(id, all)| (id.to_owned(), took(all))).collect();
+    Lately { offices, institutions }
+}
+
+/// How long filings took on average, and at most; nothing, if none was answered.
+fn took_of(all: &[&Counted]) -> (Option<i64>, Option<i64>) {
+    let timed: u64 = all.iter().map(|it| it.timed).sum();
+    let total: u64 = all.iter().map(|it| it.total_ms).sum();
+    let ms = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+    let longest = all.iter().map(|it| it.longest_ms).max();
+    (total.checked_div(timed).map(ms), longest.filter(|_| timed > 0).map(ms))
 }
 
 /// What the page says.
@@ -88,6 +203,29 @@ struct Cause {
 }
 
 impl Now {
+    /// Registries that are left alone because they do not answer.
+    pub(super) fn paused(&self) -> impl Iterator<Item = &str> {
+        self.registries.iter().filter(|it| it.paused).map(|it| it.name.as_str())
+    }
+
+    /// Why institutions were refused in the last minute: whose, the code, and how often.
+    pub(super) fn causes(&self) -> impl Iterator<Item = (&str, &str, u64)> {
+        let lately = self.causes.iter().filter(|it| it.lately > 0);
+        lately.map(|it| (it.institution.as_str(), it.code.as_str(), it.lately))
+    }
+
+    /// Has unknown outcomes as the ledger counts them at this moment; the metrics say it as it was a while ago.
+    pub(super) async fn count_unknown(&mut self, gateway: &Gateway) {
+        let mut all = Unknown::default();
+        for registry in &mut self.registries {
+            let Ok(unknown) = gateway.ledger.unknown(&registry.name).await else { return };
+            registry.unknown = unknown.count;
+            all.count = all.count.saturating_add(unknown.count);
+            all.oldest = all.oldest.max(unknown.oldest);
+        }
+        (self.unknown, self.unknown_oldest_seconds) = (all.count, all.oldest.as_secs());
+    }
+
     pub(super) fn of(settings: &Settings, past: &Past, readings: Vec<Reading>) -> Self {
         let before = past.before();
         let sum = |readings: &[Reading], name: &str, is: &dyn Fn(&Reading) -> bool| -> u64 {

@@ -12,7 +12,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::now::is_refusal;
+use super::now::{AtOffice, is_refusal};
 use crate::{exchange::Gateway, settings::Settings, telemetry::Reading};
 
 /// An office.
@@ -29,6 +29,11 @@ pub(super) struct Office {
     /// Its registry is left alone because it did not answer.
     paused: bool,
     queued: Option<u64>,
+    /// Of 100 filings lately that were to be sent, how many were answered; `None` if there was none.
+    available: Option<u64>,
+    /// How long answers took on average.
+    mean_ms: Option<i64>,
+    is_slow: bool,
 }
 
 /// Every office of the settings, in their order.
@@ -36,6 +41,7 @@ pub(super) fn offices(
     gateway: &Gateway,
     readings: &[Reading],
     queued: Option<&[(String, u64)]>,
+    counts: &[AtOffice],
 ) -> Vec<Office> {
     let (now, directory) = (OffsetDateTime::now_utc(), gateway.directory());
     let all: BTreeSet<String> = proto::descriptors::message("Application")
@@ -48,6 +54,8 @@ pub(super) fn offices(
         let is_open = hours.as_ref().is_none_or(|it| it.is_open(&directory.calendar, now));
         let opens = hours.as_ref().and_then(|it| it.opens_next(&directory.calendar, now));
         let deliveries = service.deliveries();
+        let lately =
+            counts.iter().find(|it| it.code == office.code && it.registry == office.registry);
         Office {
             matters: all.iter().filter(|matter| service.takes(matter)).cloned().collect(),
             deliveries: deliveries
@@ -64,6 +72,9 @@ pub(super) fn offices(
                 let its = queued.iter().find(|(code, _)| *code == office.code);
                 its.map_or(0, |(_, count)| *count)
             }),
+            available: lately.and_then(AtOffice::available),
+            mean_ms: lately.and_then(|it| it.mean_ms),
+            is_slow: lately.is_some_and(|it| it.is_slow),
             code: office.code.clone(),
             name: office.name.clone(),
             registry: office.registry.clone(),
@@ -84,6 +95,9 @@ pub(super) struct Institution {
     versions: BTreeMap<String, u64>,
     issuer: String,
     san: String,
+    /// When the certificate it last came with ends; `None` if it has not come yet.
+    ends: Option<u64>,
+    days_left: Option<i64>,
     exchanges_max: usize,
     connections_max: usize,
     per_second_max: u32,
@@ -107,6 +121,12 @@ pub(super) fn institutions(settings: &Settings, readings: &[Reading]) -> Vec<Ins
                 by
             })
         };
+        let ends = readings.iter().find(|it| {
+            it.name == "directlink_certificate_expires"
+                && it.label("holder") == "institution"
+                && it.label("name") == institution.id
+        });
+        let ends = ends.map(|it| it.value).filter(|ends| *ends > 0);
         let refusals = by("directlink_exchanges_total", "result", is_refusal);
         let mut refusals: Vec<_> = refusals.into_iter().collect();
         refusals.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
@@ -123,6 +143,13 @@ pub(super) fn institutions(settings: &Settings, readings: &[Reading]) -> Vec<Ins
             versions: by("directlink_versions_used_total", "version", |_| true),
             issuer: institution.certificate_issuer.clone(),
             san: institution.certificate_san.clone(),
+            days_left: ends.and_then(|ends| {
+                let left = i64::try_from(ends).ok()?;
+                Some(
+                    left.saturating_sub(OffsetDateTime::now_utc().unix_timestamp()) / SECONDS_A_DAY,
+                )
+            }),
+            ends,
             exchanges_max: institution.exchanges_max.unwrap_or(limits.institution_exchanges_max),
             connections_max: institution
                 .connections_max

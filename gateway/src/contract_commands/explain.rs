@@ -3,11 +3,14 @@
 use std::path::Path;
 
 use adapters::{
-    Contract, Reply,
+    Contract,
     cases::Files,
-    explain::{Explained, Field, Holds, Mandatory, Row, examples, explain},
+    explain::{Explained, examples, explain},
 };
-use gateway::contracts::case_files;
+use gateway::{
+    contracts::case_files,
+    explanation::{Part, part},
+};
 use minijinja::{AutoEscape, Environment, Value};
 use serde::Serialize;
 
@@ -90,111 +93,4 @@ struct Page<'p> {
     prefix: bool,
     path: Option<&'p str>,
     parts: Vec<Part<'p>>,
-}
-
-/// One file in one direction.
-#[derive(Serialize)]
-struct Part<'p> {
-    message: &'p str,
-    subject: Option<&'p str>,
-    file: &'p str,
-    chinese: &'static str,
-    english: &'static str,
-    implied: Vec<String>,
-    lines: Vec<Line<'p>>,
-}
-
-/// One row of the table.
-#[derive(Serialize)]
-struct Line<'p> {
-    place: &'p str,
-    field: &'p str,
-    chinese: &'p str,
-    english: &'p str,
-    column: &'p str,
-    format: String,
-    mandatory: String,
-    example: &'p str,
-    codes: Vec<String>,
-}
-
-fn part(explained: &Explained) -> Part<'_> {
-    let (chinese, english) = match explained.direction {
-        Reply::Request => ("请求", "request"),
-        Reply::Outcome => ("应答", "reply"),
-        Reply::Refusal => ("拒绝", "refusal"),
-        Reply::Notice => ("通知", "notice"),
-        Reply::Ack => ("通知回执", "acknowledgement"),
-    };
-    Part {
-        message: &explained.message,
-        subject: explained.subject.as_deref(),
-        file: &explained.file,
-        chinese,
-        english,
-        implied: explained
-            .implied
-            .iter()
-            .map(|(field, value)| format!("{field} = {value}"))
-            .collect(),
-        lines: explained.rows.iter().map(line).collect(),
-    }
-}
-
-fn line(row: &Row) -> Line<'_> {
-    let mandatory = mandatory(&row.mandatory);
-    let (place, example) = (row.place.as_str(), row.example.as_deref().unwrap_or_default());
-    let plain = |chinese: &'static str, english: &'static str, format: String| Line {
-        place,
-        field: "",
-        chinese,
-        english,
-        column: "",
-        format,
-        mandatory: mandatory.clone(),
-        example,
-        codes: Vec::new(),
-    };
-    match &row.holds {
-        Holds::Literal(text) => plain("固定值", "fixed", format!("固定为 {text} always {text}")),
-        Holds::Ignored => plain("不读取", "read by nobody", String::new()),
-        Holds::Field(field) => Line {
-            field: &field.path,
-            chinese: field.term.chinese.as_deref().unwrap_or_default(),
-            english: &field.term.words,
-            column: field.term.column.as_deref().unwrap_or_default(),
-            format: format(field),
-            codes: field.codes.iter().map(code).collect(),
-            ..plain("", "", String::new())
-        },
-    }
-}
-
-fn format(field: &Field) -> String {
-    let (chinese, english) = &field.format;
-    let mut told = format!("{chinese} {english}");
-    if let Some(whole) = &field.piece_of {
-        told.push_str(&format!("; 组成 piece of {whole}"));
-    }
-    match field.unset.as_deref() {
-        Some("") | None => {}
-        Some(text) => told.push_str(&format!("; 空值 unset: {text}")),
-    }
-    if field.chars_max > 0 {
-        told.push_str(&format!("; ≤ {}", field.chars_max));
-    }
-    told
-}
-
-fn code((code, value, chinese): &(String, String, Option<String>)) -> String {
-    format!("{code} = {value} {}", chinese.as_deref().unwrap_or_default()).trim_end().to_owned()
-}
-
-fn mandatory(mandatory: &Mandatory) -> String {
-    match mandatory {
-        Mandatory::Always => "必填 yes".to_owned(),
-        Mandatory::Within => "上级存在时必填 if its parent is there".to_owned(),
-        Mandatory::When(condition) => format!("条件必填 if {condition}"),
-        Mandatory::Optional => "选填 no".to_owned(),
-    }
 }

@@ -202,7 +202,7 @@ impl Walk {
         };
         if expected.is_some_and(|expected| expected != hash) {
             self.complaints.push(Complaint::LeafAltered(index));
-        } else if leaf.says("institution").as_ref() != Some(&row.institution)
+        } else if leaf.says("institution").unwrap_or_default() != row.institution
             || leaf.says("key") != row.key
         {
             self.complaints.push(Complaint::LeafMisfiled(index));

@@ -325,7 +325,7 @@ fn judge_exchange(
         true => ("is in the log, unchanged", "在日志中且未被改动"),
         false => ("is NOT what the log has there", "与日志所载不符"),
     };
-    let result = leaf.says("result").unwrap_or_default();
+    let result = leaf.says("result").or_else(|| leaf.says("act")).unwrap_or_default();
     let heard = leaf.says("heard").unwrap_or_default();
     account.holds(
         is_proved,

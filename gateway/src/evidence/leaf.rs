@@ -1,4 +1,5 @@
-//! A leaf: what one exchange was, as lines of text, and the digests of what was said in it.
+//! A leaf: what one exchange was, as lines of text, and the digests of what was said in it. What an operator did is one too,
+//! of another form (`act.rs`).
 //!
 //! The form is canonical: one exchange can be written in one way only, and what cannot be read back to the same bytes is
 //! no leaf. Reads no clock, sends nothing. Source of the form: docs/evidence.md.
@@ -11,11 +12,13 @@ use aws_lc_rs::{
 };
 use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
 
+use super::act;
+
 /// The first line; a leaf of another form begins with another.
 const FORM: &str = "directlink-evidence-leaf/v1";
 
 /// The lines after the first, in their order: a name, and whether every leaf has it.
-const LINES: [(&str, bool); 17] = [
+const LINES: [(&str, bool); 18] = [
     ("origin", true),
     ("institution", true),
     ("key", false),
@@ -29,6 +32,7 @@ const LINES: [(&str, bool); 17] = [
     ("registry", false),
     ("office", false),
     ("case", false),
+    ("trace", false),
     (Part::Received.name(), true),
     (Part::Canonical.name(), false),
     (Part::RegistryAnswer.name(), false),
@@ -147,6 +151,8 @@ pub struct Exchange<'e> {
     pub office: Option<&'e str>,
     /// The registry's number of the case.
     pub case: Option<&'e str>,
+    /// The trace it belongs to, by its W3C id.
+    pub trace: Option<&'e str>,
     /// The bank's message.
     pub received: &'e [u8],
     /// What was understood of it.
@@ -165,7 +171,7 @@ pub struct Leaf(String);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoLeaf {
     /// It begins otherwise.
-    #[error("it does not begin with `{FORM}`")]
+    #[error("it does not begin with `{FORM}` or `{}`", act::FORM)]
     Form,
     /// A line is not one of a leaf's, or not where it has to be.
     #[error("line {0} is not one that a leaf has there")]
@@ -201,6 +207,7 @@ impl Leaf {
         said(exchange.registry).into_iter().for_each(|registry| line("registry", registry));
         said(exchange.office).into_iter().for_each(|office| line("office", office));
         said(exchange.case).into_iter().for_each(|case| line("case", case));
+        said(exchange.trace).into_iter().for_each(|trace| line("trace", trace));
         let parts = [
             (Part::Received, Some(exchange.received)),
             (Part::Canonical, exchange.canonical),
@@ -213,16 +220,35 @@ impl Leaf {
         Self(text)
     }
 
+    /// A leaf of some form, of lines that have values.
+    pub(super) fn written<'l>(form: &str, lines: impl Iterator<Item = (&'l str, &'l str)>) -> Self {
+        let mut text = format!("{form}\n");
+        for (name, value) in lines.filter(|(_, value)| !value.is_empty()) {
+            text.push_str(name);
+            text.push(' ');
+            escape(value, &mut text);
+            text.push('\n');
+        }
+        Self(text)
+    }
+
+    /// Whether it is of what an operator did, and not of an exchange.
+    pub fn is_act(&self) -> bool {
+        self.0.lines().next() == Some(act::FORM)
+    }
+
     /// Reads a leaf's text.
     ///
     /// # Errors
     /// It is none, or not written as leaves are.
     pub fn read(text: &str) -> Result<Self, NoLeaf> {
         let mut lines = text.split_inclusive('\n');
-        if lines.next().and_then(|line| line.strip_suffix('\n')) != Some(FORM) {
-            return Err(NoLeaf::Form);
-        }
-        let mut expected = LINES.as_slice();
+        let form = lines.next().and_then(|line| line.strip_suffix('\n'));
+        let mut expected = match form {
+            Some(FORM) => LINES.as_slice(),
+            Some(act::FORM) => act::LINES.as_slice(),
+            Some(_) | None => return Err(NoLeaf::Form),
+        };
         for (number, line) in (2..).zip(lines) {
             let wrong = || NoLeaf::Line(number);
             let line = line.strip_suffix('\n').ok_or_else(wrong)?;
@@ -319,7 +345,7 @@ fn unescape(value: &str) -> Option<String> {
 }
 
 /// To the millisecond, in UTC.
-fn moment(time: OffsetDateTime) -> String {
+pub(super) fn moment(time: OffsetDateTime) -> String {
     const FORMAT: &[BorrowedFormatItem<'_>] =
         format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
     // Every moment that a clock can say has these parts.
@@ -348,6 +374,7 @@ mod tests {
             registry: Some("province"),
             office: Some("140105"),
             case: Some("YWH-1"),
+            trace: Some("0af7651916cd43dd8448eb211c80319c"),
             received: b"in",
             canonical: Some(b"understood"),
             registry_answer: Some(b"case"),
@@ -374,6 +401,7 @@ result CASE_STATUS_REGISTERED
 registry province
 office 140105
 case YWH-1
+trace 0af7651916cd43dd8448eb211c80319c
 received 8ed8b5d30c0ec63a1acb4d11a0d3f06a8e6d0a9c2c4ab4f2cfb0a8e4b2b8b0f4
 "
             .split_once("received")
@@ -442,7 +470,7 @@ received 8ed8b5d30c0ec63a1acb4d11a0d3f06a8e6d0a9c2c4ab4f2cfb0a8e4b2b8b0f4
             let leaf = Leaf::of(&odd, &Salt([1; 32]));
             let read = Leaf::read(leaf.text()).unwrap();
             prop_assert_eq!(read.says("key"), Some(value));
-            prop_assert_eq!(read.text().lines().count(), 18);
+            prop_assert_eq!(read.text().lines().count(), 19);
         }
     }
 }

@@ -13,7 +13,8 @@ use proto::{
 
 use super::told::Said;
 use crate::{
-    ledger::{Entry, evidence::Settlement},
+    ledger::{Entry, cases::Mention, evidence::Settlement},
+    matter,
     refusal::Refusal,
     registry::Testimony,
 };
@@ -32,6 +33,7 @@ pub(super) struct Facts {
     pub(super) canonical: Option<Vec<u8>>,
     pub(super) registry_answer: Option<Vec<u8>>,
     pub(super) settled: Option<Settlement>,
+    pub(super) mentions: Vec<Mention>,
 }
 
 impl Seen {
@@ -43,7 +45,11 @@ impl Seen {
     /// A filing was asked for, however wrong it may be, under a key that has the form of one.
     pub(super) fn asked_under(&self, application: Option<&Application>) {
         let key = application.and_then(|it| IdempotencyKey::parse(&it.idempotency_key).ok());
-        self.facts().key = key.map(|key| key.as_str().to_owned());
+        let mentions =
+            application.map(|it| Mention::of_all(matter::numbers(it))).unwrap_or_default();
+        let mut facts = self.facts();
+        facts.mentions = if key.is_some() { mentions } else { Vec::new() };
+        facts.key = key.map(|key| key.as_str().to_owned());
     }
 
     /// It is about the filing of this key.

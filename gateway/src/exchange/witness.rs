@@ -9,7 +9,7 @@ use crate::{
     fault::{self, Point},
     ledger::evidence::{NewLeaf, Witnessed},
     refusal::Code,
-    telemetry::{LedgerVerb, Step, step},
+    telemetry::{self, LedgerVerb, Step, step},
 };
 
 impl Hearing<'_> {
@@ -75,6 +75,7 @@ impl Hearing<'_> {
         at: SystemTime,
     ) -> Result<NewLeaf, NoSalt> {
         let salt = Salt::fresh()?;
+        let trace = telemetry::trace_id();
         let exchange = Exchange {
             origin: &self.gateway.origin,
             institution: self.bank.id(),
@@ -89,6 +90,7 @@ impl Hearing<'_> {
             registry: facts.registry.as_deref(),
             office: facts.office.as_deref(),
             case: facts.case.as_deref(),
+            trace: trace.as_deref(),
             received: self.wire,
             canonical: facts.canonical.as_deref(),
             registry_answer: facts.registry_answer.as_deref(),
@@ -99,6 +101,7 @@ impl Hearing<'_> {
             key: facts.key.clone(),
             text: Leaf::of(&exchange, &salt).text().to_owned(),
             salt,
+            mentions: facts.mentions.clone(),
         })
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use proto::v1::Outcome;
 
-use super::{Entry, LedgerError};
+use super::{Entry, LedgerError, cases::Mention};
 use crate::evidence::{
     leaf::Salt,
     tree::{Hash, TileId},
@@ -69,6 +69,8 @@ pub struct NewLeaf {
     pub text: String,
     /// What its digests are salted with.
     pub salt: Salt,
+    /// Numbers that the filing of that key is found by from now on.
+    pub mentions: Vec<Mention>,
 }
 
 /// An answer that is to be recorded together with the leaf of its exchange: [`super::Ledger::settle`].

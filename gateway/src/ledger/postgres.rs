@@ -6,6 +6,7 @@
 //! clause) and "Transaction Isolation".
 
 mod books;
+mod cases;
 mod events;
 mod evidence;
 mod notices;
@@ -43,7 +44,8 @@ use writer::{Together, Writer};
 use super::{
     Admission, CLAIM_TRIES, Claim, Entry, Fingerprint, Guard, Ledger, LedgerError, Opening,
     PastCases, RETRY_AFTER_MIN, Record, Sealed, Standing, State, TEN_YEARS_MS, Taken, Unknown,
-    case_id, evidence::NewLeaf, length, milliseconds, read_outcome, taken, time_taken,
+    case_id, cases::Mention, evidence::NewLeaf, length, milliseconds, read_outcome, taken,
+    time_taken,
 };
 use crate::tls;
 
@@ -260,6 +262,7 @@ struct Answered {
     case_id: Option<String>,
     outcome: Vec<u8>,
     follow_up: Option<i64>,
+    mentions: Vec<Mention>,
 }
 
 impl Answered {
@@ -270,7 +273,22 @@ impl Answered {
             case_id: case_id(outcome).map(str::to_owned),
             outcome: outcome.encode_to_vec(),
             follow_up: follow_up.map(milliseconds),
+            mentions: Mention::of_all(&outcome.certificate_numbers),
         }
+    }
+}
+
+impl Ended {
+    /// Each number that the filing is found by, with whose filing it is.
+    fn mentions(&self) -> impl Iterator<Item = (Mention, &str, &str)> {
+        let answered = self.answered.iter().flat_map(|it| {
+            it.mentions.iter().map(|mention| (*mention, it.institution.as_str(), it.key.as_str()))
+        });
+        let leaf = self.leaf.iter().flat_map(|it| {
+            let key = it.key.as_deref().unwrap_or_default();
+            it.mentions.iter().map(move |mention| (*mention, it.institution.as_str(), key))
+        });
+        answered.chain(leaf)
     }
 }
 
@@ -286,6 +304,7 @@ impl Together for Answers {
     async fn write(&self, ends: &[Ended]) -> Result<Vec<bool>, LedgerError> {
         let answers: Vec<_> = ends.iter().filter_map(|end| end.answered.as_ref()).collect();
         let leaves: Vec<_> = ends.iter().filter_map(|end| end.leaf.as_ref()).collect();
+        let mentions: Vec<_> = ends.iter().flat_map(Ended::mentions).collect();
         let settled = self
             .0
             .write(
@@ -301,6 +320,9 @@ impl Together for Answers {
                     &leaves.iter().map(|it| it.key.as_deref()).collect::<Vec<_>>(),
                     &leaves.iter().map(|it| it.text.as_str()).collect::<Vec<_>>(),
                     &leaves.iter().map(|it| it.salt.0.as_slice()).collect::<Vec<_>>(),
+                    &mentions.iter().map(|(it, ..)| it.0.as_slice()).collect::<Vec<_>>(),
+                    &mentions.iter().map(|(_, whose, _)| *whose).collect::<Vec<_>>(),
+                    &mentions.iter().map(|(.., key)| *key).collect::<Vec<_>>(),
                 ],
             )
             .await;

@@ -6,6 +6,7 @@
 //! "PRAGMA synchronous".
 
 mod books;
+mod cases;
 mod events;
 mod evidence;
 mod notices;
@@ -37,7 +38,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{
     Admission, CLAIM_TRIES, Claim, Entry, Fingerprint, Guard, Ledger, LedgerError, Opening,
     PastCases, RETRY_AFTER_MIN, Record, Sealed, Standing, State, TEN_YEARS_MS, Taken, Unknown,
-    Waiting, case_id, length, milliseconds, read_outcome, taken, time_taken,
+    Waiting, case_id, cases::Mention, length, milliseconds, read_outcome, taken, time_taken,
 };
 use crate::fault::{self, Point};
 
@@ -538,6 +539,8 @@ fn settle(
             ":follow_up": follow_up.map(milliseconds),
         },
     )?;
+    let mentions = Mention::of_all(&outcome.certificate_numbers);
+    cases::mention(database, &entry.institution, &entry.key, &mentions)?;
     let parameters = named_params! { ":institution": entry.institution, ":key": entry.key };
     if changed == 0 && standing(database, FIND, parameters)?.is_none() {
         return Err(LedgerError::corrupt("an answered filing was never claimed"));

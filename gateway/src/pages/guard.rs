@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 
 use axum::{
-    extract::Request,
+    extract::{Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
@@ -21,8 +21,28 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-pub(super) async fn keep(request: Request, next: Next) -> Response {
-    let mut response = match admitted(request.method(), request.headers()) {
+/// Under which names pages are asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Names {
+    /// Host names besides those of this machine.
+    pub hosts: Vec<String>,
+    /// Whether browsers come over TLS, here or at a proxy in front.
+    pub secure: bool,
+}
+
+impl Names {
+    fn have(&self, host: &str) -> bool {
+        let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+        is_loopback(host) || self.hosts.iter().any(|known| known.eq_ignore_ascii_case(name))
+    }
+
+    fn scheme(&self) -> &'static str {
+        if self.secure { "https" } else { "http" }
+    }
+}
+
+pub(super) async fn keep(State(names): State<Names>, request: Request, next: Next) -> Response {
+    let mut response = match admitted(&names, request.method(), request.headers()) {
         Err(refused) => refused.into_response(),
         Ok(()) => match language::chosen(request.uri()) {
             Some(choice) => choice.into_response(),
@@ -45,16 +65,20 @@ pub(super) async fn keep(request: Request, next: Next) -> Response {
     response
 }
 
-fn admitted(method: &Method, headers: &HeaderMap) -> Result<(), (StatusCode, &'static str)> {
+fn admitted(
+    names: &Names,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<(), (StatusCode, &'static str)> {
     let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    let host = text(&header::HOST).filter(|host| is_loopback(host));
-    let host = host.ok_or((StatusCode::MISDIRECTED_REQUEST, "not a name of this machine"))?;
+    let host = text(&header::HOST).filter(|host| names.have(host));
+    let host = host.ok_or((StatusCode::MISDIRECTED_REQUEST, "not a name of this site"))?;
     if matches!(*method, Method::GET | Method::HEAD) {
         return Ok(());
     }
     let here = match (text(&SEC_FETCH_SITE), text(&header::ORIGIN)) {
         (Some(site), _) => site == "same-origin",
-        (None, Some(origin)) => origin == format!("http://{host}"),
+        (None, Some(origin)) => origin == format!("{}://{host}", names.scheme()),
         (None, None) => false,
     };
     match here {
@@ -79,10 +103,19 @@ mod tests {
     use super::*;
 
     fn asked(method: Method, fields: &[(&'static str, &'static str)]) -> Result<(), StatusCode> {
+        asked_of(&Names::default(), method, fields)
+    }
+
+    fn asked_of(
+        names: &Names,
+        method: Method,
+        fields: &[(&'static str, &'static str)],
+    ) -> Result<(), StatusCode> {
         let fields = fields
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
-        admitted(&method, &HeaderMap::from_iter(fields)).map_err(|(status, _)| status)
+        let headers = HeaderMap::from_iter(fields);
+        admitted(names, &method, &headers).map_err(|(status, _)| status)
     }
 
     #[test]
@@ -96,6 +129,21 @@ mod tests {
             assert_eq!(asked(Method::GET, &[("host", host)]), misdirected, "{host}");
         }
         assert_eq!(asked(Method::GET, &[]), Err(StatusCode::MISDIRECTED_REQUEST));
+    }
+
+    #[test]
+    fn a_site_behind_tls_has_names_of_its_own_and_its_pages_come_from_there() {
+        let names = Names { hosts: vec!["console.example".to_owned()], secure: true };
+        let host = ("host", "Console.example:9443");
+        assert_eq!(asked_of(&names, Method::GET, &[host]), Ok(()));
+        let other = [("host", "console.example.evil:9443")];
+        let misdirected = Err(StatusCode::MISDIRECTED_REQUEST);
+        assert_eq!(asked_of(&names, Method::GET, &other), misdirected);
+        let from = |origin| asked_of(&names, Method::POST, &[host, ("origin", origin)]);
+        assert_eq!(from("https://Console.example:9443"), Ok(()));
+        for origin in ["http://Console.example:9443", "https://console.example:1", "null"] {
+            assert_eq!(from(origin), Err(StatusCode::FORBIDDEN), "{origin}");
+        }
     }
 
     #[test]

@@ -65,6 +65,18 @@ addEventListener("pagehide", () => changes.close());
 
 document.addEventListener("input", (event) => { event.target.dataset.touched = "yes"; });
 
+// A file that is handed in goes as Base64 in a field of its form.
+document.addEventListener("change", async (event) => {
+  const into = event.target.dataset.into;
+  const file = event.target.files?.[0];
+  if (!into) return;
+  const bytes = file ? new Uint8Array(await file.arrayBuffer()) : [];
+  let text = "";
+  for (const byte of bytes) text += String.fromCharCode(byte);
+  event.target.form.elements[into].value = btoa(text);
+  event.target.form.dataset.ready = "yes";
+});
+
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.target.closest("input, textarea, select")) return;

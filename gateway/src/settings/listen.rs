@@ -38,14 +38,14 @@ pub struct Listen {
     /// `[[listen.proxy]]`: those in front of the HTTPS port at which banks' TLS ends. Default: none, nobody speaks for
     /// another.
     #[serde(rename = "proxy", default)]
-    pub proxies: Vec<Arc<Proxy>>,
+    pub proxies: Vec<Arc<BankProxy>>,
 }
 
 /// `[[listen.proxy]]`: one at which banks' TLS ends (前置代理), so that it tells of each request whose certificate was shown
 /// to it: RFC 9440 `Client-Cert`. It is known by the one certificate it shows itself, and only on the HTTPS port.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Proxy {
+pub struct BankProxy {
     /// Its name in logs. Required.
     pub name: String,
     /// The distinguished name its certificate is issued by, in the certificate's order: `C=CN, O=…, CN=…`. Required.
@@ -99,20 +99,5 @@ pub struct Admin {
 impl Default for Admin {
     fn default() -> Self {
         Self { address: SocketAddr::from(([127, 0, 0, 1], 9090)) }
-    }
-}
-
-/// `[console]`: pages for operators, on the admin port under `/console/`. Without the table there are none.
-#[derive(Debug, Clone, serde::Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Console {
-    /// `refresh_seconds`: how often an open page is told to look again, in seconds. Default: 2.
-    #[serde(rename = "refresh_seconds", deserialize_with = "reader::seconds")]
-    pub refresh: Duration,
-}
-
-impl Default for Console {
-    fn default() -> Self {
-        Self { refresh: Duration::from_secs(2) }
     }
 }

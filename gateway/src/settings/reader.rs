@@ -263,7 +263,7 @@ impl Tables {
         Some(Settings {
             listen,
             admin: self.admin.is,
-            console: self.console.map(|placed| placed.is),
+            console: self.console.map(|placed| placed.is.beside(folder)),
             ledger: ledger?,
             contracts,
             institutions: self.institutions.into_iter().map(|placed| Arc::new(placed.is)).collect(),
@@ -653,11 +653,10 @@ impl Tables {
         {
             notes.add(listen.table.clone(), "expected `https` or `tcp`, or both");
         }
-        if let Some(console) = &self.console
-            && !self.admin.is.address.ip().is_loopback()
-        {
-            let told = "pages ask nobody who is asking: they need `address` of [admin] on loopback";
-            notes.add(console.table.clone(), told);
+        if let Some(console) = &self.console {
+            for (key, told) in console.is.problems(self.admin.is.address) {
+                notes.add(console.of(key), told);
+            }
         }
         let retired = &self.routing.is.retired;
         for (old, new) in retired {

@@ -272,6 +272,11 @@ pub fn trace() -> Context {
     told(at().as_ref())
 }
 
+/// The trace at hand by its id, 32 hexadecimal digits, as logs and registries are told of it; `None` if there is none.
+pub fn trace_id() -> Option<String> {
+    context().map(|context| context.trace_id().to_string())
+}
+
 /// The trace and the span at hand, if any is.
 pub(super) fn context() -> Option<SpanContext> {
     at().map(|at| at.context()).filter(SpanContext::is_valid)

@@ -2,7 +2,7 @@
 
 use gateway::{
     client_cert,
-    settings::{Chains, Proxy},
+    settings::{BankProxy, Chains},
 };
 use time::Duration;
 
@@ -13,7 +13,7 @@ const PROXY: &str = "proxy.example";
 /// Settings with a proxy in front of the ports.
 fn with_proxy(chains: Chains) -> impl FnOnce(&mut Listen, &Authority) {
     move |listen, _| {
-        listen.proxies = vec![Arc::new(Proxy {
+        listen.proxies = vec![Arc::new(BankProxy {
             name: "front".to_owned(),
             certificate_issuer: "CN=Authority".to_owned(),
             certificate_san: PROXY.to_owned(),

@@ -17,6 +17,7 @@ use crate::{
     case::{Told, Why},
     ledger::{
         LedgerError, State, case_id,
+        cases::Mention,
         events::{
             Account, After, Event, EventId, Events, Feed, FollowUp, Kind, Page, Recorded, Watch,
             digest_of, judged, moment, page,
@@ -262,6 +263,14 @@ impl PostgresLedger {
         }
         let outcomes: Vec<_> =
             writing.iter().map(|(it, _)| it.account.outcome.encode_to_vec()).collect();
+        let mentions: Vec<_> = writing
+            .iter()
+            .filter(|(_, why)| why.is_none())
+            .flat_map(|(it, _)| {
+                let named = Mention::of_all(&it.account.outcome.certificate_numbers);
+                named.into_iter().map(|mention| (mention, it.account))
+            })
+            .collect();
         let digests: Vec<_> = outcomes.iter().map(|bytes| digest_of(bytes)).collect();
         let rows = self
             .server
@@ -285,6 +294,9 @@ impl PostgresLedger {
                     &watch.map(|(watch, _)| watch.registry.as_str()),
                     &watch.map(|(watch, _)| watch.attempt),
                     &watch.map(|(_, cursor)| cursor),
+                    &mentions.iter().map(|(it, _)| it.0.as_slice()).collect::<Vec<_>>(),
+                    &mentions.iter().map(|(_, it)| it.institution.as_str()).collect::<Vec<_>>(),
+                    &mentions.iter().map(|(_, it)| it.key.as_str()).collect::<Vec<_>>(),
                 ],
             )
             .await?;
@@ -328,6 +340,10 @@ pub(super) const END: &str = telling!(
     "witnessed AS (
     INSERT INTO evidence_waiting (institution, key, leaf, salt)
     SELECT * FROM unnest($7::text[], $8::text[], $9::text[], $10::bytea[])),
+    mentioned AS (
+    INSERT INTO mention (digest, institution, key)
+    SELECT DISTINCT * FROM unnest($11::bytea[], $12::text[], $13::text[]) ORDER BY 1, 2, 3
+    ON CONFLICT DO NOTHING),
     answered AS MATERIALIZED (
     SELECT answered.*
     FROM set_config('lock_timeout', coalesce($6, current_setting('lock_timeout')), true),
@@ -382,6 +398,11 @@ const RECORD: &str = telling!(
     moved AS (
     UPDATE watch SET cursor = $11
     FROM verdict WHERE current AND mine AND watch.registry = $9),
+    mentioned AS (
+    INSERT INTO mention (digest, institution, key)
+    SELECT DISTINCT named.* FROM verdict, unnest($12::bytea[], $13::text[], $14::text[]) AS named
+    WHERE current AND mine ORDER BY 1, 2, 3
+    ON CONFLICT DO NOTHING),
     refused AS (
     INSERT INTO impossible_event (institution, key, digest, registry, why, outcome, times, first_at,
         last_at)

@@ -8,11 +8,12 @@ use prost::Message;
 use proto::v1::Outcome;
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::{Done, SqliteLedger, fault, read_standing, whole, write};
+use super::{Done, SqliteLedger, cases::mention, fault, read_standing, whole, write};
 use crate::{
     case::Told,
     ledger::{
         LedgerError, State, case_id,
+        cases::Mention,
         events::{
             Account, After, Event, EventId, Events, Feed, FollowUp, Kind, Page, Recorded, Watch,
             digest_of, judged, moment, page,
@@ -25,7 +26,7 @@ use crate::{
 impl Events for SqliteLedger {
     async fn record(&self, account: &Account) -> Result<Recorded, LedgerError> {
         let account = account.clone();
-        // One statement that writes at most: half of it can't be.
+        // Told again it is the same: half of it, the event without its numbers, would be no harm.
         self.writer.run(move |database| record(database, &account)).await
     }
 
@@ -228,6 +229,8 @@ fn record(database: &Connection, account: &Account) -> Result<Recorded, LedgerEr
                 ":outcome": bytes, ":follow_up": follow_up.map(milliseconds),
             };
             write(database, NEWS, news)?;
+            let mentions = Mention::of_all(&outcome.certificate_numbers);
+            mention(database, institution, key, &mentions)?;
             Ok(Recorded::News { before: known })
         }
         Told::Impossible(why) => {

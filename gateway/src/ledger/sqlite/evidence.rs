@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::{Done, SqliteLedger, fault, settle, whole, write};
+use super::{Done, SqliteLedger, cases::mention, fault, settle, whole, write};
 use crate::{
     evidence::tree::TileId,
     ledger::{
@@ -152,7 +152,9 @@ fn witness(database: &Connection, leaf: &NewLeaf) -> Result<(), LedgerError> {
     let parameters = named_params! {
         ":institution": leaf.institution, ":key": leaf.key, ":leaf": leaf.text, ":salt": leaf.salt.0,
     };
-    write(database, WITNESS, parameters).map(drop)
+    write(database, WITNESS, parameters)?;
+    let key = leaf.key.as_deref().unwrap_or_default();
+    mention(database, &leaf.institution, key, &leaf.mentions)
 }
 
 fn head(database: &Connection) -> Result<Head, LedgerError> {
