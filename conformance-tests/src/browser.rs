@@ -57,6 +57,7 @@ pub async fn run(
     let plan = Plan {
         kinds: Default::default(),
         banks: banks.iter().map(|bank| (*bank).to_owned()).collect(),
+        others: Vec::new(),
         apart: None,
         contracts: contracts.to_owned(),
         places: Places::kit()?,

@@ -84,6 +84,7 @@ pub async fn play(
     let plan = Plan {
         kinds: Default::default(),
         banks,
+        others: Vec::new(),
         apart: None,
         contracts: contracts.to_owned(),
         places: Places::kit()?,

@@ -220,6 +220,7 @@ async fn build(
     let plan = Plan {
         kinds: Default::default(),
         banks: speakers.iter().map(|speaker| speaker.bank().to_owned()).collect(),
+        others: Vec::new(),
         apart: None,
         contracts: order.contracts.clone(),
         places: Places::kit()?,
