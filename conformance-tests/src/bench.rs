@@ -13,6 +13,7 @@ pub mod load;
 pub mod loading;
 pub mod machine;
 pub mod mapping;
+pub mod monday;
 pub mod process;
 pub mod proofs;
 pub mod report;

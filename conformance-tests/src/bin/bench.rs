@@ -9,6 +9,7 @@ use conformance_tests::{
         contest::{self, Plan},
         floor::Floor,
         ledgers::{self, Part},
+        monday,
         process::told_to_end,
         proofs, upstream,
     },
@@ -33,6 +34,10 @@ enum Command {
     Ledger(Ledger),
     /// Measures what a proof out of the log of exchanges costs, with few leaves and with many, in both stores.
     Proofs(Proofs),
+    /// A Monday opening in simulated time: filings wait over the weekend, and are sent in order at the office's pace. Needs
+    /// libfaketime.
+    #[command(after_help = MONDAY_EXAMPLES)]
+    Monday(Monday),
     /// The registry stand-in; `exchange` starts it.
     #[command(hide = true)]
     Upstream(Role),
@@ -131,6 +136,34 @@ struct Proofs {
     json: Option<PathBuf>,
 }
 
+const MONDAY_EXAMPLES: &str = "\
+Examples:
+  bench monday contracts/banks/yunshui first_general                                a province's: 5,000 filings for 1,000 homes
+  bench monday contracts/banks/yunshui first_general --homes 100 --speed 40         500, sooner";
+
+#[derive(Debug, Args)]
+struct Monday {
+    /// Folder of the bank's contract.
+    contract: PathBuf,
+    /// Its sample of a mortgage of one home, which is filed for each.
+    case: String,
+    /// How many homes are charged.
+    #[arg(long, default_value_t = 1_000)]
+    homes: usize,
+    /// How many filings wait for each home.
+    #[arg(long, default_value_t = 5)]
+    filings_per_home: usize,
+    /// How many filings that waited the office takes a minute.
+    #[arg(long, default_value_t = 300)]
+    per_minute: u32,
+    /// How many times as fast the gateway's clock runs.
+    #[arg(long, default_value_t = 20)]
+    speed: u32,
+    /// File to write all figures to, as JSON.
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
 /// What the processes of a run share.
 #[derive(Debug, Args)]
 struct Role {
@@ -144,6 +177,7 @@ fn main() -> anyhow::Result<()> {
         Command::Exchange(arguments) => block_on(exchange(arguments)),
         Command::Ledger(arguments) => block_on(ledger(arguments)),
         Command::Proofs(arguments) => block_on(proofs(arguments)),
+        Command::Monday(arguments) => block_on(monday(arguments)),
         Command::Upstream(role) => {
             let pki = contest::pki_of(&role.folder, &contest::bank_of(&role.contract)?);
             let own = &pki.registry;
@@ -242,6 +276,18 @@ async fn proofs(arguments: Proofs) -> anyhow::Result<()> {
             .with_context(|| file.display().to_string())?;
     }
     measured.iter().for_each(|proofs| say(&proofs.to_string()));
+    Ok(())
+}
+
+async fn monday(arguments: Monday) -> anyhow::Result<()> {
+    let Monday { contract, case, homes, filings_per_home, per_minute, speed, json } = arguments;
+    let plan = monday::Plan { contract, case, homes, filings_per_home, per_minute, speed };
+    let monday = monday::run(&plan, say).await?;
+    if let Some(file) = json {
+        fs::write(&file, serde_json::to_vec_pretty(&monday)?)
+            .with_context(|| file.display().to_string())?;
+    }
+    say(&monday.to_string());
     Ok(())
 }
 
