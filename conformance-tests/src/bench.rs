@@ -14,6 +14,7 @@ pub mod load;
 pub mod loading;
 pub mod machine;
 pub mod mapping;
+pub mod monday;
 pub mod notices;
 pub mod process;
 pub mod proofs;

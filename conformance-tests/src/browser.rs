@@ -128,6 +128,7 @@ pub async fn run(
     let plan = Plan {
         kinds: Default::default(),
         banks: story.banks.clone(),
+        others: Vec::new(),
         people: story.people.clone(),
         apart: story.apart.clone(),
         contracts: contracts.to_owned(),

@@ -85,6 +85,7 @@ pub async fn play(
         people: Vec::new(),
         kinds: Default::default(),
         banks,
+        others: Vec::new(),
         apart: None,
         contracts: contracts.to_owned(),
         places: Places::kit()?,

@@ -82,6 +82,8 @@ impl Places {
 pub struct Plan {
     /// Banks that get a certificate and an institution each, by contract folder.
     pub banks: Vec<String>,
+    /// Further institutions, each with a certificate of its own; they speak the first bank's contract.
+    pub others: Vec<String>,
     /// What those of them are that are something else than the places say.
     pub kinds: BTreeMap<String, String>,
     /// People who get a certificate by the banks' authority, and are no institution.
@@ -111,6 +113,7 @@ impl Plan {
     pub fn of_one(bank: &str, contracts: &Path, settings: &str) -> anyhow::Result<Self> {
         Ok(Self {
             banks: vec![bank.to_owned()],
+            others: Vec::new(),
             people: Vec::new(),
             kinds: BTreeMap::new(),
             apart: None,
@@ -168,6 +171,9 @@ pub struct Gateway {
     _reserved: [ReservedPort; 3],
     /// By how much its clock is off, the next time it starts; `None`: by nothing, and it cannot be turned.
     pub clock: Option<time::Duration>,
+    /// How many times as fast its clock runs, with all its waiting, the next time it starts; 1 is as clocks do. One that runs
+    /// faster cannot be turned.
+    pub clock_speed: u32,
     /// The program to run instead of `directlink`, the next time it starts.
     pub program: Option<PathBuf>,
     /// What is in its environment besides, the next time it starts.
@@ -190,7 +196,7 @@ impl Deployment {
         // The HTTP client asks for a process-wide one; whoever comes second finds it there.
         let _there = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let folder = tempfile::Builder::new().prefix("directlink-").tempdir()?;
-        let holders = plan.banks.iter().chain(&plan.people).cloned().collect();
+        let holders = plan.banks.iter().chain(&plan.others).chain(&plan.people).cloned().collect();
         let names = Names { banks: holders, registries: vec![REGISTRY_NAME.to_owned()] };
         let pki = Pki::write(&folder.path().join("pki"), &names)?;
         let settings =
@@ -296,12 +302,15 @@ impl Deployment {
         };
         let another = self.another.iter().map(|registry| (ANOTHER, registry));
         let registries = std::iter::once((FIRST, &self.registry)).chain(another).map(registry);
-        let institutions = plan.banks.iter().map(|bank| {
+        let first = plan.banks.first().context("no bank")?;
+        let others = plan.others.iter().map(|other| (other, first));
+        let institutions = plan.banks.iter().map(|bank| (bank, bank)).chain(others);
+        let institutions = institutions.map(|(bank, contract)| {
             table([
                 ("id", bank.as_str().into()),
                 ("name", bank.as_str().into()),
                 ("kind", plan.kind_of(bank).into()),
-                ("contract", bank.as_str().into()),
+                ("contract", contract.as_str().into()),
                 ("mode", "test".into()),
                 ("certificate_issuer", format!("CN={}", pki::BANKS_CA).into()),
                 ("certificate_san", pki::bank_san(bank).into()),
@@ -339,6 +348,7 @@ impl Gateway {
             admin: admin.address,
             _reserved: [https, tcp, admin],
             clock: None,
+            clock_speed: 1,
             program: None,
             environment: BTreeMap::new(),
             settings: file("toml"),
@@ -369,10 +379,14 @@ impl Gateway {
         let mut command = Command::new(program);
         if let Some(offset) = self.clock {
             self.turn_clock(offset)?;
-            // How long something takes is no question of what time it is.
-            let environment = [("DONT_FAKE_MONOTONIC", "1"), ("FAKETIME_NO_CACHE", "1")];
-            command.env("LD_PRELOAD", clock_turner()?).envs(environment);
+            command.env("LD_PRELOAD", clock_turner()?);
             command.env("FAKETIME_TIMESTAMP_FILE", &self.clock_file);
+            match self.clock_speed {
+                // How long something takes is no question of what time it is.
+                1 => command.env("FAKETIME_NO_CACHE", "1").env("DONT_FAKE_MONOTONIC", "1"),
+                // Read once: a thread that asks while another reads would see time jump.
+                _ => command.env("FAKETIME_CACHE_DURATION", "1000000"),
+            };
         }
         let child = command
             .args(["serve", "--settings"])
@@ -408,7 +422,7 @@ impl Gateway {
     pub fn turn_clock(&mut self, offset: time::Duration) -> anyhow::Result<()> {
         // Put in its place in one step: it is read at any moment.
         let written = self.clock_file.with_extension("next");
-        fs::write(&written, clock::written(offset))?;
+        fs::write(&written, clock::written(offset, self.clock_speed))?;
         fs::rename(&written, &self.clock_file)?;
         self.clock = Some(offset);
         Ok(())

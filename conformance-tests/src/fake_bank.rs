@@ -366,7 +366,7 @@ impl Heard {
 
     /// Whether the answer says this, in the bank's words: were it said in place of what was read, the bytes would be the
     /// same. Several canonical values may be one in the bank's words. Short words: `status`, `replayed`, `code`, `sent`,
-    /// `certificates`, `faults`, `field`, `entries`, `found`, `encumbrances`, `obstacles`, `clear`, `state`, `statuses`, `numbers`
+    /// `certificates`, `faults`, `field`, `words` (in a refusal's message), `entries`, `found`, `encumbrances`, `limits` (their kinds, in order), `obstacles`, `clear`, `state`, `statuses`, `numbers`
     /// and `kinds` (of events, in order), `whole` (a document is what its digest and length say); anything else is a canonical path.
     ///
     /// # Errors
@@ -399,6 +399,7 @@ impl Heard {
                     })
                 }));
             }
+            "words" => return Ok(refusal.is_some_and(|refusal| refusal.message.contains(value))),
             "entries" => return Ok(entries.count() == value.parse::<usize>()?),
             "found" => {
                 let found = entries.filter(|entry| entry.state() == proto::v1::TitleState::Found);
@@ -407,6 +408,12 @@ impl Heard {
             "encumbrances" => {
                 return Ok(entries.map(|entry| entry.encumbrances.len()).sum::<usize>()
                     == value.parse::<usize>()?);
+            }
+            "limits" => {
+                let limits = entries.flat_map(|entry| &entry.encumbrances);
+                let kinds = limits.map(|limit| limit.kind().as_str_name());
+                let kinds = kinds.map(|kind| kind.trim_start_matches("ENCUMBRANCE_KIND_"));
+                return Ok(kinds.collect::<Vec<_>>().join(",") == value);
             }
             "obstacles" => {
                 let found = envelope.discharge_answer.iter().flat_map(|answer| &answer.obstacles);

@@ -26,9 +26,13 @@ mod stream;
 use std::{
     net::SocketAddr,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
 };
 
+use time::{Duration, OffsetDateTime, macros::offset};
 use tokio::sync::watch;
 use tokio_util::{sync::DropGuard, task::TaskTracker};
 
@@ -111,6 +115,7 @@ impl ReferenceRegistry {
             changes: watch::Sender::new(()),
             releases: watch::Sender::new(()),
             tasks: TaskTracker::new(),
+            days_passed: AtomicI64::new(0),
         });
         let tls = tls::server(&settings.own, &settings.clients_ca, &["h2"])?;
         let end = tokio_util::sync::CancellationToken::new();
@@ -161,6 +166,8 @@ struct Shared {
     releases: watch::Sender<()>,
     /// What a registry does though nobody listens any more.
     tasks: TaskTracker,
+    /// Days that were let pass here and nowhere else.
+    days_passed: AtomicI64,
 }
 
 #[derive(Debug)]
@@ -171,9 +178,18 @@ struct Books {
 }
 
 impl Shared {
-    /// The books, locked. Every change is made whole under the lock, so that a panicked holder leaves nothing half done.
+    /// The books as of today, locked. Every change is made whole under the lock, so that a panicked holder leaves nothing
+    /// half done.
     fn books(&self) -> MutexGuard<'_, Books> {
-        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
+        books.cases.register.it_is(self.now().to_offset(offset!(+8)).date());
+        books
+    }
+
+    /// What time it is at the registry.
+    fn now(&self) -> OffsetDateTime {
+        let passed = Duration::days(self.days_passed.load(Ordering::Relaxed));
+        OffsetDateTime::now_utc().saturating_add(passed)
     }
 
     /// Changes the books and wakes whoever waits for a change.

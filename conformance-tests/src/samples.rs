@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use prost_reflect::{DynamicMessage, ReflectMessage};
 use proto::v1::{Application, Envelope, envelope::Body};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::scenario::Change;
 
@@ -103,7 +103,7 @@ impl Samples {
     pub fn emptied(&self, contract: &Contract, name: &str, path: &str) -> anyhow::Result<Vec<u8>> {
         let bytes = self.request(name)?;
         let mut json = canonical(contract, &bytes)?;
-        let (parent, last) = parent_of(&mut json, path)?;
+        let (parent, last) = parent_of(&mut json, path, Missing::Fails)?;
         let value = parent.get(&last).and_then(Value::as_str).context("no text there")?.to_owned();
         let place = contract.locate(&bytes, Mode::Test, &[path.to_owned()]);
         let offset = place.first().map_or(0, |(_, offset)| *offset);
@@ -128,7 +128,7 @@ impl Samples {
     /// A sample that does not decode, or a path that leads to no text.
     pub fn text(&self, contract: &Contract, name: &str, path: &str) -> anyhow::Result<String> {
         let mut json = canonical(contract, &self.request(name)?)?;
-        let (parent, last) = parent_of(&mut json, path)?;
+        let (parent, last) = parent_of(&mut json, path, Missing::Fails)?;
         let found = match last.parse::<usize>() {
             Ok(index) => parent.get(index),
             Err(_) => parent.get(&last),
@@ -168,7 +168,7 @@ impl Samples {
 /// It says nothing there.
 pub fn text_of(application: &Application, path: &str) -> anyhow::Result<String> {
     let mut json = as_json(application)?;
-    let (parent, last) = parent_of(&mut json, path)?;
+    let (parent, last) = parent_of(&mut json, path, Missing::Fails)?;
     let found = match last.parse::<usize>() {
         Ok(index) => parent.get(index),
         Err(_) => parent.get(&last),
@@ -204,7 +204,11 @@ fn apply(json: &mut Value, change: &Change) -> anyhow::Result<()> {
     | Change::End(path, _)
     | Change::Without(path)
     | Change::Emptying(path)) = change;
-    let (parent, last) = parent_of(json, path)?;
+    let missing = match change {
+        Change::Set(..) => Missing::IsMade,
+        Change::End(..) | Change::Without(_) | Change::Emptying(_) => Missing::Fails,
+    };
+    let (parent, last) = parent_of(json, path, missing)?;
     let nothing = || format!("nothing at {path}");
     match (change, parent) {
         (Change::Set(_, value), Value::Object(fields)) => {
@@ -241,8 +245,19 @@ fn worth(value: &str, before: Option<&Value>) -> Value {
         .unwrap_or_else(|| value.into())
 }
 
+/// What becomes of a path that leads to a message which is not there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    Fails,
+    IsMade,
+}
+
 /// What holds a path's last step. `matter.` is what the message is about.
-fn parent_of<'j>(json: &'j mut Value, path: &str) -> anyhow::Result<(&'j mut Value, String)> {
+fn parent_of<'j>(
+    json: &'j mut Value,
+    path: &str,
+    missing: Missing,
+) -> anyhow::Result<(&'j mut Value, String)> {
     let mut steps: Vec<&str> =
         path.split(['.', '[', ']']).filter(|step| !step.is_empty()).collect();
     let last = steps.pop().context("an empty path")?.to_owned();
@@ -254,6 +269,10 @@ fn parent_of<'j>(json: &'j mut Value, path: &str) -> anyhow::Result<(&'j mut Val
         at = match (step.parse::<usize>(), step) {
             (Ok(index), _) => at.get_mut(index),
             (Err(_), "matter") => Some(matter_of(at)),
+            (Err(_), name) if missing == Missing::IsMade => {
+                let fields = at.as_object_mut();
+                fields.map(|fields| fields.entry(name).or_insert_with(|| Value::Object(Map::new())))
+            }
             (Err(_), name) => at.get_mut(name),
         }
         .with_context(|| format!("{path}: no {step}"))?;

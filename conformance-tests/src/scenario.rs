@@ -13,6 +13,7 @@ use std::{collections::BTreeMap, fs, path::Path, str::FromStr};
 use anyhow::{Context, bail};
 use proto::v1::CaseStatus;
 use serde::Deserialize;
+use time::macros::format_description;
 
 use self::telling::Telling;
 use crate::reference_registry::{self, Call, Fault, Repeats, Review, Silence};
@@ -152,6 +153,8 @@ pub enum Step {
     RegisterAll,
     /// Cases under review are to be corrected.
     AskForCorrections,
+    /// Days pass at the registry, and nowhere else, until it is that day there.
+    GoOn(time::Date),
     /// Cases take a step, all that stand where it begins.
     Advance(reference_registry::Step),
     /// Watchers are told of every case that it is in a state that it is not in.
@@ -428,6 +431,10 @@ impl FromStr for Step {
             }
             ["registry", "lets", "deadlines", "pass"] => {
                 Self::Advance(reference_registry::Step::Lapse)
+            }
+            ["registry", "goes", "on", "to", day] => {
+                let day = time::Date::parse(day, format_description!("[year]-[month]-[day]"));
+                Self::GoOn(day.context("`registry goes on to 2029-03-01`")?)
             }
             ["registry", "tells", "wrongly", status] => Self::TellWrongly(
                 CaseStatus::from_str_name(&format!("CASE_STATUS_{status}"))

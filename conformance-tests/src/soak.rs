@@ -248,6 +248,7 @@ async fn build(
         people: Vec::new(),
         kinds: Default::default(),
         banks: speakers.iter().map(|speaker| speaker.bank().to_owned()).collect(),
+        others: Vec::new(),
         apart: None,
         contracts: order.contracts.clone(),
         places: Places::kit()?,

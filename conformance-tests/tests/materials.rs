@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 use aws_lc_rs::digest::{Context, SHA256, digest};
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use conformance_tests::{
     deployment::{Deployment, Plan},
     reference_registry::Call,
     samples::Samples,
+    scenario::clock,
     tls,
 };
 use futures_util::stream;
@@ -21,7 +22,7 @@ use hyper_util::{
 use reqwest::{Client, Method, Response};
 use s3s::{auth::SimpleAuth, service::S3ServiceBuilder};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::timeout};
 
 const PDF: &[u8] = b"%PDF-1.7 a mortgage contract, as it was scanned";
 
@@ -37,7 +38,14 @@ impl Scene {
         let contracts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contracts/banks");
         let mut plan = Plan::of_one("standard", &contracts, settings).unwrap();
         plan.banks.push("songlai".to_owned());
-        let mut deployment = Deployment::prepare(&plan, |registry| registry).await.unwrap();
+        Self::of(&plan, None).await
+    }
+
+    /// With what the gateway's clock says, where that is not the time.
+    async fn of(plan: &Plan, clock: Option<&str>) -> Self {
+        let mut deployment = Deployment::prepare(plan, |registry| registry).await.unwrap();
+        deployment.gateways[0].clock =
+            clock.map(|moment| clock::offset_to(moment, time::Duration::ZERO).unwrap());
         deployment.start().await.unwrap();
         let client = |bank: &str| {
             let own = &deployment.pki.banks[bank];
@@ -45,7 +53,7 @@ impl Scene {
             let client = Client::builder().tls_backend_preconfigured(tls.unwrap());
             client.no_proxy().build().unwrap()
         };
-        Self { bank: client("standard"), another: client("songlai"), deployment }
+        Self { bank: client(&plan.banks[0]), another: client(&plan.banks[1]), deployment }
     }
 
     fn url(&self, path: &str) -> String {
@@ -174,6 +182,52 @@ async fn an_s3_service_keeps_materials_as_a_folder_does() {
     ))
     .await;
     assert!(folder.path().join("papers/gateway/standard").is_dir(), "nothing is in the bucket");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn papers_follow_a_filing_that_waits_to_the_registry_its_office_moves_to() {
+    let settings = "[materials]\n[queue]\nkey_file = \"queue.keys\"\n\
+                    [office]\nhours = [\"1-5 09:00-17:00\"]";
+    let contracts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contracts/banks");
+    let mut plan = Plan::of_one("standard", &contracts, settings).unwrap();
+    plan.banks.push("yunshui".to_owned());
+    plan.apart = Some("yunshui".to_owned());
+    let mut scene = Scene::of(&plan, Some("Sunday 20:00")).await;
+    let sha256 = hex_of(PDF);
+    assert_eq!(scene.uploaded(&sha256, "application/pdf", None, PDF).await.0, 201);
+    let (_, waits) = scene.filed("waits", paper(&sha256)).await;
+    assert_eq!(waits["status"], "QUEUED_OUT_OF_HOURS", "{waits}");
+    assert_eq!(scene.materials(), 1);
+
+    scene.deployment.move_offices().await.unwrap();
+    let taken = "directlink_settings_changed_total{end=\"taken\"} 1";
+    while !scene.deployment.gateways[0].metrics().await.unwrap().contains(taken) {
+        tokio::time::sleep(Duration::from_millis(50)).await; // Metrics are asked for, not told.
+    }
+    let gateway = &mut scene.deployment.gateways[0];
+    let monday = clock::offset_to("Monday 09:00", gateway.clock.unwrap()).unwrap();
+    gateway.turn_clock(monday).unwrap();
+    let moved = scene.deployment.another.as_ref().unwrap().control();
+    let sent = timeout(Duration::from_secs(60), moved.when(|counts| counts.registered == 1)).await;
+    assert_eq!(sent.unwrap().materials, 1, "its new registry has the papers too");
+    assert_eq!(scene.deployment.registry.control().counts().submits, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_old_is_deleted_here_and_stays_with_the_registry() {
+    let scene = Scene::new("[materials]\nretention_seconds = 1").await;
+    let sha256 = hex_of(PDF);
+    assert_eq!(scene.uploaded(&sha256, "application/pdf", None, PDF).await.0, 201);
+    assert_eq!(scene.filed("in-time", paper(&sha256)).await.0, 201);
+    let gone = async {
+        while scene.offset(&scene.bank, &sha256).await.is_some() {
+            tokio::time::sleep(Duration::from_millis(100)).await; // Nobody tells of it.
+        }
+    };
+    timeout(Duration::from_secs(30), gone).await.unwrap();
+    let (_, refused) = scene.filed("too-late", paper(&sha256)).await;
+    assert_eq!(refused["code"], "MATERIAL_UNKNOWN", "{refused}");
+    assert_eq!(scene.materials(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -359,7 +359,7 @@ impl Hearing<'_> {
         application.institution = Some(self.bank.institution());
         application.office = Some(office.canonical());
         application.submitted_at = matter::submitted_at(exchange);
-        claim.waiting = self.waiting(&application, &office)?;
+        claim.waiting = self.waiting(&application, &office, registry)?;
 
         // What would not be sent now leaves no trace. A key that was used before goes on: the ledger knows more of it.
         let callable = match claim.waiting.as_ref().is_some_and(|waiting| waiting.closed) {

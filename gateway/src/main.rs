@@ -388,6 +388,10 @@ async fn serve_until_told(ready: Ready, open: impl OpensLedger) -> anyhow::Resul
     for (old, age) in ages {
         workers.spawn(retention::delete(Arc::clone(&gateway), old, age, resolving.clone()));
     }
+    if let Some(materials) = &gateway.materials {
+        let age = materials.settings().retention;
+        workers.spawn(retention::delete_materials(materials.clone(), age, resolving.clone()));
+    }
 
     workers.spawn(notices::tell(Arc::clone(&gateway), subscribers, resolving.clone()));
     workers.spawn(feeds::look(Arc::clone(&gateway), resolving.clone()));

@@ -17,6 +17,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::settings::Materials as Settings;
 
+mod old;
+
 /// A SHA-256, by which a material is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sha256([u8; 32]);
@@ -152,7 +154,8 @@ impl Materials {
         let store: Arc<dyn ObjectStore> = match &settings.s3 {
             None => {
                 std::fs::create_dir_all(&settings.folder).map_err(NoStore::Folder)?;
-                Arc::new(LocalFileSystem::new_with_prefix(&settings.folder)?)
+                let folder = LocalFileSystem::new_with_prefix(&settings.folder)?;
+                Arc::new(folder.with_automatic_cleanup(true))
             }
             Some(url) => s3(settings, url)?,
         };
@@ -181,8 +184,8 @@ impl Materials {
         Ok((offset > 0).then_some(Found::Part { offset }))
     }
 
-    /// Takes what comes of a material, from its beginning or from where it broke off. One that is whole already is left as
-    /// it is and its bytes are not read. If the future is dropped, what came is kept but for the last part.
+    /// Takes what comes of a material, from its beginning or from where it broke off. One that is whole already counts as
+    /// uploaded now, and its bytes are not read. If the future is dropped, what came is kept but for the last part.
     ///
     /// # Errors
     /// [`MaterialError`].
@@ -195,6 +198,7 @@ impl Materials {
     ) -> Result<Found, MaterialError> {
         let place = Place { store: &*self.store, institution, sha256 };
         if let Some(stored) = place.whole().await? {
+            place.conclude(&stored).await?;
             return Ok(Found::Whole(stored));
         }
         self.check(announced)?;
@@ -372,11 +376,7 @@ impl Place<'_> {
     }
 
     async fn forget(&self) -> Result<(), MaterialError> {
-        let mut listed = self.store.list(Some(&self.folder()));
-        while let Some(object) = listed.try_next().await? {
-            self.store.delete(&object.location).await?;
-        }
-        Ok(())
+        old::delete(self.store, &self.folder()).await
     }
 }
 

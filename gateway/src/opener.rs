@@ -33,6 +33,8 @@ use crate::{
     telemetry::{self, Later, LedgerVerb},
 };
 
+mod papers;
+
 /// Opens the queue of every office that is open, until `stop` is cancelled; what is being sent then is finished.
 pub async fn open(
     gateway: Arc<Gateway>,
@@ -198,7 +200,7 @@ impl Opener {
         let (Ok(kept), Some(registry)) = (kept, registry) else {
             return self.put_off(&entry, ask_first).await;
         };
-        let application = kept.application.unwrap_or_default();
+        let (application, papers_at) = (kept.application.unwrap_or_default(), kept.papers_at);
         let caller = Caller {
             institution: application.institution.clone().unwrap_or_default(),
             client_cert: HeaderValue::from_bytes(&kept.client_cert).ok(),
@@ -216,7 +218,19 @@ impl Opener {
                 }
             }
         }
-        if !registry.is_idempotent() {
+        if papers_at != registry.name() {
+            match self.hand_in(&entry, &application, registry, &caller).await {
+                Ok(()) => {}
+                Err(papers::Held::Refused(refusal)) if !ask_first => {
+                    return self.settle(&entry, refusal.outcome()).await;
+                }
+                Err(papers::Held::Later | papers::Held::Refused(_)) => {
+                    return self.put_off(&entry, ask_first).await;
+                }
+            }
+        }
+        // The ledger has a correction announced too: where it goes is not where its office is, but where its case is.
+        if !registry.is_idempotent() || !application.corrects_case_id.is_empty() {
             let quiet = registry.resend_after().unwrap_or(Duration::MAX);
             let announced = self.gateway.ledger.announce(&entry, quiet);
             if !self.gateway.timed(LedgerVerb::Announce, announced).await? {

@@ -1,5 +1,5 @@
 //! Deletes what is old: what the ledger knows of filings, but for their keys, which stay used for good; events; closed
-//! findings; and the salts of leaves of the log of exchanges, which stays whole.
+//! findings; the salts of leaves of the log of exchanges, which stays whole; and what banks uploaded.
 //!
 //! In small batches, so that no exchange waits for long; any number of replicas may run this, and the ledger's clock alone
 //! says what is old. It decides nothing about open filings: those are never deleted.
@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::{exchange::Gateway, ledger::LedgerError, telemetry::LedgerVerb};
+use crate::{exchange::Gateway, ledger::LedgerError, materials::Materials, telemetry::LedgerVerb};
 
 /// What grows old.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +52,7 @@ pub async fn delete(gateway: Arc<Gateway>, old: Old, age: Duration, stop: Cancel
     while !stop.is_cancelled() {
         let idle_for = match old.delete(&gateway, age).await {
             Ok(BATCH) => BREATH,
-            Ok(_) => (age / 10).clamp(Duration::from_secs(1), LOOK_EVERY_MAX),
+            Ok(_) => looked_again_after(age, LOOK_EVERY_MAX),
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(error, ?old, "what is old could not be deleted");
@@ -65,6 +65,28 @@ pub async fn delete(gateway: Arc<Gateway>, old: Old, age: Duration, stop: Cancel
         }
     }
 }
+
+/// Deletes materials that were last uploaded longer than `age` ago, until `stop` is cancelled.
+pub async fn delete_materials(materials: Materials, age: Duration, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        match materials.forget(age).await {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "old materials were deleted"),
+            Err(error) => tracing::warn!(%error, "old materials could not be deleted"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = sleep(looked_again_after(age, LIST_EVERY_MAX)) => {}
+        }
+    }
+}
+
+fn looked_again_after(age: Duration, longest: Duration) -> Duration {
+    (age / 10).clamp(Duration::from_secs(1), longest)
+}
+
+/// How often all materials are listed, at the least: an S3 service has each list paid for.
+const LIST_EVERY_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// Rows per transaction.
 const BATCH: u32 = 200;

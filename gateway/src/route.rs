@@ -7,7 +7,8 @@
 //! with every piece of it, never guessed away. Sources: docs/domain.md; docs/decisions/0017.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, HashMap},
     slice,
     sync::Arc,
 };
@@ -82,7 +83,9 @@ impl Piece<'_> {
 #[derive(Debug, Default)]
 pub struct Route {
     by_prefix: HashMap<String, Arc<Office>>,
-    by_presale_prefix: Vec<(String, Arc<Office>)>,
+    by_presale_prefix: HashMap<String, Arc<Office>>,
+    /// How long those prefixes are, in bytes, the longest first.
+    presale_prefix_lengths: BTreeSet<Reverse<usize>>,
     by_title_place: HashMap<String, Vec<Arc<Office>>>,
     by_code: HashMap<String, Vec<Arc<Office>>>,
     retired: BTreeMap<String, String>,
@@ -103,11 +106,10 @@ impl Route {
                 route.by_title_place.entry(place.clone()).or_default().push(Arc::clone(&office));
             }
             for prefix in &office.presale_prefixes {
-                route.by_presale_prefix.push((prefix.clone(), Arc::clone(&office)));
+                route.by_presale_prefix.insert(prefix.clone(), Arc::clone(&office));
+                route.presale_prefix_lengths.insert(Reverse(prefix.len()));
             }
         }
-        // Longest first, so that the first that fits is the longest.
-        route.by_presale_prefix.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
         route
     }
 
@@ -227,10 +229,12 @@ impl Route {
     }
 
     fn office_of_presale(&self, number: &str) -> &[Arc<Office>] {
-        self.by_presale_prefix
+        // An end within a character ends no prefix.
+        self.presale_prefix_lengths
             .iter()
-            .find(|(prefix, _)| number.starts_with(prefix.as_str()))
-            .map_or(&[], |(_, office)| slice::from_ref(office))
+            .filter_map(|Reverse(length)| number.get(..*length))
+            .find_map(|prefix| self.by_presale_prefix.get(prefix))
+            .map_or(&[], slice::from_ref)
     }
 
     /// The unit code with a retired division replaced: registers keep the code, districts move.
@@ -327,6 +331,8 @@ mod tests {
         assert_eq!(code_for(&[unit("110101001003GB00001F00010001")]).unwrap(), "110101");
         assert_eq!(code_for(&[presale("YS-X-1")]).unwrap(), "110103");
         assert_eq!(code_for(&[presale("YS-1")]).unwrap(), "110101");
+        // The longer prefix would end within a character here.
+        assert_eq!(code_for(&[presale("YS买卖1")]).unwrap(), "110101");
     }
 
     #[test]

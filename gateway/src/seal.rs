@@ -29,6 +29,9 @@ pub struct Kept {
     /// The bank's certificate, as registries are shown it.
     #[prost(bytes = "vec", tag = "2")]
     pub client_cert: Vec<u8>,
+    /// The registry that was handed what was uploaded for it, by its name in settings.
+    #[prost(string, tag = "3")]
+    pub papers_at: String,
 }
 
 /// Why the key file cannot be used.
@@ -136,7 +139,8 @@ mod tests {
 
     fn kept() -> Kept {
         let application = Application { idempotency_key: "S-1".into(), ..Application::default() };
-        Kept { application: Some(application), client_cert: b":MII=:".to_vec() }
+        let client_cert = b":MII=:".to_vec();
+        Kept { application: Some(application), client_cert, papers_at: "province".into() }
     }
 
     #[test]

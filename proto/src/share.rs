@@ -35,6 +35,27 @@ impl Share {
         share.filter(Self::is_a_share).ok_or(MALFORMED)
     }
 
+    /// Whether two may be the same.
+    pub fn may_be(self, other: Self) -> bool {
+        make_as_much(&[self], &[other])
+    }
+
+    /// Whether shares make a whole.
+    pub fn make_a_whole(shares: &[Self]) -> bool {
+        make_one(shares)
+    }
+
+    /// Whether shares make two thirds of a whole, or more.
+    pub fn make_two_thirds(shares: &[Self]) -> bool {
+        let two_thirds = Self { is: Fraction { above: 2, below: 3 }, leeway: Fraction::ZERO };
+        let sum = |of: fn(&Self) -> Fraction| {
+            shares.iter().try_fold(Fraction::ZERO, |sum, share| sum.plus(of(share)))
+        };
+        let most = sum(|share| share.is).zip(sum(|share| share.leeway));
+        let most = most.and_then(|(sum, leeway)| sum.plus(leeway));
+        most.is_some_and(|most| two_thirds.is.is_at_most(most).unwrap_or(false))
+    }
+
     fn of_fraction(text: &str) -> Option<Self> {
         let (above, below) = text.split_once('/')?;
         Some(Self { is: Fraction::of(number(above)?, number(below)?), leeway: Fraction::ZERO })
@@ -167,6 +188,19 @@ mod tests {
         }
         assert!(make_as_much(&shares(&["1/6", "1/6"]), &shares(&["1/3"])));
         assert!(!make_as_much(&shares(&["1/6", "1/6"]), &shares(&["1/2"])));
+        for (held, enough) in [
+            (vec!["2/3"], true),
+            (vec!["66.67%"], true),
+            (vec!["33.33%", "33.33%"], true),
+            (vec!["66%"], false),
+            (vec!["1/3", "1/4"], false),
+            (vec![], false),
+        ] {
+            assert_eq!(Share::make_two_thirds(&shares(&held)), enough, "{held:?}");
+        }
+        let [third, rounded, half] =
+            ["1/3", "33.3%", "1/2"].map(|text| Share::parse(text).unwrap());
+        assert!(third.may_be(rounded) && !third.may_be(half));
     }
 
     #[test]

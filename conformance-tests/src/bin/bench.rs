@@ -10,7 +10,7 @@ use conformance_tests::{
         feeds,
         floor::Floor,
         ledgers::{self, Part},
-        notices,
+        monday, notices,
         process::told_to_end,
         proofs, upstream,
     },
@@ -39,6 +39,10 @@ enum Command {
     /// dead; and a page of a feed at its beginning and at its end.
     #[command(after_help = NOTICES_EXAMPLES)]
     Notices(Notices),
+    /// A Monday opening in simulated time: filings wait over the weekend, and are sent in order at the office's pace. Needs
+    /// libfaketime.
+    #[command(after_help = MONDAY_EXAMPLES)]
+    Monday(Monday),
     /// The registry stand-in; `exchange` starts it.
     #[command(hide = true)]
     Upstream(Role),
@@ -171,6 +175,34 @@ struct Notices {
     json: Option<PathBuf>,
 }
 
+const MONDAY_EXAMPLES: &str = "\
+Examples:
+  bench monday contracts/banks/yunshui first_general                                a province's: 5,000 filings for 1,000 homes
+  bench monday contracts/banks/yunshui first_general --homes 100 --speed 40         500, sooner";
+
+#[derive(Debug, Args)]
+struct Monday {
+    /// Folder of the bank's contract.
+    contract: PathBuf,
+    /// Its sample of a mortgage of one home, which is filed for each.
+    case: String,
+    /// How many homes are charged.
+    #[arg(long, default_value_t = 1_000)]
+    homes: usize,
+    /// How many filings wait for each home.
+    #[arg(long, default_value_t = 5)]
+    filings_per_home: usize,
+    /// How many filings that waited the office takes a minute.
+    #[arg(long, default_value_t = 300)]
+    per_minute: u32,
+    /// How many times as fast the gateway's clock runs.
+    #[arg(long, default_value_t = 20)]
+    speed: u32,
+    /// File to write all figures to, as JSON.
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum NoticesPart {
     Told,
@@ -191,6 +223,7 @@ fn main() -> anyhow::Result<()> {
         Command::Ledger(arguments) => block_on(ledger(arguments)),
         Command::Proofs(arguments) => block_on(proofs(arguments)),
         Command::Notices(arguments) => block_on(notices(arguments)),
+        Command::Monday(arguments) => block_on(monday(arguments)),
         Command::Upstream(role) => {
             let pki = contest::pki_of(&role.folder, &contest::bank_of(&role.contract)?);
             let own = &pki.registry;
@@ -319,6 +352,18 @@ async fn notices(arguments: Notices) -> anyhow::Result<()> {
         fs::write(&file, serde_json::to_vec_pretty(&all)?)
             .with_context(|| file.display().to_string())?;
     }
+    Ok(())
+}
+
+async fn monday(arguments: Monday) -> anyhow::Result<()> {
+    let Monday { contract, case, homes, filings_per_home, per_minute, speed, json } = arguments;
+    let plan = monday::Plan { contract, case, homes, filings_per_home, per_minute, speed };
+    let monday = monday::run(&plan, say).await?;
+    if let Some(file) = json {
+        fs::write(&file, serde_json::to_vec_pretty(&monday)?)
+            .with_context(|| file.display().to_string())?;
+    }
+    say(&monday.to_string());
     Ok(())
 }
 

@@ -31,7 +31,7 @@ enum Command {
         #[arg(long)]
         bank: Option<String>,
     },
-    /// Measures how long it takes to find the office in charge, with as many as a country has.
+    /// Measures how long it takes to find the office in charge and the institution that calls, with as many as a country has.
     Route,
     /// Measures how long many contracts take to load and check, and the memory they stay in.
     Load {
@@ -56,13 +56,11 @@ fn main() -> anyhow::Result<()> {
             }
         }
         Command::Route => {
-            let (of, ns) = (routing::description(), routing::median_ns()?);
-            say(&format!("the office in charge is found in {ns} ns (median), among {of}"));
-            let ns = routing::identity_median_ns()?;
-            let of = routing::INSTITUTIONS;
-            say(&format!(
-                "whose certificate it is, once a connection, in {ns} ns, among {of} institutions"
-            ));
+            say(&routing::description());
+            say(routing::HEAD);
+            for look in routing::measure()? {
+                say(&look.to_string());
+            }
         }
         Command::Load { banks, contracts } => {
             let load = loading::load(&banks, contracts)?;

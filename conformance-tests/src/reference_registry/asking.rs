@@ -7,7 +7,6 @@ use proto::v1::{
     UploadMaterialRequest, UploadMaterialResponse, VerifyCertificateRequest,
     VerifyCertificateResponse, WithdrawRequest, verify_certificate_request::By,
 };
-use time::OffsetDateTime;
 use tonic::{Request, Status, Streaming};
 
 use super::{
@@ -28,7 +27,7 @@ impl Desk {
         let query = request.query.ok_or_else(|| missing("query"))?;
         let what = What { institution: &institution, key: "", encoded };
         let fault = self.met(Call::CertifyRecord, &arrival, &what).await?;
-        let as_of = timestamp(OffsetDateTime::now_utc());
+        let as_of = timestamp(self.shared.now());
         let mut answer =
             self.shared.change(|books| books.cases.register.records.issue(&query, as_of));
         if let (Some(Fault::Spoil), Some(document)) = (fault, &mut answer.document) {
@@ -48,7 +47,7 @@ impl Desk {
         let by = request.by.ok_or_else(|| missing("certificate_number or verification_code"))?;
         let what = What { institution: &institution, key: "", encoded };
         let fault = self.met(Call::VerifyCertificate, &arrival, &what).await?;
-        let as_of = timestamp(OffsetDateTime::now_utc());
+        let as_of = timestamp(self.shared.now());
         let answer = {
             let register = &self.shared.books().cases.register;
             let number = match by {
@@ -99,7 +98,7 @@ impl Desk {
         }
         let what = What { institution: &institution, key: &request.idempotency_key, encoded };
         let fault = self.met(Call::Withdraw, &arrival, &what).await?;
-        let now = OffsetDateTime::now_utc();
+        let now = self.shared.now();
         let withdrawn =
             self.shared.change(|books| books.cases.withdraw(&institution, &request.case_id, now));
         after(fault, &arrival.caller).await;

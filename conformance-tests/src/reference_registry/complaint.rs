@@ -107,6 +107,7 @@ pub(super) enum Reason {
     TitleNumberMismatch,
     HolderMismatch,
     HolderAbsent,
+    ShareMismatch,
     CertificateUnknown,
     CertificateElsewhere,
     AlreadyDischarged,
@@ -124,6 +125,9 @@ pub(super) enum Reason {
     SeizedBefore,
     NothingToQueueBehind,
     SeizureUnknown,
+    SeizureWaits,
+    SeizureOver,
+    NotLonger,
     OtherCourts,
     CaseNotCorrectable,
     TurnedAway,
@@ -174,6 +178,7 @@ impl Reason {
             | Self::LossNotDeclared
             | Self::NoCourt
             | Self::OfficersTooFew
+            | Self::SeizureOver
             | Self::TurnedAway
             | Self::CaseNotCorrectable => true,
             Self::PropertyUnknown
@@ -182,6 +187,7 @@ impl Reason {
             | Self::TitleNumberMismatch
             | Self::HolderMismatch
             | Self::HolderAbsent
+            | Self::ShareMismatch
             | Self::CertificateUnknown
             | Self::CertificateElsewhere
             | Self::AlreadyDischarged
@@ -195,6 +201,8 @@ impl Reason {
             | Self::SeizedBefore
             | Self::NothingToQueueBehind
             | Self::SeizureUnknown
+            | Self::SeizureWaits
+            | Self::NotLonger
             | Self::OtherCourts
             | Self::RefusedByReviewer => false,
         }
@@ -222,6 +230,7 @@ impl Reason {
             | Self::TitleNumberMismatch
             | Self::HolderMismatch
             | Self::HolderAbsent
+            | Self::ShareMismatch
             | Self::CertificateUnknown
             | Self::CertificateElsewhere
             | Self::NotMortgagee
@@ -235,6 +244,9 @@ impl Reason {
             | Self::SeizedBefore
             | Self::NothingToQueueBehind
             | Self::SeizureUnknown
+            | Self::SeizureWaits
+            | Self::SeizureOver
+            | Self::NotLonger
             | Self::CaseNotCorrectable => NextAction::CorrectAndResend,
         }
     }
@@ -304,6 +316,12 @@ impl Reason {
                 "S306",
                 "共有人未全部申请",
                 "a registered holder is not among the parties",
+            ),
+            Self::ShareMismatch => (
+                "SHARE_MISMATCH",
+                "S307",
+                "共有份额与登记簿不一致",
+                "the share is not the registered one",
             ),
             Self::CertificateUnknown => (
                 "CERTIFICATE_NOT_FOUND",
@@ -394,6 +412,21 @@ impl Reason {
                 "S603",
                 "该不动产上没有该查封登记",
                 "there is no such seizure on the property",
+            ),
+            Self::SeizureWaits => (
+                "SEIZURE_WAITS",
+                "S605",
+                "该查封为轮候查封，尚未生效，无须续封",
+                "the seizure waits behind another: its time has not begun",
+            ),
+            Self::SeizureOver => {
+                ("SEIZURE_OVER", "C210", "查封期限已经届满", "the seizure would be over already")
+            }
+            Self::NotLonger => (
+                "NOT_RENEWED",
+                "S606",
+                "续封期限不晚于原查封期限",
+                "the seizure would not last longer than it does",
             ),
             Self::OtherCourts => (
                 "OTHER_COURTS_SEIZURE",

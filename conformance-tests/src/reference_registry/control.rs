@@ -1,9 +1,13 @@
 //! The handle by which a test looks into a running registry and makes it fail.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering},
+};
 
+use anyhow::ensure;
 use proto::v1::{Application, CaseStatus};
-use time::OffsetDateTime;
+use time::{Date, macros::offset};
 
 use super::{
     Alteration, CaseView, Counts, Review, Shared, Step,
@@ -49,10 +53,22 @@ impl Control {
     /// # Errors
     /// There is no such case, or it does not stand where the step begins.
     pub fn advance(&self, case_id: &str, step: Step) -> anyhow::Result<String> {
-        let now = OffsetDateTime::now_utc();
+        let now = self.shared.now();
         let case = self.shared.change(|books| books.cases.advance(case_id, step, now))?;
         let status = case.outcome.unwrap_or_default().status();
         Ok(status.as_str_name().trim_start_matches("CASE_STATUS_").to_owned())
+    }
+
+    /// Lets days pass at the registry, and nowhere else, until it is that day there: what runs out, has run out.
+    ///
+    /// # Errors
+    /// It is later already.
+    pub fn go_on_to(&self, day: Date) -> anyhow::Result<()> {
+        let today = self.shared.now().to_offset(offset!(+8)).date();
+        ensure!(day >= today, "it is {today} already");
+        let days = (day - today).whole_days();
+        self.shared.days_passed.fetch_add(days, Ordering::Relaxed);
+        Ok(())
     }
 
     /// From now on applications are entered so; those that are there stay as they are.
@@ -69,7 +85,7 @@ impl Control {
 
     /// Makes every case take the step that stands where it begins, in order of submission, and tells how many did.
     pub fn advance_all(&self, step: Step) -> usize {
-        let now = OffsetDateTime::now_utc();
+        let now = self.shared.now();
         self.shared.change(|books| {
             let waiting = books.cases.waiting_for(step);
             waiting.iter().filter(|case| books.cases.advance(case, step, now).is_ok()).count()
@@ -78,19 +94,19 @@ impl Control {
 
     /// Watchers are told of every case that it is in a state that it is not in; nothing changes.
     pub fn tell_wrongly(&self, status: CaseStatus) {
-        let now = OffsetDateTime::now_utc();
+        let now = self.shared.now();
         self.shared.change(|books| books.cases.tell_wrongly(status, now));
     }
 
     /// Watchers are told once more of everything that they were told of.
     pub fn tell_again(&self) {
-        let now = OffsetDateTime::now_utc();
+        let now = self.shared.now();
         self.shared.change(|books| books.cases.told.tell_again(now));
     }
 
     /// Watchers are told of a case under a key that no gateway ever sent.
     pub fn tell_of_a_stranger(&self) {
-        let now = OffsetDateTime::now_utc();
+        let now = self.shared.now();
         self.shared.change(|books| books.cases.tell_of_a_stranger(now));
     }
 

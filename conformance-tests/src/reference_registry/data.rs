@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, bail, ensure};
+use proto::Share;
 use proto::v1::{
     DeliveryMethod, EncumbranceKind, IdType, MortgageKind, MortgageStage, Office,
     OfficeDescription, OpeningHours,
@@ -157,6 +158,8 @@ struct HolderData {
     former_names: Vec<String>,
     id_type: String,
     id_number: String,
+    /// As `1/3` or `33.33%`: of every holder, or of none.
+    share: Option<String>,
 }
 
 impl HolderData {
@@ -168,6 +171,7 @@ impl HolderData {
             former_names: self.former_names,
             id_type,
             id_number: self.id_number,
+            share: self.share.as_deref().map(Share::parse).transpose()?,
         })
     }
 }
@@ -175,6 +179,14 @@ impl HolderData {
 impl TitleData {
     fn read(self) -> anyhow::Result<Title> {
         let holders = self.holders.into_iter().map(HolderData::read);
+        let holders = holders.collect::<anyhow::Result<Vec<_>>>()?;
+        let shares: Vec<Share> = holders.iter().filter_map(|holder| holder.share).collect();
+        ensure!(
+            shares.is_empty() || shares.len() == holders.len() && Share::make_a_whole(&shares),
+            "the shares of {}{} make no whole",
+            self.unit_code,
+            self.presale_contract_number
+        );
         Ok(Title {
             unit_code: self.unit_code,
             presale_contract_number: self.presale_contract_number,
@@ -182,7 +194,7 @@ impl TitleData {
             location: self.location,
             under_construction: self.under_construction,
             seller: self.seller.map(HolderData::read).transpose()?,
-            holders: holders.collect::<anyhow::Result<_>>()?,
+            holders,
             charges: Vec::new(),
             limits: Vec::new(),
         })
@@ -315,5 +327,13 @@ mod tests {
         "#;
         assert!(told(charge).contains("nowhere"));
         assert!(told(&charge.replace("amount_fen = 1", "amount_fen = 0")).contains("no amount"));
+        let owned = r#"
+            next_certificate = 1
+            [[title]]
+            unit_code = "U1"
+            location = "somewhere"
+            holders = [{ name = "one", id_type = "OTHER", id_number = "1", share = "1/2" }]
+        "#;
+        assert!(told(owned).contains("U1 make no whole"));
     }
 }

@@ -12,8 +12,9 @@ use std::collections::HashMap;
 
 use anyhow::{Context, ensure};
 use aws_lc_rs::digest;
-pub(super) use ownership::concerns;
+pub(super) use ownership::{concerns, share_of};
 use prost::Message;
+use proto::Share;
 use proto::v1::{
     CertificateState, Encumbrance, EncumbranceKind, IdType, MortgageKind, MortgageStage,
     OfficeDescription, Party, Property, TitleAnswer, TitleEntry, TitleQuery, TitleState,
@@ -45,6 +46,8 @@ pub(super) struct Register {
     next_certificate: u64,
     /// Seizures entered.
     seizures: u64,
+    /// Today, in Asia/Shanghai.
+    pub(super) day: Date,
 }
 
 /// Where and when something is entered.
@@ -107,6 +110,8 @@ pub(super) struct Holder {
     pub(super) former_names: Vec<String>,
     pub(super) id_type: IdType,
     pub(super) id_number: String,
+    /// Of a home that is owned by shares (按份共有); `None` where it is owned by one, or jointly.
+    pub(super) share: Option<Share>,
 }
 
 impl Holder {
@@ -169,7 +174,7 @@ pub(super) struct Limit {
     pub(super) holders: Vec<Entitled>,
     /// The institution that had it entered; empty where that was not over this service.
     pub(super) institution: String,
-    /// A seizure that takes effect only once those before it are released (轮候).
+    /// A seizure that takes effect only once those before it have ended (轮候).
     pub(super) queued: bool,
     /// `YYYY-MM-DD`.
     pub(super) from: String,
@@ -191,6 +196,15 @@ impl Register {
             entries: 0,
             next_certificate,
             seizures: 0,
+            day: Date::MIN,
+        }
+    }
+
+    /// What day it is in Asia/Shanghai: what has run out since, ends.
+    pub(super) fn it_is(&mut self, day: Date) {
+        if self.day != day {
+            self.day = day;
+            self.titles.iter_mut().for_each(|title| limit::run_out(&mut title.limits, day));
         }
     }
 

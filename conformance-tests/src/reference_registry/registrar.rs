@@ -21,7 +21,11 @@ use axum::{
 use gateway::pages::{self, Language, Names, Pages};
 use proto::v1::{CaseStatus, Institution, Seizure};
 use serde::{Deserialize, Serialize};
-use time::{Date, OffsetDateTime, format_description::FormatItem, macros::format_description};
+use time::{
+    Date,
+    format_description::FormatItem,
+    macros::{format_description, offset},
+};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -122,10 +126,11 @@ async fn decide(
     Path((case_id, decision)): Path<(String, String)>,
     Form(filled): Form<Filled>,
 ) -> Response {
+    let now = room.shared.now();
     let done = decision_of(&decision, &filled).and_then(|decision| {
         room.shared.change(|books| {
             seen(&books.cases, &case_id, filled.seen)?;
-            let decided = books.cases.decide(&case_id, decision, OffsetDateTime::now_utc());
+            let decided = books.cases.decide(&case_id, decision, now);
             decided.map(drop).map_err(|_how_it_stands| Told::CannotBe)
         })
     });
@@ -254,7 +259,7 @@ fn seize(cases: &mut Cases, title: TitleId, filled: &Limiting) -> Result<(), Tol
         seized_to: to.to_string(),
         ..Seizure::default()
     };
-    let day = standing::today(OffsetDateTime::now_utc());
+    let day = cases.register.day;
     let queued = standing::is_seized(&cases.register, title);
     let stamp = Stamp { office: "", day };
     cases.register.seize(&seizure, &[title], &court, queued, stamp);
@@ -362,7 +367,7 @@ fn shown(cases: &Cases, file: &File, language: Language) -> Shown {
             };
             Against { code: words.registry_code, words: said.to_owned() }
         });
-    let now = OffsetDateTime::now_utc();
+    let now = cases.register.day.midnight().assume_offset(offset!(+8));
     let sheet = Sheet::of(file, language);
     Shown {
         status: name(status),

@@ -104,7 +104,7 @@ impl Desk {
         let bank = arrival.bank_certificate_sha256();
         let act = self.shared.tasks.spawn(async move {
             delay(fault, released).await;
-            let now = OffsetDateTime::now_utc();
+            let now = shared.now();
             let case = shared.change(|books| match call {
                 Call::Correct => books.cases.correct(application, bank, now),
                 _ => books.cases.submit(application, bank, now),
@@ -128,7 +128,7 @@ fn review_slowly(shared: Arc<Shared>, case: &Case) {
     tokio::spawn(async move {
         for step in [Step::Review, Step::Register] {
             sleep(time).await;
-            let now = OffsetDateTime::now_utc();
+            let now = shared.now();
             // It was withdrawn meanwhile, or is the first case of a key that came again: then another sees to it.
             let _moved_on = shared.change(|books| books.cases.advance(&outcome.case_id, step, now));
         }
@@ -201,7 +201,7 @@ impl Registry for Desk {
         let fault = self.arrived(Call::QueryTitle, &arrival, &what);
         before(fault, &arrival.caller).await?;
         delay(fault, released).await;
-        let as_of = timestamp(OffsetDateTime::now_utc());
+        let as_of = timestamp(self.shared.now());
         let answer = self.shared.books().cases.register.answer(&query, as_of);
         after(fault, &arrival.caller).await;
         Ok(Response::new(QueryTitleResponse { answer: Some(answer) }))

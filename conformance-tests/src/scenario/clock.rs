@@ -32,9 +32,12 @@ pub fn offset_to(asked: &str, before: Duration) -> anyhow::Result<Duration> {
     Ok(off)
 }
 
-/// As faketime writes it.
-pub fn written(off: Duration) -> String {
-    format!("{:+}s", off.whole_seconds())
+/// As faketime writes it: a clock that is off by so much, and runs so many times as fast as others.
+pub fn written(off: Duration, speed: u32) -> String {
+    match speed {
+        1 => format!("{:+}s", off.whole_seconds()),
+        speed => format!("{:+}s x{speed}", off.whole_seconds()),
+    }
 }
 
 /// Has what a ledger on a server follows up come so much earlier, as if that server's clock had been turned.
@@ -66,7 +69,8 @@ mod tests {
         let monday = offset_to("Monday 09:00:00", sunday).unwrap();
         assert!(Duration::ZERO < sunday && sunday <= Duration::days(7));
         assert!((monday - sunday - Duration::hours(13)).abs() < Duration::seconds(5));
-        assert_eq!(written(Duration::seconds(90)), "+90s");
+        assert_eq!(written(Duration::seconds(90), 1), "+90s");
+        assert_eq!(written(Duration::seconds(-90), 20), "-90s x20");
         assert!(offset_to("tomorrow", Duration::ZERO).is_err());
     }
 }

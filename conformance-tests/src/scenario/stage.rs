@@ -34,6 +34,8 @@ const HEARD_CERTIFICATE: &str = "certificate";
 const HEARD_NEXT: &str = "next";
 /// In a step, what another's sample says: `{other:SAMPLE:PATH}`.
 const OTHERS: &str = "other:";
+/// What a sample of its own says: `{said:SAMPLE:PATH}`.
+const OWN: &str = "said:";
 /// In `sent_with`, the last certificate it heard of.
 const LAST_CERTIFICATE: &str = "{certificate}";
 /// In `sent_with`, the verification code the bank last heard of.
@@ -117,6 +119,7 @@ impl Role {
         name.starts_with(HEARD_CERTIFICATE)
             || name.starts_with(HEARD_NEXT)
             || name.starts_with(OTHERS)
+            || name.starts_with(OWN)
             || self.own.values.contains_key(name)
     }
 
@@ -132,6 +135,10 @@ impl Role {
         if let Some(what) = name.strip_prefix(OTHERS) {
             let (sample, path) = what.split_once(':').context("`{other:SAMPLE:PATH}`")?;
             return other.context("there is no other")?.says(sample, path);
+        }
+        if let Some(what) = name.strip_prefix(OWN) {
+            let (sample, path) = what.split_once(':').context("`{said:SAMPLE:PATH}`")?;
+            return self.says(sample, path);
         }
         let own = self.own.values.get(name).cloned();
         own.with_context(|| format!("{} has no {name}", self.bank))
@@ -247,6 +254,7 @@ pub async fn play(
         people: Vec::new(),
         kinds: kinds.collect(),
         banks: [Some(role), another].into_iter().flatten().map(|role| role.bank.clone()).collect(),
+        others: Vec::new(),
         apart: another.filter(|_| scenario.registries > 1).map(|role| role.bank.clone()),
         contracts: theatre.contracts.clone(),
         places: theatre.places.clone(),
@@ -495,6 +503,7 @@ impl<'s> Stage<'s> {
                 let moved = control.advance_all(*way);
                 ensure!(moved > 0, "no case stood where that begins");
             }
+            Step::GoOn(day) => control.go_on_to(*day)?,
             Step::TellWrongly(status) => control.tell_wrongly(*status),
             Step::TellAgain => control.tell_again(),
             Step::TellOfAStranger => control.tell_of_a_stranger(),

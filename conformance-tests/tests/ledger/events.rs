@@ -12,7 +12,7 @@ use gateway::{
 use proto::v1::{CaseStatus, Outcome};
 use tokio::task::JoinSet;
 
-use super::{LONG, SHORT, Store, accepted, claim, new, until, waits};
+use super::{LONG, SHORT, Store, accepted, claim, new, queue::waits, until};
 
 over_both_stores! {
     each_change_of_a_case_is_an_event_and_nothing_else_is

@@ -93,13 +93,20 @@ async fn witness(
             registry: None,
             office: None,
             case: None,
+            trace: None,
             received: &asked.bytes(),
             canonical: None,
             registry_answer: None,
             replied: told,
         };
         let text = Leaf::of(&exchange, &salt).text().to_owned();
-        let leaf = NewLeaf { institution: bank.id().to_owned(), key: None, text, salt };
+        let leaf = NewLeaf {
+            institution: bank.id().to_owned(),
+            key: None,
+            text,
+            salt,
+            mentions: Vec::new(),
+        };
         let witnessed = gateway
             .timed(LedgerVerb::Witness, async { gateway.ledger.witness(&leaf, None).await.leaf });
         witnessed.await.map_err(|error| error.to_string())

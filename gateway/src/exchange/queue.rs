@@ -14,6 +14,7 @@ use crate::{
     ledger::{LedgerError, State, Waiting},
     matter,
     refusal::{Code, Refusal},
+    registry::Registry,
     seal::Kept,
     settings::Office,
     telemetry::LedgerVerb,
@@ -71,11 +72,13 @@ impl Hearing<'_> {
         &self,
         application: &Application,
         office: &Office,
+        registry: &Registry,
     ) -> Result<Option<Waiting>, Refusal> {
         let Some(seals) = &self.gateway.seals else { return Ok(None) };
         let kept = Kept {
             application: Some(application.clone()),
             client_cert: self.bank.client_cert().as_bytes().to_vec(),
+            papers_at: registry.name().to_owned(),
         };
         let sealed = seals.seal(self.bank.id(), &application.idempotency_key, &kept);
         let sealed = sealed.map_err(|error| {

@@ -769,8 +769,9 @@ const ADMIT_WAITING: &str = "
             WHERE corrected.institution = guard.institution AND corrected.key = guard.key
                 AND corrected.case_id = $11) THEN excluded.key END),
     placed AS (
-    INSERT INTO queue (institution, key, office, seal_key, sealed)
-    SELECT institution, key, office, $14::text, $15::bytea FROM claimed WHERE state = 6
+    INSERT INTO queue (institution, key, office, seal_key, sealed, stays)
+    SELECT institution, key, office, $14::text, $15::bytea, $11::text IS NOT NULL
+    FROM claimed WHERE state = 6
     RETURNING position),
     located AS (
     INSERT INTO queue_property (digest, position)
@@ -786,7 +787,7 @@ const CLAIM_QUEUED: &str = "
         SELECT office FROM queue_pace WHERE office = $1 AND next_at <= now()
         FOR UPDATE SKIP LOCKED),
     next AS MATERIALIZED (
-        SELECT filing.institution, filing.key, queue.seal_key, queue.sealed,
+        SELECT filing.institution, filing.key, queue.seal_key, queue.sealed, queue.stays,
             coalesce(filing.state = 6
                 OR filing.state = 1 AND filing.unsent_attempt = filing.attempt, false) AS unsent
         FROM pace JOIN queue ON queue.office = pace.office
@@ -802,8 +803,8 @@ const CLAIM_QUEUED: &str = "
             next_at = greatest(next_at + $5::bigint * interval '1 millisecond', now())
         FROM next WHERE queue_pace.office = $1)
     UPDATE filing SET state = CASE WHEN unsent THEN 1 ELSE 2 END, attempt = filing.attempt + 1,
-        registry = CASE WHEN unsent THEN $2 ELSE filing.registry END,
-        unsent_attempt = CASE WHEN unsent AND $3::boolean THEN filing.attempt + 1 END,
+        registry = CASE WHEN unsent AND NOT stays THEN $2 ELSE filing.registry END,
+        unsent_attempt = CASE WHEN unsent AND ($3::boolean OR stays) THEN filing.attempt + 1 END,
         admitted_at = CASE WHEN unsent THEN now() ELSE filing.admitted_at END,
         lease_until = now() + $4::bigint * interval '1 millisecond',
         due_at = now() + $4::bigint * interval '1 millisecond', changed_at = now()

@@ -402,6 +402,7 @@ fn enqueue(database: &Connection, claim: &Claim, waiting: &Waiting) -> Result<()
     let parameters = named_params! {
         ":institution": claim.institution, ":key": claim.key, ":office": claim.office,
         ":seal_key": waiting.sealed.key, ":sealed": waiting.sealed.bytes,
+        ":stays": claim.corrects.is_some(),
     };
     write(database, ENQUEUE, parameters)?;
     let position = database.last_insert_rowid();
@@ -648,8 +649,8 @@ const ADMIT: &str = "
 const IS_BEHIND: &str = "SELECT 1 FROM queue_property WHERE digest = :digest LIMIT 1";
 
 const ENQUEUE: &str = "
-    INSERT INTO queue (institution, key, office, seal_key, sealed)
-    VALUES (:institution, :key, :office, :seal_key, :sealed)";
+    INSERT INTO queue (institution, key, office, seal_key, sealed, stays)
+    VALUES (:institution, :key, :office, :seal_key, :sealed, :stays)";
 
 const LOCATE: &str = "INSERT INTO queue_property (digest, position) VALUES (:digest, :position)";
 
@@ -657,11 +658,14 @@ const LOCATE: &str = "INSERT INTO queue_property (digest, position) VALUES (:dig
 /// anew leaves its state behind: 1 where nothing was sent, 2 where something may have been.
 const CLAIM_QUEUED: &str = "
     UPDATE filing SET (state, attempt, registry, unsent_attempt, admitted_at) = (
-            SELECT iif(unsent, 1, 2), filing.attempt + 1, iif(unsent, :registry, filing.registry),
-                iif(unsent AND :announced, filing.attempt + 1, NULL),
+            SELECT iif(unsent, 1, 2), filing.attempt + 1,
+                iif(unsent AND NOT stays, :registry, filing.registry),
+                iif(unsent AND (:announced OR stays), filing.attempt + 1, NULL),
                 iif(unsent, now, filing.admitted_at)
-            FROM (SELECT filing.state = 6
-                OR filing.state = 1 AND filing.unsent_attempt IS filing.attempt AS unsent)),
+            FROM (SELECT queue.stays, filing.state = 6
+                    OR filing.state = 1 AND filing.unsent_attempt IS filing.attempt AS unsent
+                FROM queue
+                WHERE queue.institution = filing.institution AND queue.key = filing.key)),
         lease_until = now + :lease, due_at = now + :lease, changed_at = now
     FROM (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now)
     WHERE filing.rowid = (SELECT filing.rowid

@@ -29,6 +29,9 @@ pub struct Materials {
     /// `upload_seconds_max`: how long one upload may take, in seconds. Default: 600.
     #[serde(rename = "upload_seconds_max", deserialize_with = "reader::seconds")]
     pub upload_max: Duration,
+    /// `retention_seconds`: how long a material is kept after it was last uploaded, in seconds. Default: 2,592,000 (30 days).
+    #[serde(rename = "retention_seconds", deserialize_with = "reader::seconds")]
+    pub retention: Duration,
 }
 
 impl Materials {
@@ -56,6 +59,7 @@ impl Default for Materials {
             bytes_max: 256 * 1024 * 1024,
             media_types: taken.map(str::to_owned).to_vec(),
             upload_max: Duration::from_secs(600),
+            retention: Duration::from_secs(30 * 24 * 60 * 60),
         }
     }
 }

@@ -6,7 +6,7 @@ use proto::v1::{
 };
 
 use super::{
-    each_title, holders, party_missing, property_field, property_name, seized, title_numbers,
+    each_title, owners, party_missing, property_field, property_name, seized, title_numbers,
 };
 use crate::reference_registry::{
     complaint::{Complaints, Reason},
@@ -50,8 +50,7 @@ fn registrable(
     }
     seized(title, position, property, complaints);
     title_numbers(title, position, property, complaints);
-    // Where shares are held, two thirds of them could decide (民法典 art. 301), but this register does not keep shares.
-    holders(title, position, property, "mortgagors", &application.mortgagors, complaints);
+    owners(title, position, property, "mortgagors", &application.mortgagors, complaints);
 }
 
 pub(super) fn discharge(
@@ -114,7 +113,8 @@ pub(super) fn change(
     let numbers = &application.certificate_numbers;
     let lenders = ("mortgagees", application.mortgagees.as_slice());
     let owners = application.mortgagors.as_slice();
-    let charges = on_homes(register, &application.properties, numbers, lenders, owners, complaints);
+    let homes = &application.properties;
+    let charges = on_homes(register, homes, numbers, lenders, owners, complaints);
     for (_, charge) in &charges {
         let wrong = match charge.kind {
             MortgageKind::Maximum => secured_amount_fen.map(|_| "matter.secured_amount_fen"),
@@ -138,7 +138,8 @@ pub(super) fn transfer(
     let numbers = &application.certificate_numbers;
     let lenders = ("transferors", application.transferors.as_slice());
     let owners = application.mortgagors.as_slice();
-    let charges = on_homes(register, &application.properties, numbers, lenders, owners, complaints);
+    let homes = &application.properties;
+    let charges = on_homes(register, homes, numbers, lenders, owners, complaints);
     charges.into_iter().map(|(id, _)| id).collect()
 }
 
@@ -148,13 +149,13 @@ fn on_homes<'r>(
     properties: &[Property],
     numbers: &[String],
     lenders: (&str, &[Party]),
-    owners: &[Party],
+    mortgagors: &[Party],
     complaints: &mut Complaints,
 ) -> Vec<(ChargeId, &'r Charge)> {
     let titles = each_title(register, properties, complaints, |position, title, complaints| {
         let Some(property) = properties.get(position) else { return };
         seized(title, position, property, complaints);
-        holders(title, position, property, "mortgagors", owners, complaints);
+        owners(title, position, property, "mortgagors", mortgagors, complaints);
     });
     standing(register, numbers, lenders, &titles, complaints)
 }

@@ -6,7 +6,8 @@ use proto::v1::{
 };
 
 use super::{
-    each_title, holders, party_missing, property_field, property_name, seized, title_numbers,
+    each_title, holders, owners, party_missing, property_field, property_name, seized,
+    title_numbers,
 };
 use crate::reference_registry::{
     complaint::{Complaints, Reason},
@@ -30,8 +31,8 @@ pub(super) fn registration(
                 bought(application, position, title, property, complaints);
             }
             AdvanceNoticeKind::Transfer | AdvanceNoticeKind::Unspecified => {
-                let owners = &application.obligors;
-                holders(title, position, property, "obligors", owners, complaints);
+                let sellers = &application.obligors;
+                owners(title, position, property, "obligors", sellers, complaints);
             }
         }
     })

@@ -7,7 +7,7 @@ use proto::v1::{
 };
 
 use super::{
-    each_title, ending_titles, holders, notice::taken_up, party_missing, property_field,
+    each_title, ending_titles, holders, notice::taken_up, owners, party_missing, property_field,
     property_name, seized, title_numbers,
 };
 use crate::reference_registry::{
@@ -64,7 +64,7 @@ fn handed_over(
 ) {
     seized(title, position, property, complaints);
     title_numbers(title, position, property, complaints);
-    holders(title, position, property, "transferors", transferors, complaints);
+    owners(title, position, property, "transferors", transferors, complaints);
     let restricts = |(id, _)| register.charges_on(id).any(|charge| charge.transfer_restricted);
     if register.title_of(property).is_some_and(restricts) {
         let field = property_field(position, property);

@@ -22,6 +22,11 @@ pub(super) fn seizure(
     if application.officers.len() < OFFICERS_MIN {
         complaints.add(Reason::OfficersTooFew, "matter.officers", "");
     }
+    // Days of one form compare as texts do.
+    let (last, today) = (application.seized_to.as_str(), register.day.to_string());
+    if !last.is_empty() && last < today.as_str() {
+        complaints.add(Reason::SeizureOver, "matter.seized_to", "");
+    }
     each_title(register, &application.properties, complaints, |position, title, complaints| {
         let Some(property) = application.properties.get(position) else { return };
         title_numbers(title, position, property, complaints);
@@ -60,7 +65,8 @@ fn owned(application: &Seizure, title: &Title, property: &Property, complaints: 
     }
 }
 
-/// What is renewed or released must stand on the home, and be this court's own.
+/// What is renewed or released must stand on the home, and be this court's own; and what is renewed be in effect, and last
+/// longer then. One that has run out stands no more.
 fn prior(
     application: &Seizure,
     court: &Institution,
@@ -74,6 +80,13 @@ fn prior(
         None => complaints.add(Reason::SeizureUnknown, field, number),
         Some(limit) if !limit.institution.is_empty() && limit.institution != court.id => {
             complaints.add(Reason::OtherCourts, "matter.prior_entry_number", number);
+        }
+        Some(limit) if application.action() == SeizureAction::Renew => {
+            if limit.queued {
+                complaints.add(Reason::SeizureWaits, "matter.prior_entry_number", number);
+            } else if application.seized_to <= limit.to {
+                complaints.add(Reason::NotLonger, "matter.seized_to", number);
+            }
         }
         Some(_) => {}
     }

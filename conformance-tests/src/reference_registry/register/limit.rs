@@ -1,6 +1,7 @@
 //! Advance notices and seizures, as they are entered, renewed and ended. What may be is decided in `judgement`.
 
 use proto::v1::{AdvanceNotice, EncumbranceKind, Seizure};
+use time::{Date, macros::format_description};
 
 use super::{Entitled, Limit, Register, Stamp, TitleId};
 
@@ -85,17 +86,47 @@ impl Register {
         }
     }
 
-    /// A seizure ends; of those queued behind it the first takes effect by itself (民诉法 查封规定 art. 26).
+    /// A seizure ends, and the first of those queued behind it takes effect.
     pub(in super::super) fn release(&mut self, application: &Seizure, titles: &[TitleId]) {
         let ended = std::slice::from_ref(&application.prior_entry_number);
         self.end_limits(EncumbranceKind::Seizure, ended, titles);
+        let today = self.day;
         for id in titles {
-            let Some(title) = self.titles.get_mut(id.0) else { continue };
-            let mut seizures =
-                title.limits.iter_mut().filter(|it| it.kind == EncumbranceKind::Seizure);
-            if let Some(first) = seizures.next() {
-                first.queued = false;
+            if let Some(title) = self.titles.get_mut(id.0) {
+                take_effect(&mut title.limits, today);
             }
         }
     }
+}
+
+/// Ends the seizures whose last day has passed (查封到期); the first of those queued takes effect on the day after, and may
+/// have run out since itself. Source: the Supreme People's Court's rules on seizure (查封、扣押、冻结财产的规定), art. 27.
+pub(super) fn run_out(limits: &mut Vec<Limit>, today: Date) {
+    let is_over = |limit: &Limit| {
+        let seizes = limit.kind == EncumbranceKind::Seizure && !limit.queued;
+        date(&limit.to).filter(|last| seizes && *last < today)
+    };
+    while let Some((at, last)) =
+        limits.iter().enumerate().find_map(|(at, limit)| Some((at, is_over(limit)?)))
+    {
+        limits.remove(at);
+        take_effect(limits, last.next_day().unwrap_or(last));
+    }
+}
+
+/// Where no seizure is in effect, the first of those queued takes effect by itself, for as long as was asked for; its time
+/// counts from then on. Source: the same rules, art. 26.
+fn take_effect(limits: &mut [Limit], from: Date) {
+    let mut seizures = limits.iter_mut().filter(|it| it.kind == EncumbranceKind::Seizure);
+    let Some(first) = seizures.next().filter(|first| first.queued) else { return };
+    first.queued = false;
+    if let (Some(asked_from), Some(asked_to)) = (date(&first.from), date(&first.to)) {
+        first.to = from.saturating_add(asked_to - asked_from).to_string();
+        first.from = from.to_string();
+    }
+}
+
+/// Of `YYYY-MM-DD`; a limit without a last day does not run out.
+fn date(text: &str) -> Option<Date> {
+    Date::parse(text, format_description!("[year]-[month]-[day]")).ok()
 }

@@ -1,6 +1,7 @@
 //! Titles that change hands, or what is recorded of them. Charges stay where they are (民法典 art. 406). What may be is
 //! decided in `judgement`.
 
+use proto::Share;
 use proto::v1::{OwnershipChange, OwnershipChangeKind, Party, Property};
 
 use super::{Holder, Register, Stamp, TitleId};
@@ -38,8 +39,13 @@ impl Register {
                 OwnershipChangeKind::Property | OwnershipChangeKind::Other => {
                     relocate(&mut title.location, property);
                 }
-                // This register keeps neither shares nor how a title is held together.
-                OwnershipChangeKind::CoOwnership | OwnershipChangeKind::Unspecified => {}
+                OwnershipChangeKind::CoOwnership => {
+                    for holder in &mut title.holders {
+                        let now = application.holders.iter().find(|party| holder.is(party));
+                        holder.share = now.and_then(share_of);
+                    }
+                }
+                OwnershipChangeKind::Unspecified => {}
             }
         }
         self.titles_certified_anew(titles, stamp)
@@ -72,8 +78,14 @@ impl Holder {
             former_names,
             id_type: party.id_type(),
             id_number: party.id_number.clone(),
+            share: share_of(party),
         }
     }
+}
+
+/// What a party says of its share; the gateway sends none that is none.
+pub(in super::super) fn share_of(party: &Party) -> Option<Share> {
+    Share::parse(&party.share).ok()
 }
 
 /// Whether a party has to do with the property at that position of the application.
@@ -87,7 +99,9 @@ fn renamed(holders: &[Holder], now: &[Party]) -> Vec<Holder> {
     let renamed = now.iter().map(|party| {
         let before = holders.iter().find(|holder| holder.may_be(party));
         let former = before.into_iter().flat_map(|it| it.former_names.iter().chain([&it.name]));
-        Holder::of(party, former.filter(|name| **name != party.name).cloned().collect())
+        let share = before.and_then(|it| it.share);
+        let former = former.filter(|name| **name != party.name).cloned().collect();
+        Holder { share, ..Holder::of(party, former) }
     });
     renamed.collect()
 }
