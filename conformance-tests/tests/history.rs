@@ -110,6 +110,7 @@ impl Told {
             registry: None,
             office: None,
             case: None,
+            trace: None,
             received: &sent.0,
             canonical: None,
             registry_answer: None,

@@ -4,7 +4,7 @@
 //! What stands before the gateways is played here: it sends nobody to one that is about to go. Half of the callers come anew
 //! with each message, and must never notice. The others stay on their connection until it ends; what they sent into its
 //! end they send again under the same key, as banks do.
-#![expect(clippy::unwrap_used, reason = "a test file, helpers and all")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test file, helpers and all")]
 
 use std::{
     fs,

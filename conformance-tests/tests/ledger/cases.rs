@@ -16,7 +16,7 @@ use gateway::{
 };
 use proto::v1::{CaseStatus, Outcome};
 
-use super::{LONG, Store, accepted, claim, events::told, new, waits};
+use super::{LONG, Store, accepted, claim, events::told, new, queue::waits};
 
 over_both_stores! {
     a_case_is_called_by_its_key_its_number_and_the_numbers_it_mentions
