@@ -121,14 +121,14 @@ impl Pinned {
 impl Identities {
     /// Pins each institution and proxy to its certificate. An issuer that is no distinguished name pins nothing; settings
     /// have refused it before.
-    pub fn new(institutions: &[Arc<Institution>], proxies: &[Arc<BankProxy>]) -> Self {
+    pub fn new(institutions: &[Arc<Institution>], proxies: &[BankProxy]) -> Self {
         let mut by_san: HashMap<String, Vec<_>> = HashMap::new();
         let institutions = institutions.iter().map(|it| {
             let pinned = Pinned::Institution(Arc::clone(it));
             (&it.certificate_issuer, &it.certificate_san, pinned)
         });
         let proxies = proxies.iter().map(|it| {
-            let pinned = Pinned::Proxy(Arc::clone(it));
+            let pinned = Pinned::Proxy(Arc::new(it.clone()));
             (&it.certificate_issuer, &it.certificate_san, pinned)
         });
         for (issuer, san, pinned) in institutions.chain(proxies) {

@@ -1,6 +1,6 @@
 //! What the gateway listens on: the ports for banks, and the one for operators.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::reader;
 
@@ -38,7 +38,7 @@ pub struct Listen {
     /// `[[listen.proxy]]`: those in front of the HTTPS port at which banks' TLS ends. Default: none, nobody speaks for
     /// another.
     #[serde(rename = "proxy", default)]
-    pub proxies: Vec<Arc<BankProxy>>,
+    pub proxies: Vec<BankProxy>,
 }
 
 /// `[[listen.proxy]]`: one at which banks' TLS ends (前置代理), so that it tells of each request whose certificate was shown

@@ -13,12 +13,12 @@ const PROXY: &str = "proxy.example";
 /// Settings with a proxy in front of the ports.
 fn with_proxy(chains: Chains) -> impl FnOnce(&mut Listen, &Authority) {
     move |listen, _| {
-        listen.proxies = vec![Arc::new(BankProxy {
+        listen.proxies = vec![BankProxy {
             name: "front".to_owned(),
             certificate_issuer: "CN=Authority".to_owned(),
             certificate_san: PROXY.to_owned(),
             chains,
-        })];
+        }];
     }
 }
 
