@@ -124,8 +124,10 @@ pub struct BankPort<D> {
     turnstile: Turnstile,
     limits: Limits,
     metrics: Metrics,
-    /// A permit per connection of a known institution.
+    /// A permit per connection of somebody known.
     connections: Arc<Semaphore>,
+    /// And one more per connection of a proxy.
+    proxied: Arc<Semaphore>,
     /// Connections and exchanges that are not yet done.
     tasks: TaskTracker,
     stopping: CancellationToken,
@@ -141,8 +143,19 @@ impl<D: Desk> BankPort<D> {
         metrics: Metrics,
     ) -> Arc<Self> {
         let connections = Arc::new(Semaphore::new(limits.connections_max));
+        let proxied = Arc::new(Semaphore::new(limits.proxy_connections_max));
         let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
-        Arc::new(Self { desk, entrance, turnstile, limits, metrics, connections, tasks, stopping })
+        Arc::new(Self {
+            desk,
+            entrance,
+            turnstile,
+            limits,
+            metrics,
+            connections,
+            proxied,
+            tasks,
+            stopping,
+        })
     }
 
     /// Lets banks in at `listener` until [`BankPort::stop`]. If the future is dropped, connections already made go on.
@@ -220,7 +233,12 @@ impl<D: Desk> BankPort<D> {
         };
         match self.identify(&stream) {
             Ok(Known::Proxy(proxy)) if protocol == Protocol::Https => {
-                let Some(_slot) = self.slot(&proxy.name, protocol) else { return };
+                let Some(_of_proxies) = self.slot(&self.proxied, &proxy.name, protocol) else {
+                    return;
+                };
+                let Some(_slot) = self.slot(&self.connections, &proxy.name, protocol) else {
+                    return;
+                };
                 drop(unproved);
                 let _counted = self.metrics.connection(protocol);
                 let stay = self.enter(&stream, &proxy.name);
@@ -243,7 +261,7 @@ impl<D: Desk> BankPort<D> {
                     );
                     return self.metrics.turned_away(protocol, TurnedAway::InstitutionFull);
                 };
-                let Some(_slot) = self.slot(bank.id(), protocol) else { return };
+                let Some(_slot) = self.slot(&self.connections, bank.id(), protocol) else { return };
                 drop(unproved);
                 let _counted = self.metrics.connection(protocol);
                 let stay = self.enter(&stream, bank.id());
@@ -269,8 +287,13 @@ impl<D: Desk> BankPort<D> {
     }
 
     /// A place for a connection of somebody who is known; `None` if too many stand.
-    fn slot(&self, name: &str, protocol: Protocol) -> Option<OwnedSemaphorePermit> {
-        let slot = Arc::clone(&self.connections).try_acquire_owned().ok();
+    fn slot(
+        &self,
+        places: &Arc<Semaphore>,
+        name: &str,
+        protocol: Protocol,
+    ) -> Option<OwnedSemaphorePermit> {
+        let slot = Arc::clone(places).try_acquire_owned().ok();
         if slot.is_none() {
             tracing::warn!(name, "a connection was closed: too many stand");
             self.metrics.turned_away(protocol, TurnedAway::Full);

@@ -120,7 +120,11 @@ impl Entrance {
             Chains::Vouched => certificates::in_force(own, SystemTime::now()),
         }
         .map_err(IdentityRefusal::NotGood)?;
-        Ok((self.identities.told(&chain)?, until))
+        let bank = self.identities.told(&chain)?;
+        if !proxy.institutions.iter().any(|id| id == bank.id()) {
+            return Err(IdentityRefusal::NotThroughThisProxy(bank.id().to_owned()));
+        }
+        Ok((bank, until))
     }
 
     /// Notes that a caller, `name` in settings, is inside. It is told to leave once its certificate is not good any more, or with `stopping`.

@@ -221,6 +221,9 @@ pub enum IdentityRefusal {
     /// A proxy tells of another's certificate.
     #[error("the proxy tells of the certificate of a proxy, {0}")]
     ProxyBehindProxy(String),
+    /// A proxy tells of a certificate of an institution that it does not speak for.
+    #[error("the proxy does not speak for {0}")]
+    NotThroughThisProxy(String),
     /// Several institutions are pinned to names it holds.
     #[error("several institutions in settings have this certificate: {0}")]
     Ambiguous(Shown),

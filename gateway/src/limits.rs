@@ -39,6 +39,8 @@ pub struct Limits {
     /// Most connections of known banks, both ports together; further ones are closed after the handshake.
     /// Default: 4,096.
     pub connections_max: usize,
+    /// Most of them that are of proxies, all together: others must find a place beside them. Default: 2048.
+    pub proxy_connections_max: usize,
     /// Most messages of all institutions that are being answered at a time; further ones are refused before they are
     /// read. Default: 1,024.
     pub exchanges_max: usize,
@@ -78,6 +80,7 @@ impl Default for Limits {
             answer_max: Duration::from_secs(30),
             idle_max: Duration::from_secs(300),
             connections_max: 4096,
+            proxy_connections_max: 2048,
             exchanges_max: 1024,
             institution_exchanges_max: 64,
             institution_connections_max: 256,

@@ -243,6 +243,11 @@ impl Materials {
         }
         let place = writing.place;
         let parts = place.parts().await?;
+        // Some were deleted meanwhile, as too old.
+        if parts.iter().sum::<u64>() != announced.size_bytes {
+            place.forget().await?;
+            return Err(MaterialError::BrokeOff);
+        }
         let found = if is_fresh { digest.finish() } else { place.digest(&parts).await? };
         if found.as_ref() != sha256.as_bytes() {
             place.forget().await?;
@@ -252,6 +257,19 @@ impl Materials {
         let stored = Stored { media_type, size_bytes: announced.size_bytes, parts };
         place.conclude(&stored).await?;
         Ok(Found::Whole(stored))
+    }
+
+    /// Has a material that is whole count as uploaded now: a filing names it.
+    ///
+    /// # Errors
+    /// [`MaterialError::Store`].
+    pub async fn renew(
+        &self,
+        institution: &str,
+        sha256: Sha256,
+        stored: &Stored,
+    ) -> Result<(), MaterialError> {
+        Place { store: &*self.store, institution, sha256 }.conclude(stored).await
     }
 
     /// The bytes of a material that is whole, in order, in pieces of 64 KiB at most.
@@ -332,8 +350,9 @@ impl Place<'_> {
             Err(object_store::Error::NotFound { .. }) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        // One that cannot be read is as good as none: the upload begins anew.
-        Ok(serde_json::from_slice(&found).ok())
+        // One that cannot be read, or lacks parts, is as good as none: the upload begins anew.
+        let Ok(stored) = serde_json::from_slice::<Stored>(&found) else { return Ok(None) };
+        Ok((self.parts().await? == stored.parts).then_some(stored))
     }
 
     async fn conclude(&self, stored: &Stored) -> Result<(), MaterialError> {

@@ -42,7 +42,8 @@ pub async fn open(
     settings: settings::Resolver,
     stop: CancellationToken,
 ) {
-    let opener = Arc::new(Opener { gateway, seals, settings, stop });
+    let opener =
+        Arc::new(Opener { gateway, seals, settings, stop, handed: papers::Handed::default() });
     let mut counters = JoinSet::new();
     let mut by_office: HashMap<String, AbortHandle> = HashMap::new();
     while !opener.stop.is_cancelled() {
@@ -77,6 +78,8 @@ struct Opener {
     seals: Arc<Seals>,
     settings: settings::Resolver,
     stop: CancellationToken,
+    /// What was handed over already, so that papers that take longer than a lease get there in the end.
+    handed: papers::Handed,
 }
 
 impl Opener {
@@ -160,7 +163,8 @@ impl Opener {
         let opening = Opening {
             office: office.code.clone(),
             registry: office.registry.clone(),
-            announced: !registry.is_idempotent(),
+            // Whatever happens before it is announced, nothing of it was sent: its papers may take longer than its lease.
+            announced: true,
             lease: self.gateway.lease,
             interval,
         };
@@ -197,6 +201,12 @@ impl Opener {
         });
         let directory = self.gateway.directory();
         let registry = directory.registry(&entry.registry);
+        if registry.is_none() {
+            tracing::error!(
+                registry = entry.registry,
+                "a queued filing's registry is in settings no more"
+            );
+        }
         let (Ok(kept), Some(registry)) = (kept, registry) else {
             return self.put_off(&entry, ask_first).await;
         };
@@ -218,10 +228,14 @@ impl Opener {
                 }
             }
         }
-        if papers_at != registry.name() {
+        // What was sealed before this was noted has its papers where it went to.
+        if !papers_at.is_empty() && papers_at != registry.name() {
             match self.hand_in(&entry, &application, registry, &caller).await {
                 Ok(()) => {}
-                Err(papers::Held::Refused(refusal)) if !ask_first => {
+                // After its lease another may have sent it.
+                Err(papers::Held::Refused(refusal))
+                    if !ask_first && Instant::now() < leased_until =>
+                {
                     return self.settle(&entry, refusal.outcome()).await;
                 }
                 Err(papers::Held::Later | papers::Held::Refused(_)) => {
@@ -229,8 +243,7 @@ impl Opener {
                 }
             }
         }
-        // The ledger has a correction announced too: where it goes is not where its office is, but where its case is.
-        if !registry.is_idempotent() || !application.corrects_case_id.is_empty() {
+        if !registry.is_idempotent() || !ask_first {
             let quiet = registry.resend_after().unwrap_or(Duration::MAX);
             let announced = self.gateway.ledger.announce(&entry, quiet);
             if !self.gateway.timed(LedgerVerb::Announce, announced).await? {

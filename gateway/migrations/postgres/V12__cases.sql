@@ -13,5 +13,6 @@ COMMENT ON COLUMN mention.digest IS 'Of the number without its blanks; the begin
 COMMENT ON COLUMN mention.institution IS 'Whose filing it is.';
 COMMENT ON COLUMN mention.key IS 'Its idempotency key.';
 
--- Finds the events of a case.
-CREATE INDEX event_case ON event (institution, key);
+-- Finds the events of a case. Made here it keeps events from being written meanwhile: where there are many, it is made ahead
+-- of the upgrade, with CONCURRENTLY (docs/running.md).
+CREATE INDEX IF NOT EXISTS event_case ON event (institution, key);

@@ -430,7 +430,8 @@ async fn evidence(ledger: &dyn Ledger, leaves: &[KeptLeaf]) -> (Evidence, Vec<Pr
     for (number, kept) in leaves.iter().enumerate() {
         let (proof, one) = match kept.index {
             Some(index) if number < PROOFS_MAX => proved(ledger, kept, index).await,
-            Some(_) | None => (Proved::NotYet, Evidence::TooNew),
+            Some(_) => (Proved::NotYet, Evidence::Unread),
+            None => (Proved::NotYet, Evidence::TooNew),
         };
         // What is worst is said of the whole.
         let rank = |evidence: Evidence| match evidence {

@@ -8,7 +8,7 @@ use std::{
     io,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use axum::serve::Listener;
@@ -30,6 +30,9 @@ use crate::{
 /// How long a handshake may take.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
+/// How long what was read of the files is used.
+const READ_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
 /// Handshakes at a time; whoever comes then waits.
 const HANDSHAKES_MAX: usize = 32;
 
@@ -50,7 +53,8 @@ impl Doorway {
         settings: &Console,
         stop: CancellationToken,
     ) -> Result<Self, DoorError> {
-        let files = Files { last: Mutex::new(config(settings)?), settings: settings.clone() };
+        let last = Mutex::new((Instant::now(), config(settings)?));
+        let files = Files { last, settings: settings.clone() };
         let address = listener.local_addr()?;
         let (enter, entered) = mpsc::channel(1);
         tokio::spawn(stop.run_until_cancelled_owned(let_in(listener, Arc::new(files), enter)));
@@ -90,19 +94,26 @@ impl Listener for Doorway {
 #[derive(Debug)]
 struct Files {
     settings: Console,
-    last: Mutex<Arc<ServerConfig>>,
+    /// When they were read, and what was made of them.
+    last: Mutex<(Instant, Arc<ServerConfig>)>,
 }
 
 impl Files {
     fn now(&self) -> Arc<ServerConfig> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let (read, used) = &mut *last;
+        // However many knock, files are read once in a while.
+        if read.elapsed() < READ_AGAIN_AFTER {
+            return Arc::clone(used);
+        }
+        *read = Instant::now();
         match config(&self.settings) {
-            Ok(fresh) => last.clone_from(&fresh),
+            Ok(fresh) => *used = fresh,
             Err(error) => {
                 tracing::error!(%error, "the console's files cannot be used; those before are");
             }
         }
-        Arc::clone(&last)
+        Arc::clone(used)
     }
 }
 

@@ -41,6 +41,11 @@ pub(super) async fn show(
         return console.missing(&asker, "no_message", StatusCode::BAD_REQUEST);
     };
     let reply = reply.filter(|reply| !reply.is_empty());
+    match gateway.ledger.find(&institution, &key).await {
+        Ok(Some(_)) => {}
+        Ok(None) => return console.missing(&asker, "nothing", StatusCode::NOT_FOUND),
+        Err(error) => return console.ledger_away(&asker, &error),
+    }
     let case = Some((institution.as_str(), key.as_str()));
     let deed = Deed { act: Act::Lineage, case, subject: None };
     if !console.note(&gateway, &asker.visitor, deed).await {

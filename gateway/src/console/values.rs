@@ -89,7 +89,8 @@ fn without_user(text: &str) -> String {
     let end = rest.find(['/', '"', ' ']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at_checked(end).unwrap_or((rest, ""));
     match authority.rsplit_once('@') {
-        Some((user, host)) if user.contains(':') => {
+        // A name alone says who asks a database; before a web address it is a secret itself.
+        Some((user, host)) if user.contains(':') || scheme.starts_with("http") => {
             format!("{scheme}://{HIDDEN}@{host}{}", without_user(path))
         }
         _ => format!("{scheme}://{authority}{}", without_user(path)),

@@ -153,8 +153,10 @@ fn told_of(proxy: &Proxy, headers: &HeaderMap) -> Option<Visitor> {
     if who.is_empty() || who.len() > WHO_BYTES_MAX {
         return None;
     }
-    let groups = headers.get_all(&proxy.groups_field).iter().filter_map(|it| it.to_str().ok());
-    let groups: Vec<&str> = groups.flat_map(|it| it.split(',')).map(str::trim).collect();
+    // A second line may be the browser's own, to which the proxy has only added.
+    let mut groups = headers.get_all(&proxy.groups_field).iter();
+    let groups = groups.next().filter(|_| groups.next().is_none())?.to_str().ok()?;
+    let groups: Vec<&str> = groups.split(',').map(str::trim).collect();
     let is_in = |wanted: &[String]| wanted.iter().any(|it| groups.contains(&it.as_str()));
     let role = match (is_in(&proxy.operators), is_in(&proxy.viewers)) {
         (true, _) => Role::Operator,
@@ -238,6 +240,12 @@ mod tests {
         assert_eq!(says("127.0.0.1", &[wang]), None, "in no group");
         assert_eq!(says("127.0.0.1", &[ops]), None, "nobody");
         assert_eq!(says("127.0.0.1", &[wang, ("x-forwarded-user", "li"), ops]), None, "two");
+        let own = ("x-forwarded-groups", "ops");
+        assert_eq!(
+            says("127.0.0.1", &[wang, own, ("x-forwarded-groups", "look")]),
+            None,
+            "groups twice: one line may be the browser's"
+        );
         assert_eq!(says("127.0.0.2", &[wang, ops]), None, "somebody else says so");
     }
 

@@ -108,6 +108,10 @@ impl Hearing<'_> {
         registry: &Registry,
     ) -> Result<(), Refusal> {
         let Uploaded { material, sha256, stored } = paper;
+        // The filing may wait, and need it once more.
+        if let Err(error) = materials.renew(self.bank.id(), sha256, &stored).await {
+            tracing::warn!(%error, "a material does not count as uploaded now");
+        }
         let bytes = materials.bytes(self.bank.id(), sha256, &stored);
         let caller = self.caller();
         let handing = registry.upload_material(material, bytes, &caller);

@@ -54,6 +54,9 @@ impl Mention {
     /// The beginning of a SHA-256: enough that no two numbers are alike by chance.
     const BYTES: usize = 16;
 
+    /// How many numbers of one filing it is found by; each is a row.
+    const MAX: usize = 256;
+
     /// That of a number; blanks do not count, since people put them where they like. `None` if nothing is left.
     pub fn of(number: &str) -> Option<Self> {
         let plain: String = number.split_whitespace().collect();
@@ -63,10 +66,10 @@ impl Mention {
         (!plain.is_empty()).then_some(Self(mention))
     }
 
-    /// Those of several numbers; sorted, each once.
+    /// Those of several numbers, the first [`Self::MAX`] of them; sorted, each once.
     pub fn of_all<'n>(numbers: impl IntoIterator<Item = &'n String>) -> Vec<Self> {
-        let mut mentions: Vec<_> =
-            numbers.into_iter().filter_map(|number| Self::of(number)).collect();
+        let numbers = numbers.into_iter().take(Self::MAX);
+        let mut mentions: Vec<_> = numbers.filter_map(|number| Self::of(number)).collect();
         mentions.sort_unstable();
         mentions.dedup();
         mentions

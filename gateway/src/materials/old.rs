@@ -30,12 +30,28 @@ impl Materials {
                 written.entry(material).and_modify(|last| *last = at.max(*last)).or_insert(at);
             }
             for (material, _) in written.iter().filter(|(_, last)| **last < before) {
-                delete(&*self.store, material).await?;
-                forgotten = forgotten.saturating_add(1);
+                // The list was long, and it may have been uploaded again since.
+                if last_written(&*self.store, material).await?.is_some_and(|last| last < before) {
+                    delete(&*self.store, material).await?;
+                    forgotten = forgotten.saturating_add(1);
+                }
             }
         }
         Ok(forgotten)
     }
+}
+
+/// When the last object of a material was written, in seconds since 1970; `None` if there is none.
+async fn last_written(
+    store: &dyn ObjectStore,
+    material: &Path,
+) -> Result<Option<i64>, MaterialError> {
+    let mut last = None;
+    let mut listed = store.list(Some(material));
+    while let Some(object) = listed.try_next().await? {
+        last = last.max(Some(object.last_modified.timestamp()));
+    }
+    Ok(last)
 }
 
 /// Deletes what there is of a material. That it is whole is the first to go: cut off in the middle, this leaves an upload that
@@ -113,6 +129,13 @@ mod tests {
             matches!(found, Some(Found::Whole(_)))
         };
         assert!(!find("one", old).await, "it is old");
+        let part = place.join("other").join(Sha256::of(old).to_string()).join(format!("{:020}", 0));
+        fs::remove_file(&part).unwrap();
+        assert!(
+            !find("other", old).await,
+            "what lacks a part is not whole, and can be uploaded again"
+        );
+        take(&materials, "other", old).await;
         assert!(find("one", young).await && find("other", old).await);
         assert_eq!(materials.forget(DAY * 30).await.unwrap(), 0);
     }

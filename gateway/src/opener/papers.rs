@@ -1,6 +1,11 @@
 //! The materials of a filing whose office has moved to another registry while it waited: they were handed to the one before,
 //! and go to the new one ahead of the filing, as they would have if it came now.
 
+use std::{
+    collections::HashSet,
+    sync::{Mutex, PoisonError},
+};
+
 use adapters::{Fault, FaultCode};
 use proto::v1::{Application, Material};
 
@@ -11,6 +16,27 @@ use crate::{
     refusal::Refusal,
     registry::{Caller, Registry},
 };
+
+/// Materials that this process has handed over: institution, digest, registry.
+#[derive(Debug, Default)]
+pub(super) struct Handed(Mutex<HashSet<(String, String, String)>>);
+
+/// How many of them are remembered; then it begins anew, and some are handed over once more.
+const HANDED_MAX: usize = 10_000;
+
+impl Handed {
+    fn has(&self, material: &(String, String, String)) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(material)
+    }
+
+    fn note(&self, material: (String, String, String)) {
+        let mut handed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if handed.len() >= HANDED_MAX {
+            handed.clear();
+        }
+        handed.insert(material);
+    }
+}
 
 /// Why a filing is not sent yet, or never.
 pub(super) enum Held {
@@ -35,6 +61,10 @@ impl Opener {
             let Some(sha256) = Sha256::of_bytes(&material.sha256).filter(|_| !is_elsewhere) else {
                 continue;
             };
+            let this = (entry.institution.clone(), sha256.to_string(), registry.name().to_owned());
+            if self.handed.has(&this) {
+                continue;
+            }
             let found = materials.find(&entry.institution, sha256).await.map_err(|error| {
                 tracing::error!(%error, "the store of materials does not work");
                 Held::Later
@@ -50,6 +80,7 @@ impl Opener {
                 tracing::warn!(registry = registry.name(), %error, "a material was not handed over");
                 Held::Later
             })?;
+            self.handed.note(this);
         }
         Ok(())
     }

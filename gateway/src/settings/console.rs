@@ -179,6 +179,11 @@ impl Console {
             if proxy.addresses.is_empty() && proxy.certificate.is_none() {
                 add("proxy", "expected `addresses` or `certificate`, or both: who is believed");
             }
+            if self.address.is_some() && proxy.certificate.is_none() {
+                let told = "`address` of [console] needs the proxy's `certificate`: whoever else calls \
+                            from its address would be believed";
+                add("proxy", told);
+            }
             if self.address.is_none() && proxy.certificate.is_some() {
                 add("proxy", "`certificate` needs `address` of [console]: it is shown in TLS");
             }

@@ -52,6 +52,8 @@ pub struct BankProxy {
     pub certificate_issuer: String,
     /// The subject alternative name its certificate holds: a DNS name, a URI or an e-mail address. Required.
     pub certificate_san: String,
+    /// Ids of the institutions it speaks for: a certificate is no secret, so that it could tell of any. Required.
+    pub institutions: Vec<String>,
     /// Who says that a bank's certificate is by an authority and was not revoked: `verified`, the gateway, by `client_ca` and
     /// `client_crls`; or `vouched`, the proxy alone, as for 国密 TLCP, whose signatures the gateway cannot judge. Default:
     /// `verified`.

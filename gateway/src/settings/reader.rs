@@ -333,6 +333,10 @@ impl Tables {
             if by_name.insert(&it.name, ()).is_some() {
                 notes.add(listen.of("proxy"), format!("another proxy is called `{}` too", it.name));
             }
+            for id in it.institutions.iter().filter(|id| !by_id.contains_key(id)) {
+                let told = format!("proxy `{}`: no [[institution]] is called `{id}`", it.name);
+                notes.add(listen.of("proxy"), told);
+            }
             pins.pin(&it.name, (&it.certificate_issuer, &it.certificate_san), listen, notes);
         }
     }
@@ -727,6 +731,7 @@ impl Tables {
             ("document_bytes_max", limits.is.document_bytes_max),
             ("inline_material_bytes_max", limits.is.inline_material_bytes_max),
             ("connections_max", limits.is.connections_max),
+            ("proxy_connections_max", limits.is.proxy_connections_max),
             ("handshakes_max", limits.is.handshakes_max),
             ("exchanges_max", limits.is.exchanges_max),
             ("institution_exchanges_max", limits.is.institution_exchanges_max),

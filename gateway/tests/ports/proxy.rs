@@ -17,6 +17,7 @@ fn with_proxy(chains: Chains) -> impl FnOnce(&mut Listen, &Authority) {
             name: "front".to_owned(),
             certificate_issuer: "CN=Authority".to_owned(),
             certificate_san: PROXY.to_owned(),
+            institutions: vec!["web".to_owned(), "mute".to_owned()],
             chains,
         }];
     }
@@ -92,6 +93,7 @@ async fn a_proxy_speaks_for_nobody_without_one_good_certificate_of_a_bank() {
         ("Client-Cert: :dGVzdA==:\r\n".to_owned(), "no certificate"),
         (own("web.example", -Duration::days(1)), "run out"),
         (own("nobody.example", Duration::days(1)), "in no settings"),
+        (own("line.example", Duration::days(1)), "of a bank that it does not speak for"),
         (own(PROXY, Duration::days(1)), "its own"),
         (telling(&stranger(), "web.example"), "of an authority that is not believed"),
     ] {
