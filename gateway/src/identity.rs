@@ -147,17 +147,18 @@ impl Identities {
         let der = chain.first().ok_or(IdentityRefusal::NoCertificate)?;
         let (_, certificate) =
             X509Certificate::from_der(der).map_err(IdentityRefusal::Unreadable)?;
-        let shown = Shown::of(&certificate, der);
+        // Only who is refused is described.
+        let shown = || Shown::of(&certificate, der);
         // The handshake takes a certificate that does not say what it is for; a pin on one would let a server's
         // certificate file mortgages.
         let usage = certificate.extended_key_usage().ok().flatten();
         if !usage.is_some_and(|usage| usage.value.client_auth) {
-            return Err(IdentityRefusal::NotForClients(shown));
+            return Err(IdentityRefusal::NotForClients(shown()));
         }
         // RFC 5280, section 4.2.1.3: a key that is said to be for something is for nothing else.
         let key_usage = certificate.key_usage().ok().flatten();
         if key_usage.is_some_and(|usage| !usage.value.digital_signature()) {
-            return Err(IdentityRefusal::NotForSigning(shown));
+            return Err(IdentityRefusal::NotForSigning(shown()));
         }
         let issuer = DistinguishedName::of(certificate.issuer());
         let mut known: Vec<&Pinned> = Vec::new();
@@ -169,13 +170,13 @@ impl Identities {
             }
         }
         match known.as_slice() {
-            [] => Err(IdentityRefusal::Unknown(shown)),
+            [] => Err(IdentityRefusal::Unknown(shown())),
             [Pinned::Institution(institution)] => Ok(Known::Institution(VerifiedBank {
                 institution: Arc::clone(institution),
                 client_cert: client_cert::written(der).map_err(IdentityRefusal::Untellable)?,
             })),
             [Pinned::Proxy(proxy)] => Ok(Known::Proxy(Arc::clone(proxy))),
-            _ => Err(IdentityRefusal::Ambiguous(shown)),
+            _ => Err(IdentityRefusal::Ambiguous(shown())),
         }
     }
 
