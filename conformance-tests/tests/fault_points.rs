@@ -31,7 +31,7 @@ use gateway::{
     ledger::{LedgerSettings, PostgresSettings, SqliteSettings, State},
 };
 use proto::v1::CaseStatus;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 const BANK: &str = "yunshui";
 const SIGKILL: i32 = 9;
@@ -264,10 +264,12 @@ async fn dies_at(
     let armed = deployment.folder().join("armed");
     let dies_at = format!("{point:?}:1@{}", armed.display());
     gateway.environment.insert("DIRECTLINK_DIES_AT".into(), dies_at);
+    let control = deployment.registry.control().clone();
     gateway.start().await.unwrap();
+    // That call of its own is behind it: the next one is the bank's.
+    timeout(PATIENCE, control.when(|counts| counts.descriptions > 0)).await.unwrap();
     std::fs::write(armed, "").unwrap();
 
-    let control = deployment.registry.control().clone();
     let silent = Silence::Never;
     match way {
         Way::Plain

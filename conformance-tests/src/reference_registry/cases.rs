@@ -126,6 +126,9 @@ pub struct Counts {
     /// `GetCase` calls that arrived, faults included.
     #[serde(default)]
     pub questions: u64,
+    /// `DescribeOffices` calls that arrived.
+    #[serde(default)]
+    pub descriptions: u64,
     /// Materials that came whole.
     #[serde(default)]
     pub materials: u64,
@@ -262,6 +265,11 @@ impl Cases {
     /// A question for a case arrived.
     pub(super) fn count_question(&mut self) {
         self.counts.questions += 1;
+    }
+
+    /// The offices were asked for.
+    pub(super) fn count_description(&mut self) {
+        self.counts.descriptions += 1;
     }
 
     /// A material came whole.

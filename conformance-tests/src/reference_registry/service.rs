@@ -227,6 +227,7 @@ impl Registry for Desk {
         request: Request<DescribeOfficesRequest>,
     ) -> Result<Response<DescribeOfficesResponse>, Status> {
         let prefix = request.into_inner().division_prefix;
+        self.shared.change(|books| books.cases.count_description());
         let books = self.shared.books();
         let offices = books.cases.register.offices.iter().map(|office| &office.description);
         let asked = offices
