@@ -9,12 +9,11 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use adapters::{Contract, Decoded, Fault, FaultCode, Undecoded};
+use adapters::{Contract, Decoded, FaultCode, Undecoded};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use proto::v1::{
-    Application, EncumbranceKind, Exchange, Outcome, Property, TitleQuery, TitleState,
-    envelope::Body,
+    Application, EncumbranceKind, Exchange, Outcome, TitleQuery, TitleState, envelope::Body,
 };
 
 use crate::{
@@ -33,7 +32,6 @@ use crate::{
     refusal::{Code, Refusal},
     registry::{CallError, Caller, Purpose, Registry, Shut, Testimony},
     resolver,
-    route::NoOffice,
     seal::Seals,
     settings::{self, Office, Problem, Settings},
     telemetry::{self, Arrival, LedgerVerb, Metrics, Step, step},
@@ -47,7 +45,9 @@ mod checking;
 mod feed;
 mod hall;
 mod papers;
+mod placing;
 mod queue;
+mod routing;
 mod seen;
 mod told;
 mod traced;
@@ -628,58 +628,6 @@ impl Hearing<'_> {
         Ok(found.is_none_or(|record| record.state == State::Released))
     }
 
-    fn office_for(&self, properties: &[Property], stated: &str) -> Result<Arc<Office>, Refusal> {
-        use proto::v1::NextAction;
-        self.directory.route.office_for(properties, stated).map_err(|none| match none {
-            NoOffice::Unknown { fields } => {
-                Refusal::unsent(Code::OfficeUnknown, NextAction::CorrectAndResend)
-                    .with_faults(self.faults(FaultCode::RouteUnknown, &fields))
-            }
-            NoOffice::Several { fields, first, split } => {
-                let parts = split.into_iter().map(|(office, properties)| {
-                    let numbers: Vec<_> = properties.iter().map(usize::to_string).collect();
-                    format!("第{}项归{office}", numbers.join("、"))
-                });
-                let parts: Vec<_> = parts.collect();
-                Refusal::unsent(Code::RouteConflict, NextAction::CorrectAndResend)
-                    .with_faults(self.disagreeing(fields, &first))
-                    .with_detail(format!("请分别申请，{}", parts.join("；")))
-            }
-            NoOffice::Contradicted { pieces } => {
-                Refusal::unsent(Code::RouteConflict, NextAction::CorrectAndResend)
-                    .with_faults(self.contradicting(&pieces))
-            }
-        })
-    }
-
-    /// A fault for each piece of evidence, with the office it leads to and those that the others lead to.
-    fn contradicting(&self, pieces: &[(String, String)]) -> Vec<Fault> {
-        let fields: Vec<_> = pieces.iter().map(|(field, _)| field.clone()).collect();
-        let mut faults = self.faults(FaultCode::RouteConflict, &fields);
-        for fault in &mut faults {
-            let is_own = |piece: &&(String, String)| Some(&piece.0) == fault.field.as_ref();
-            let own = pieces.iter().find(is_own).map(|(_, office)| office.clone());
-            let mut others: Vec<_> = pieces.iter().map(|(_, office)| office.as_str()).collect();
-            others.retain(|office| Some(*office) != own.as_deref());
-            others.dedup();
-            fault.expected = Some(others.join("、"));
-            fault.found = own;
-        }
-        faults
-    }
-
-    /// A fault for each field that leads to another office than `expected`, with both offices.
-    fn disagreeing(&self, fields: Vec<(String, String)>, expected: &str) -> Vec<Fault> {
-        let names: Vec<_> = fields.iter().map(|(field, _)| field.clone()).collect();
-        let mut faults = self.faults(FaultCode::RouteConflict, &names);
-        for fault in &mut faults {
-            let found = fields.iter().find(|(field, _)| Some(field) == fault.field.as_ref());
-            fault.found = found.map(|(_, office)| office.clone());
-            fault.expected = Some(expected.to_owned());
-        }
-        faults
-    }
-
     fn registry_of(&self, name: &str) -> Result<&Registry, Refusal> {
         // Settings refuse an office whose registry they do not name.
         self.directory
@@ -734,40 +682,6 @@ impl Hearing<'_> {
     fn ledger_away(&self, error: &LedgerError) -> Refusal {
         tracing::error!(error = error as &dyn std::error::Error, "the ledger cannot be used");
         Refusal::retry_same_key(Code::LedgerUnavailable, self.gateway.ask_again_after)
-    }
-
-    /// What a registry finds wrong it tells by canonical field; the bank is told where that stands in its own message.
-    fn placed(&self, mut outcome: Outcome) -> Outcome {
-        if let Some(refusal) = &mut outcome.refusal {
-            let unplaced = |fault: &&mut proto::v1::Fault| fault.place.is_empty();
-            let faults: Vec<_> = refusal.faults.iter_mut().filter(unplaced).collect();
-            let fields: Vec<_> = faults.iter().map(|fault| fault.field.clone()).collect();
-            let places = self.contract.locate(self.wire, self.bank.mode(), &fields);
-            for (fault, (place, offset)) in faults.into_iter().zip(places) {
-                fault.place = place;
-                fault.offset = i64::try_from(offset).ok();
-            }
-        }
-        outcome
-    }
-
-    /// Faults at canonical fields, placed in the bank's message.
-    fn faults(&self, code: FaultCode, fields: &[String]) -> Vec<Fault> {
-        let places = self.contract.locate(self.wire, self.bank.mode(), fields);
-        let mut faults: Vec<_> = fields
-            .iter()
-            .zip(places)
-            .map(|(field, (place, offset))| Fault {
-                code,
-                place,
-                offset,
-                field: Some(field.clone()),
-                found: None,
-                expected: None,
-            })
-            .collect();
-        faults.sort_by_key(|fault| fault.offset);
-        faults
     }
 }
 

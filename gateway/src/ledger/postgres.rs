@@ -5,17 +5,18 @@
 //! price and its sync (`postgres/writer.rs`). Every time is the server's. Source: postgresql.org, "INSERT", "SELECT" (locking
 //! clause) and "Transaction Isolation".
 
+mod answers;
 mod books;
 mod cases;
+mod claims;
 mod events;
 mod evidence;
 mod notices;
+mod server;
 mod writer;
 
 use std::{
-    collections::{HashMap, HashSet},
-    fmt, fs, io, iter,
-    net::IpAddr,
+    fmt, io,
     path::PathBuf,
     sync::{
         Arc,
@@ -24,30 +25,25 @@ use std::{
     time::Duration,
 };
 
+use answers::{Answered, Answers, Ended};
 use async_trait::async_trait;
-use deadpool_postgres::{
-    Client, ClientWrapper, Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime,
-};
-use events::{END, WITHDRAW_QUEUED};
+use claims::Claims;
+use events::WITHDRAW_QUEUED;
 use prost::Message;
 use proto::v1::Outcome;
-use tokio::time::timeout;
+use server::{Server, pool};
 use tokio_postgres::{
-    Config, NoTls, Row, SimpleQueryMessage,
-    config::{Host, SslMode, TargetSessionAttrs},
+    Row,
     error::SqlState,
     types::{FromSql, ToSql},
 };
-use tokio_postgres_rustls::MakeRustlsConnect;
-use writer::{Together, Writer};
+use writer::Writer;
 
 use super::{
     Admission, CLAIM_TRIES, Claim, Entry, Fingerprint, Guard, Ledger, LedgerError, Opening,
     PastCases, RETRY_AFTER_MIN, Record, Sealed, Standing, State, TEN_YEARS_MS, Taken, Unknown,
-    case_id, cases::Mention, evidence::NewLeaf, length, milliseconds, read_outcome, taken,
-    time_taken,
+    length, milliseconds, read_outcome, taken, time_taken,
 };
-use crate::tls;
 
 /// Which server, and how long to wait for it.
 #[derive(Debug, Clone)]
@@ -105,237 +101,6 @@ impl PostgresLedger {
             answers: Writer::start(Answers(Arc::clone(&server))),
             server,
         })
-    }
-}
-
-/// The server, and how it is asked.
-struct Server {
-    pool: Pool,
-    /// How long a statement may go unanswered before the connection is taken for dead; longer than
-    /// the server itself allows it.
-    silence_max: Duration,
-    /// Statements that wrote.
-    commits: AtomicU64,
-}
-
-impl Server {
-    async fn migrate(&self) -> Result<(), LedgerError> {
-        let client = self.pool.get().await.map_err(LedgerError::unavailable)?;
-        // Out of the pool: closing the connection, however this ends, gives the lock back.
-        let mut client = Client::take(client);
-        let migrated = timeout(MIGRATION_TIME_MAX, async {
-            // Waiting for the others, and changing a large table, may take longer than a statement.
-            client.batch_execute("SET statement_timeout = 0; SET lock_timeout = 0").await?;
-            client.execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await?;
-            // An older replica may start, or start again, when a newer one has migrated already.
-            let runner = crate::fault::with_next_migration(embedded::migrations::runner());
-            let runner = runner.set_abort_missing(false);
-            Ok(runner.run_async(&mut *client).await)
-        });
-        match migrated.await {
-            Ok(Ok(Ok(_report))) => Ok(()),
-            Ok(Ok(Err(cause))) => Err(LedgerError::unavailable(cause)),
-            Ok(Err(cause)) => Err(fault(cause)),
-            Err(_elapsed) => Err(LedgerError::unavailable(Fault::Silent(MIGRATION_TIME_MAX))),
-        }
-    }
-
-    /// Runs one statement that writes, as a transaction of its own.
-    async fn write(
-        &self,
-        statement: &str,
-        parameters: &[&(dyn ToSql + Sync)],
-    ) -> Result<Vec<Row>, LedgerError> {
-        let rows = self.query(statement, parameters).await?;
-        self.commits.fetch_add(1, Ordering::Relaxed);
-        Ok(rows)
-    }
-
-    /// Runs one statement, as a transaction of its own.
-    async fn query(
-        &self,
-        statement: &str,
-        parameters: &[&(dyn ToSql + Sync)],
-    ) -> Result<Vec<Row>, LedgerError> {
-        let client = self.pool.get().await.map_err(LedgerError::unavailable)?;
-        let mut client = Lent { client: Some(client), sound: false };
-        match timeout(self.silence_max, client.query(statement, parameters)).await {
-            Ok(Ok(rows)) => {
-                client.sound = true;
-                Ok(rows)
-            }
-            Ok(Err(cause)) => {
-                client.sound = leaves_sound(&cause);
-                if cause.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION) {
-                    // The server was demoted; idle connections lead to the same one.
-                    self.pool.retain(|_, _| false);
-                }
-                Err(fault(cause))
-            }
-            Err(_elapsed) => Err(LedgerError::unavailable(Fault::Silent(self.silence_max))),
-        }
-    }
-
-    /// The filing that `statement` finds, with its digests and lease.
-    async fn standing(
-        &self,
-        statement: &str,
-        parameters: &[&(dyn ToSql + Sync)],
-    ) -> Result<Option<Standing>, LedgerError> {
-        self.query(statement, parameters).await?.first().map(standing).transpose()
-    }
-}
-
-/// Claims of keys. The answer to one is the right that was taken and the state it left behind; none, if it could not be taken.
-struct Claims(Arc<Server>);
-
-impl Together for Claims {
-    type Row = Claim;
-    type Answer = Option<(State, Entry)>;
-
-    fn names(claim: &Claim) -> Vec<(&str, &[u8])> {
-        let names = iter::once(claim.key.as_bytes());
-        let names = names.chain(claim.guards.iter().map(|guard| guard.0.as_slice()));
-        names.map(|name| (claim.institution.as_str(), name)).collect()
-    }
-
-    async fn write(&self, claims: &[Claim]) -> Result<Vec<Self::Answer>, LedgerError> {
-        fn each<'c, T>(claims: &'c [Claim], of: impl Fn(&'c Claim) -> T) -> Vec<T> {
-            claims.iter().map(of).collect()
-        }
-        let loans: Vec<_> = claims
-            .iter()
-            .flat_map(|claim| claim.guards.iter().map(move |guard| (claim, guard)))
-            .collect();
-        let claimed = self
-            .0
-            .write(
-                ADMIT,
-                &[
-                    &each(claims, |claim| claim.institution.as_str()),
-                    &each(claims, |claim| claim.key.as_str()),
-                    &each(claims, |claim| claim.fingerprint.digest.as_slice()),
-                    &each(claims, |claim| claim.fingerprint.leaves.as_slice()),
-                    &each(claims, |claim| claim.matter.as_str()),
-                    &each(claims, |claim| claim.registry.as_str()),
-                    &each(claims, |claim| claim.office.as_str()),
-                    &each(claims, |claim| milliseconds(claim.lease)),
-                    &each(claims, |claim| claim.announced),
-                    &loans.iter().map(|(claim, _)| claim.institution.as_str()).collect::<Vec<_>>(),
-                    &loans.iter().map(|(claim, _)| claim.key.as_str()).collect::<Vec<_>>(),
-                    &loans.iter().map(|(_, guard)| guard.0.as_slice()).collect::<Vec<_>>(),
-                    &loans.iter().map(|(claim, _)| claim.corrects.as_deref()).collect::<Vec<_>>(),
-                    &patience(claims.len()),
-                    &each(claims, |claim| claim.booked.amount_fen),
-                    &each(claims, |claim| claim.booked.parties.map(|it| it.0.to_vec())),
-                ],
-            )
-            .await;
-        let rows = match claimed {
-            Err(error) if claims.len() == 1 && is_guarded(&error) => Vec::new(),
-            claimed => claimed?,
-        };
-        let mut taken = HashMap::new();
-        for row in &rows {
-            let entry = entry(row)?;
-            let name = (entry.institution.clone(), entry.key.clone());
-            taken.insert(name, (State::from_number(column(row, "state")?)?, entry));
-        }
-        let answer = |claim: &Claim| taken.remove(&(claim.institution.clone(), claim.key.clone()));
-        Ok(claims.iter().map(answer).collect())
-    }
-}
-
-/// What registries answered, and leaves of exchanges. The answer to one is whether what a registry answered was recorded.
-struct Answers(Arc<Server>);
-
-/// What is to be written of the end of an exchange.
-#[derive(Default)]
-struct Ended {
-    answered: Option<Answered>,
-    leaf: Option<NewLeaf>,
-}
-
-struct Answered {
-    institution: String,
-    key: String,
-    case_id: Option<String>,
-    outcome: Vec<u8>,
-    follow_up: Option<i64>,
-    mentions: Vec<Mention>,
-}
-
-impl Answered {
-    fn of(entry: &Entry, outcome: &Outcome, follow_up: Option<Duration>) -> Self {
-        Self {
-            institution: entry.institution.clone(),
-            key: entry.key.clone(),
-            case_id: case_id(outcome).map(str::to_owned),
-            outcome: outcome.encode_to_vec(),
-            follow_up: follow_up.map(milliseconds),
-            mentions: Mention::of_all(&outcome.certificate_numbers),
-        }
-    }
-}
-
-impl Ended {
-    /// Each number that the filing is found by, with whose filing it is.
-    fn mentions(&self) -> impl Iterator<Item = (Mention, &str, &str)> {
-        let answered = self.answered.iter().flat_map(|it| {
-            it.mentions.iter().map(|mention| (*mention, it.institution.as_str(), it.key.as_str()))
-        });
-        let leaf = self.leaf.iter().flat_map(|it| {
-            let key = it.key.as_deref().unwrap_or_default();
-            it.mentions.iter().map(move |mention| (*mention, it.institution.as_str(), key))
-        });
-        answered.chain(leaf)
-    }
-}
-
-impl Together for Answers {
-    type Row = Ended;
-    type Answer = bool;
-
-    fn names(ended: &Ended) -> Vec<(&str, &[u8])> {
-        let answered = ended.answered.iter();
-        answered.map(|it| (it.institution.as_str(), it.key.as_bytes())).collect()
-    }
-
-    async fn write(&self, ends: &[Ended]) -> Result<Vec<bool>, LedgerError> {
-        let answers: Vec<_> = ends.iter().filter_map(|end| end.answered.as_ref()).collect();
-        let leaves: Vec<_> = ends.iter().filter_map(|end| end.leaf.as_ref()).collect();
-        let mentions: Vec<_> = ends.iter().flat_map(Ended::mentions).collect();
-        let settled = self
-            .0
-            .write(
-                END,
-                &[
-                    &answers.iter().map(|it| it.institution.as_str()).collect::<Vec<_>>(),
-                    &answers.iter().map(|it| it.key.as_str()).collect::<Vec<_>>(),
-                    &answers.iter().map(|it| it.case_id.as_deref()).collect::<Vec<_>>(),
-                    &answers.iter().map(|it| it.outcome.as_slice()).collect::<Vec<_>>(),
-                    &answers.iter().map(|it| it.follow_up).collect::<Vec<_>>(),
-                    &patience(answers.len()),
-                    &leaves.iter().map(|it| it.institution.as_str()).collect::<Vec<_>>(),
-                    &leaves.iter().map(|it| it.key.as_deref()).collect::<Vec<_>>(),
-                    &leaves.iter().map(|it| it.text.as_str()).collect::<Vec<_>>(),
-                    &leaves.iter().map(|it| it.salt.0.as_slice()).collect::<Vec<_>>(),
-                    &mentions.iter().map(|(it, ..)| it.0.as_slice()).collect::<Vec<_>>(),
-                    &mentions.iter().map(|(_, whose, _)| *whose).collect::<Vec<_>>(),
-                    &mentions.iter().map(|(.., key)| *key).collect::<Vec<_>>(),
-                ],
-            )
-            .await;
-        let mut recorded = HashSet::new();
-        for row in settled? {
-            let name: (String, String) = (column(&row, "institution")?, column(&row, "key")?);
-            recorded.insert(name);
-        }
-        let is_recorded = |end: &Ended| {
-            let answered = end.answered.as_ref();
-            answered.is_none_or(|it| recorded.contains(&(it.institution.clone(), it.key.clone())))
-        };
-        Ok(ends.iter().map(is_recorded).collect())
     }
 }
 
@@ -661,73 +426,7 @@ fn column<'a, T: FromSql<'a>>(row: &'a Row, name: &str) -> Result<T, LedgerError
 // `unsent_attempt` counts only while it is the present attempt: an older replica, which does not
 // know the column, takes a key with an attempt of its own and leaves none.
 
-/// Takes each key that may be taken, and returns the right to it. Nothing was sent under a released
-/// key, nor under one whose announcement is outstanding, so it goes where the claim says; one taken
-/// over otherwise goes on where it was begun.
-///
-/// A new claim takes its guards with it, and is left out if another filing is seen to hold one. One
-/// that another takes at the same moment would lose its key, which may not be null: so the whole
-/// statement fails, and nothing is claimed. Rows are locked in the same order by everybody.
-const ADMIT: &str = "
-    WITH claim AS MATERIALIZED (
-    SELECT claim.*
-    FROM set_config('lock_timeout', coalesce($14, current_setting('lock_timeout')), true),
-        unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[], $5::text[], $6::text[], $7::text[],
-            $8::bigint[], $9::boolean[], $15::bigint[], $16::bytea[]) AS claim (institution, key,
-            digest, leaves, matter, registry, office, lease, announced, amount_fen, parties)
-    ORDER BY institution, key),
-    loan AS MATERIALIZED (
-    SELECT * FROM unnest($10::text[], $11::text[], $12::bytea[], $13::text[])
-        AS loan (institution, key, digest, corrects)),
-    held AS MATERIALIZED (
-    SELECT loan.institution, loan.key FROM loan JOIN guard USING (institution, digest)
-    WHERE guard.key <> loan.key
-        AND NOT EXISTS (SELECT FROM filing AS corrected
-            WHERE corrected.institution = guard.institution AND corrected.key = guard.key
-                AND corrected.case_id = loan.corrects)
-        AND NOT EXISTS (SELECT FROM filing
-            WHERE filing.institution = loan.institution AND filing.key = loan.key AND state <> 4
-                AND (state <> 1 OR unsent_attempt IS DISTINCT FROM attempt))),
-    claimed AS (
-    INSERT INTO filing (institution, key, digest, leaves, amount_fen, parties, matter, registry,
-        office, state, attempt, lease_until, due_at, admitted_at, changed_at, unsent_attempt)
-    SELECT institution, key, digest, leaves, amount_fen, parties, matter, registry, office, 1, 1,
-        now() + lease * interval '1 millisecond', now() + lease * interval '1 millisecond', now(),
-        now(), CASE WHEN announced THEN 1 END
-    FROM claim WHERE NOT EXISTS (SELECT FROM held
-        WHERE held.institution = claim.institution AND held.key = claim.key)
-    ON CONFLICT (institution, key) DO UPDATE SET
-        (registry, office, state, unsent_attempt, admitted_at) = (
-            SELECT CASE WHEN unsent THEN excluded.registry ELSE filing.registry END,
-                CASE WHEN unsent THEN excluded.office ELSE filing.office END,
-                CASE WHEN unsent THEN 1 ELSE 2 END,
-                CASE WHEN unsent AND excluded.unsent_attempt IS NOT NULL THEN filing.attempt + 1 END,
-                CASE WHEN unsent THEN excluded.admitted_at ELSE filing.admitted_at END
-            FROM (SELECT filing.state = 4
-                OR filing.state = 1 AND filing.unsent_attempt = filing.attempt AS unsent) AS taken),
-        attempt = filing.attempt + 1,
-        lease_until = excluded.lease_until,
-        due_at = excluded.due_at,
-        queued = false,
-        changed_at = excluded.changed_at
-    WHERE filing.digest = excluded.digest AND (filing.state = 4
-        OR filing.state IN (1, 2) AND NOT filing.queued
-            AND filing.lease_until <= excluded.changed_at)
-    RETURNING institution, key, registry, office, attempt, state),
-    guarded AS (
-    INSERT INTO guard (institution, digest, key)
-    SELECT loan.institution, loan.digest, loan.key
-    FROM claimed JOIN loan USING (institution, key) WHERE claimed.state = 1
-    ORDER BY loan.institution, loan.digest
-    ON CONFLICT (institution, digest) DO UPDATE SET key = CASE
-        WHEN guard.key = excluded.key THEN guard.key
-        WHEN EXISTS (SELECT FROM loan JOIN filing AS corrected
-                ON corrected.institution = guard.institution AND corrected.key = guard.key
-            WHERE loan.institution = excluded.institution AND loan.digest = excluded.digest
-                AND corrected.case_id = loan.corrects) THEN excluded.key END)
-    SELECT institution, key, registry, office, attempt, state FROM claimed";
-
-/// As above, for one claim that may have to wait for an office to open: it waits while the office is closed, and behind
+/// As `claims::ADMIT`, for one claim that may have to wait for an office to open: it waits while the office is closed, and behind
 /// what waits for one of its properties.
 const ADMIT_WAITING: &str = "
     WITH claimed AS (
@@ -921,141 +620,6 @@ const RETIRE: &str = "
 
 const BEAT: &str = "UPDATE heartbeat SET written_at = now() WHERE id = 1";
 
-/// Any number will do, as long as every release uses the same and nobody else in the database does.
-const MIGRATION_LOCK: i64 = 0x6469_7265_6374_6c6b;
-
-/// How long a replica waits for another's migration and its own, together.
-const MIGRATION_TIME_MAX: Duration = Duration::from_secs(600);
-
-/// A connection out of the pool. It goes back only if it is known to be sound: not while an answer
-/// is outstanding, be it that nobody waits for it any more.
-struct Lent {
-    /// `None` only while it is being dropped.
-    client: Option<Client>,
-    sound: bool,
-}
-
-impl Lent {
-    async fn query(
-        &self,
-        statement: &str,
-        parameters: &[&(dyn ToSql + Sync)],
-    ) -> Result<Vec<Row>, tokio_postgres::Error> {
-        let Some(client) = &self.client else { return Ok(Vec::new()) };
-        let statement = client.prepare_cached(statement).await?;
-        client.query(&statement, parameters).await
-    }
-}
-
-impl Drop for Lent {
-    fn drop(&mut self) {
-        if let Some(client) = self.client.take()
-            && !self.sound
-        {
-            drop(Client::take(client));
-        }
-    }
-}
-
-/// Whether the server refused one statement only, and the connection is as good as before.
-fn leaves_sound(cause: &tokio_postgres::Error) -> bool {
-    const OF_THE_STATEMENT: &[SqlState] = &[
-        SqlState::QUERY_CANCELED,
-        SqlState::LOCK_NOT_AVAILABLE,
-        SqlState::T_R_SERIALIZATION_FAILURE,
-        SqlState::T_R_DEADLOCK_DETECTED,
-        SqlState::DISK_FULL,
-        SqlState::NOT_NULL_VIOLATION,
-    ];
-    cause.code().is_some_and(|code| OF_THE_STATEMENT.contains(code))
-}
-
-fn pool(settings: &PostgresSettings) -> Result<Pool, LedgerError> {
-    let (config, recycling) =
-        (config(settings)?, ManagerConfig { recycling_method: RecyclingMethod::Fast });
-    let manager = match &settings.tls {
-        None => Manager::from_config(config, NoTls, recycling),
-        Some(PostgresTls { ca, identity }) => {
-            let identity = identity.as_ref().map(|(certificate, key)| (&**certificate, &**key));
-            let tls = tls::ledger_config(ca, identity).map_err(LedgerError::unavailable)?;
-            Manager::from_config(config, MakeRustlsConnect::new(tls), recycling)
-        }
-    };
-    Pool::builder(manager)
-        .max_size(settings.pool_size_max)
-        .wait_timeout(Some(settings.wait))
-        .create_timeout(Some(settings.wait))
-        .recycle_timeout(Some(settings.wait))
-        .runtime(Runtime::Tokio1)
-        .pre_recycle(Hook::async_fn(|client, metrics| {
-            Box::pin(verify(client, metrics.last_used()))
-        }))
-        .build()
-        .map_err(LedgerError::unavailable)
-}
-
-/// Asks a connection that was idle for a while whether it still leads to a server that takes writes.
-/// One that has just been used showed that; asking each time would double the round trips.
-async fn verify(client: &mut ClientWrapper, idle: Duration) -> Result<(), HookError> {
-    if idle < IDLE_UNVERIFIED_MAX {
-        return Ok(());
-    }
-    let answer = client.simple_query("SHOW transaction_read_only").await;
-    let writable = answer.map_err(HookError::Backend)?.iter().any(|message| match message {
-        SimpleQueryMessage::Row(row) => row.get(0) == Some("off"),
-        _ => false,
-    });
-    if writable { Ok(()) } else { Err(HookError::message("the server has become read-only")) }
-}
-
-const IDLE_UNVERIFIED_MAX: Duration = Duration::from_secs(1);
-
-fn config(settings: &PostgresSettings) -> Result<Config, LedgerError> {
-    let mut config: Config = settings.url.parse().map_err(LedgerError::unavailable)?;
-    match (&settings.tls, far_host(&config)) {
-        (None, Some(far)) => return Err(LedgerError::unavailable(Fault::Unencrypted(far))),
-        (None, None) => config.ssl_mode(SslMode::Disable),
-        (Some(_), _) => config.ssl_mode(SslMode::Require),
-    };
-    if let Some(file) = &settings.password_file {
-        let password = fs::read_to_string(file).map_err(|cause| {
-            LedgerError::unavailable(Fault::PasswordUnreadable(file.clone(), cause))
-        })?;
-        config.password(password.trim_end_matches(['\r', '\n']));
-    }
-    let mut options = config.get_options().unwrap_or_default().to_owned();
-    // Whatever the server's defaults are: what is committed is on its disk, and each statement sees
-    // what was committed before it.
-    options.push_str(" -c synchronous_commit=on -c default_transaction_isolation=read\\ committed");
-    // Rows are found by their keys, always: a plan that was made while tables were small, and read
-    // them whole, would be kept while they grow.
-    options.push_str(
-        " -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off",
-    );
-    options.push_str(&format!(
-        " -c statement_timeout={}",
-        milliseconds(settings.statement_timeout).max(1) // 0 would be no limit.
-    ));
-    config
-        .options(options)
-        .application_name("directlink")
-        .connect_timeout(settings.wait)
-        .target_session_attrs(TargetSessionAttrs::ReadWrite);
-    Ok(config)
-}
-
-/// A host that is reached over a network, if there is one.
-fn far_host(config: &Config) -> Option<String> {
-    let near = |address: &IpAddr| address.is_loopback();
-    let far_address = config.get_hostaddrs().iter().find(|address| !near(address));
-    let far_name = config.get_hosts().iter().find_map(|host| match host {
-        Host::Tcp(name) if name == "localhost" => None,
-        Host::Tcp(name) => (!name.parse().is_ok_and(|address| near(&address))).then_some(name),
-        Host::Unix(_) => None,
-    });
-    far_address.map(IpAddr::to_string).or_else(|| far_name.cloned())
-}
-
 /// What can go wrong besides Postgres.
 #[derive(Debug, thiserror::Error)]
 enum Fault {
@@ -1077,8 +641,4 @@ fn fault(cause: tokio_postgres::Error) -> LedgerError {
         Some(&SqlState::DATA_CORRUPTED | &SqlState::INDEX_CORRUPTED) => LedgerError::corrupt(cause),
         _ => LedgerError::unavailable(cause),
     }
-}
-
-mod embedded {
-    refinery::embed_migrations!("migrations/postgres");
 }

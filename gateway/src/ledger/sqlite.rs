@@ -9,38 +9,32 @@ mod books;
 mod cases;
 mod events;
 mod evidence;
+mod file;
 mod notices;
+mod worker;
 
 use std::{
-    error::Error,
-    ffi::OsString,
-    fmt,
-    fs::{File, TryLockError},
-    io,
-    path::{Path, PathBuf},
+    fmt, io,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    thread::{self, JoinHandle},
     time::Duration,
 };
 
 use async_trait::async_trait;
+use file::{BUSY_MAX, lock, open_to_read, open_to_write};
 use prost::Message;
 use proto::v1::Outcome;
-use rusqlite::{
-    Connection, ErrorCode, OpenFlags, OptionalExtension, Params, Row, config::DbConfig,
-    named_params,
-};
-use tokio::sync::{mpsc, oneshot};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Params, Row, named_params};
+use worker::{Cause, QUEUE_MAX, Worker, answer_each, commit_groups};
 
 use super::{
     Admission, CLAIM_TRIES, Claim, Entry, Fingerprint, Guard, Ledger, LedgerError, Opening,
     PastCases, RETRY_AFTER_MIN, Record, Sealed, Standing, State, TEN_YEARS_MS, Taken, Unknown,
     Waiting, case_id, cases::Mention, length, milliseconds, read_outcome, taken, time_taken,
 };
-use crate::fault::{self, Point};
 
 /// Where the file is.
 #[derive(Debug, Clone)]
@@ -816,181 +810,6 @@ const RETIRE: &str = "
 const BEAT: &str =
     "UPDATE heartbeat SET written_at = CAST(unixepoch('subsec') * 1000 AS INTEGER) WHERE id = 1";
 
-/// Something to do with the database, then something to tell once it is known whether it lasts.
-type Job = Box<dyn FnOnce(Result<&Connection, Cause>) -> Answer + Send>;
-type Answer = Box<dyn FnOnce(Result<(), Cause>) + Send>;
-
-/// Why a whole group came to nothing; each of its jobs is told.
-type Cause = Arc<dyn Error + Send + Sync>;
-
-/// A thread that owns a connection and does one job after another.
-struct Worker {
-    /// `None` only while it is being dropped.
-    jobs: Option<mpsc::Sender<Job>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Worker {
-    fn start(
-        name: &str,
-        work: impl FnOnce(mpsc::Receiver<Job>) + Send + 'static,
-    ) -> Result<Worker, LedgerError> {
-        let (jobs, waiting) = mpsc::channel(QUEUE_MAX);
-        let thread = thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || work(waiting))
-            .map_err(LedgerError::unavailable)?;
-        Ok(Worker { jobs: Some(jobs), thread: Some(thread) })
-    }
-
-    /// Has `verb` carried out. If this is dropped, it is carried out nevertheless.
-    async fn run<T: Send + 'static>(
-        &self,
-        verb: impl FnOnce(&Connection) -> Result<T, LedgerError> + Send + 'static,
-    ) -> Result<T, LedgerError> {
-        let (reply, answer) = oneshot::channel();
-        let job: Job = Box::new(move |database| {
-            let result = database.map_err(LedgerError::unavailable).and_then(verb);
-            Box::new(move |lasting| {
-                let result = lasting.map_err(LedgerError::unavailable).and(result);
-                let _nobody_waits_any_more = reply.send(result);
-            })
-        });
-        let jobs = self.jobs.as_ref().ok_or_else(|| LedgerError::unavailable(Fault::Stopped))?;
-        jobs.try_send(job).map_err(|refused| {
-            LedgerError::unavailable(match refused {
-                mpsc::error::TrySendError::Full(_) => Fault::QueueFull,
-                mpsc::error::TrySendError::Closed(_) => Fault::Stopped,
-            })
-        })?;
-        answer.await.unwrap_or_else(|_closed| Err(LedgerError::unavailable(Fault::Stopped)))
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        self.jobs = None;
-        if let Some(thread) = self.thread.take() {
-            let _panicked = thread.join();
-        }
-    }
-}
-
-/// More waiting jobs than this, some seconds' worth, are refused: whoever is behind them would have
-/// given up before their turn came.
-const QUEUE_MAX: usize = 1_024;
-
-/// Jobs per transaction at most, so that the first of a group does not wait long for the last.
-const GROUP_MAX: usize = 256;
-
-/// So many jobs in one group mean that many filings are on their way: a moment later more of them wait,
-/// and share the sync.
-const CROWD: usize = 8;
-
-/// That moment. Less than a sync takes on most disks; with few filings nobody ever waits it.
-const GATHERING: Duration = Duration::from_millis(1);
-
-fn answer_each(database: &Connection, mut jobs: mpsc::Receiver<Job>) {
-    while let Some(job) = jobs.blocking_recv() {
-        job(Ok(database))(Ok(()));
-    }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the thread is the writer's own; nothing else runs on it"
-)]
-fn commit_groups(database: &Connection, mut jobs: mpsc::Receiver<Job>, commits: &AtomicU64) {
-    let mut group = Vec::with_capacity(GROUP_MAX);
-    let mut before = 0;
-    while jobs.blocking_recv_many(&mut group, GROUP_MAX) > 0 {
-        if before >= CROWD && group.len() < before {
-            thread::sleep(GATHERING);
-            while group.len() < GROUP_MAX
-                && let Ok(job) = jobs.try_recv()
-            {
-                group.push(job);
-            }
-        }
-        before = group.len();
-        commit(database, &mut group, commits);
-    }
-}
-
-/// Carries out a group in one transaction. What fails changes nothing, each job being at most one
-/// statement that writes or a savepoint, and does not spoil the others; a transaction that fails spoils all.
-fn commit(database: &Connection, group: &mut Vec<Job>, commits: &AtomicU64) {
-    let mut open = database.execute_batch("BEGIN IMMEDIATE").map_err(cause);
-    let mut answers = Vec::with_capacity(group.len());
-    for job in group.drain(..) {
-        answers.push(job(open.as_ref().map(|()| database).map_err(Arc::clone)));
-        // A full disk and its like end the transaction; a statement now would stand by itself.
-        if open.is_ok() && database.is_autocommit() {
-            open = Err(Arc::new(Fault::RolledBack));
-        }
-    }
-    fault::point(Point::BeforeCommit);
-    let lasting = open.and_then(|()| database.execute_batch("COMMIT").map_err(cause));
-    fault::point(Point::Committed);
-    if lasting.is_err() && !database.is_autocommit() {
-        // Should this fail too, the next BEGIN does, and every job is told.
-        let _still_open = database.execute_batch("ROLLBACK");
-    }
-    if lasting.is_ok() {
-        commits.fetch_add(1, Ordering::Relaxed);
-    }
-    for answer in answers {
-        answer(lasting.clone());
-    }
-}
-
-fn open_to_write(path: &Path) -> Result<Connection, LedgerError> {
-    let mut database = Connection::open(path).map_err(fault)?;
-    // A backup may hold the file for a moment, or an operator's command; nobody else may.
-    database.busy_timeout(BUSY_MAX).map_err(fault)?;
-    database.pragma_update(None, "journal_mode", "WAL").map_err(fault)?;
-    // FULL, not NORMAL: a commit that power failure can undo would let a key be claimed twice.
-    database.pragma_update(None, "synchronous", "FULL").map_err(fault)?;
-    // What was committed is carried from the log into the tables once this many pages wait for it (32 MiB): a page that
-    // changes in several commits is carried once. SQLite's own number, 1,000, costs a quarter more in all.
-    database.pragma_update(None, "wal_autocheckpoint", 8_000).map_err(fault)?;
-    // Else a statement is compiled anew for each call: two indexes are partial, and without this the
-    // values bound may decide whether one of them can be used.
-    database.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(fault)?;
-    // An older release that starts on a newer release's tables finds what it knows still there.
-    embedded::migrations::runner()
-        .set_abort_missing(false)
-        .run(&mut database)
-        .map_err(LedgerError::unavailable)?;
-    Ok(database)
-}
-
-fn open_to_read(path: &Path) -> Result<Connection, LedgerError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let database = Connection::open_with_flags(path, flags).map_err(fault)?;
-    database.busy_timeout(BUSY_MAX).map_err(fault)?;
-    Ok(database)
-}
-
-/// How long another's hand on the file is waited for.
-const BUSY_MAX: Duration = Duration::from_secs(2);
-
-/// Keeps other processes away from the ledger at `path` until it is dropped. On a file beside it:
-/// closing any handle on the database itself would let go of SQLite's own locks (sqlite.org, "How to
-/// corrupt an SQLite database file", 2.2).
-fn lock(path: &Path) -> Result<File, LedgerError> {
-    let mut name = OsString::from(path);
-    name.push(".lock");
-    let name = PathBuf::from(name);
-    let unlockable = |cause| LedgerError::unavailable(Fault::Unlockable(name.clone(), cause));
-    let file = File::options().create(true).append(true).open(&name).map_err(unlockable)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(LedgerError::unavailable(Fault::InUse(path.into()))),
-        Err(TryLockError::Error(cause)) => Err(unlockable(cause)),
-    }
-}
-
 /// What can go wrong besides SQLite.
 #[derive(Debug, thiserror::Error)]
 enum Fault {
@@ -1032,18 +851,16 @@ fn fault(error: rusqlite::Error) -> LedgerError {
     }
 }
 
-mod embedded {
-    refinery::embed_migrations!("migrations/sqlite");
-}
-
 #[cfg(test)]
 mod tests {
     //! What is SQLite's alone; what every ledger promises is asked in conformance-tests.
 
-    use tempfile::TempDir;
-    use tokio::task::JoinSet;
+    use std::fs::File;
 
-    use super::*;
+    use tempfile::TempDir;
+    use tokio::{sync::oneshot, task::JoinSet};
+
+    use super::{file::embedded, worker::Job, *};
     use crate::ledger::{Fingerprint, books::Booked};
 
     #[tokio::test]

@@ -1,0 +1,66 @@
+//! The file: how it is opened, and who may.
+
+use std::{
+    ffi::OsString,
+    fs::{File, TryLockError},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
+
+use super::{Fault, fault};
+use crate::ledger::LedgerError;
+
+/// Opens the file to write to it, and brings its tables up to date.
+pub(super) fn open_to_write(path: &Path) -> Result<Connection, LedgerError> {
+    let mut database = Connection::open(path).map_err(fault)?;
+    // A backup may hold the file for a moment, or an operator's command; nobody else may.
+    database.busy_timeout(BUSY_MAX).map_err(fault)?;
+    database.pragma_update(None, "journal_mode", "WAL").map_err(fault)?;
+    // FULL, not NORMAL: a commit that power failure can undo would let a key be claimed twice.
+    database.pragma_update(None, "synchronous", "FULL").map_err(fault)?;
+    // What was committed is carried from the log into the tables once this many pages wait for it (32 MiB): a page that
+    // changes in several commits is carried once. SQLite's own number, 1,000, costs a quarter more in all.
+    database.pragma_update(None, "wal_autocheckpoint", 8_000).map_err(fault)?;
+    // Else a statement is compiled anew for each call: two indexes are partial, and without this the
+    // values bound may decide whether one of them can be used.
+    database.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(fault)?;
+    // An older release that starts on a newer release's tables finds what it knows still there.
+    embedded::migrations::runner()
+        .set_abort_missing(false)
+        .run(&mut database)
+        .map_err(LedgerError::unavailable)?;
+    Ok(database)
+}
+
+/// Opens the file to be read, whoever else has it open.
+pub(super) fn open_to_read(path: &Path) -> Result<Connection, LedgerError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let database = Connection::open_with_flags(path, flags).map_err(fault)?;
+    database.busy_timeout(BUSY_MAX).map_err(fault)?;
+    Ok(database)
+}
+
+/// How long another's hand on the file is waited for.
+pub(super) const BUSY_MAX: Duration = Duration::from_secs(2);
+
+/// Keeps other processes away from the ledger at `path` until it is dropped. On a file beside it:
+/// closing any handle on the database itself would let go of SQLite's own locks (sqlite.org, "How to
+/// corrupt an SQLite database file", 2.2).
+pub(super) fn lock(path: &Path) -> Result<File, LedgerError> {
+    let mut name = OsString::from(path);
+    name.push(".lock");
+    let name = PathBuf::from(name);
+    let unlockable = |cause| LedgerError::unavailable(Fault::Unlockable(name.clone(), cause));
+    let file = File::options().create(true).append(true).open(&name).map_err(unlockable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(LedgerError::unavailable(Fault::InUse(path.into()))),
+        Err(TryLockError::Error(cause)) => Err(unlockable(cause)),
+    }
+}
+
+pub(super) mod embedded {
+    refinery::embed_migrations!("migrations/sqlite");
+}
