@@ -71,6 +71,7 @@ over_both_stores! {
     a_filing_takes_all_its_guards_or_none
     a_guard_is_never_in_the_way_of_its_own_filing
     a_correction_takes_the_guards_of_what_it_corrects
+    a_correction_that_comes_to_nothing_gives_the_guards_back
     what_is_old_is_retired_and_its_key_stays_used
     what_is_open_or_young_is_never_retired
     two_that_retire_at_once_retire_each_filing_once
@@ -914,6 +915,29 @@ async fn a_guard_is_never_in_the_way_of_its_own_filing(store: &Store) {
     let entry = new(ledger.admit(&of_loan("k", &[1, 2])).await);
     ledger.mark_unknown(&entry).await.unwrap();
     ask_first(ledger.admit(&of_loan("k", &[1, 2])).await);
+}
+
+async fn a_correction_that_comes_to_nothing_gives_the_guards_back(store: &Store) {
+    let ledger = store.open().await;
+    let entry = new(ledger.admit(&of_loan("first", &[1, 2])).await);
+    ledger.settle(&entry, &accepted("YWH-1"), None).await.unwrap();
+    let correction = |key| Claim { corrects: Some("YWH-1".into()), ..of_loan(key, &[1, 2]) };
+    let elsewhere = Claim { registry: "another".into(), ..correction("wrong") };
+    assert_eq!(duplicate(ledger.admit(&elsewhere).await).key, "first", "another registry's number");
+    let lost = new(ledger.admit(&correction("lost")).await);
+    ledger.release(&lost).await.unwrap();
+    // Again under its own key, and again nothing is sent: what it corrects is not forgotten.
+    let lost = new(ledger.admit(&correction("lost")).await);
+    ledger.release(&lost).await.unwrap();
+
+    let holder = duplicate(ledger.admit(&of_loan("third", &[1])).await);
+    assert_eq!((holder.key.as_str(), holder.state), ("lost", State::Released));
+    ledger.lift(&holder, &guards(&[1])).await.unwrap();
+    assert_eq!(duplicate(ledger.admit(&of_loan("third", &[1])).await).key, "first");
+    let holder = duplicate(ledger.admit(&correction("again")).await);
+    ledger.lift(&holder, &guards(&[1, 2])).await.unwrap();
+    new(ledger.admit(&correction("again")).await);
+    assert_eq!(duplicate(ledger.admit(&of_loan("third", &[1])).await).key, "again");
 }
 
 async fn a_correction_takes_the_guards_of_what_it_corrects(store: &Store) {

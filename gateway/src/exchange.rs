@@ -12,9 +12,7 @@ use std::{
 use adapters::{Contract, Decoded, FaultCode, Undecoded};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use proto::v1::{
-    Application, EncumbranceKind, Exchange, Outcome, TitleQuery, TitleState, envelope::Body,
-};
+use proto::v1::{Application, Exchange, Outcome, envelope::Body};
 
 use crate::{
     capability::Capabilities,
@@ -25,7 +23,7 @@ use crate::{
     fingerprint::{differing, fingerprint, guards},
     identity::VerifiedBank,
     integrity,
-    ledger::{Admission, Claim, Entry, Fingerprint, Guard, Ledger, LedgerError, Record, State},
+    ledger::{Admission, Claim, Entry, Fingerprint, Ledger, LedgerError, Record, State},
     materials::Materials,
     matter,
     reconciliation::books::booked,
@@ -42,6 +40,7 @@ mod asking;
 mod availability;
 mod books;
 mod checking;
+mod earlier;
 mod feed;
 mod hall;
 mod papers;
@@ -95,6 +94,9 @@ pub struct Gateway {
     /// What is counted and timed.
     pub metrics: Metrics,
 }
+
+/// How many filings of one loan that came to nothing are put aside for a new one.
+const HOLDERS_MAX: usize = 16;
 
 impl Gateway {
     /// Offices and registries as they are now. Whoever looks twice may find another.
@@ -379,9 +381,12 @@ impl Hearing<'_> {
         let mut leased_until = Instant::now() + self.gateway.lease;
         fault::point(Point::BeforeAdmit);
         let mut admission = self.admit(&claim).await?;
-        if let Admission::Duplicate(earlier) = &admission
-            && self.stands_no_more(earlier, &application, &office).await
-        {
+        for _ in 0..HOLDERS_MAX {
+            // Behind one that came to nothing there may be another, such as the one that it was to correct.
+            let Admission::Duplicate(earlier) = &admission else { break };
+            if !self.stands_no_more(earlier, &application, &office).await {
+                break;
+            }
             self.lift(earlier, &claim.guards).await?;
             leased_until = Instant::now() + self.gateway.lease;
             admission = self.admit(&claim).await?;
@@ -411,7 +416,9 @@ impl Hearing<'_> {
                 };
                 match self.ask_first(&entry, registry, &claim.fingerprint).await? {
                     Some(outcome) => return Ok(replayed(outcome)),
-                    None => (entry, registry),
+                    None if entry.office == claim.office => (entry, registry),
+                    // It would go there under another office's name.
+                    None => return Err(self.still_unknown(&entry).await.for_people()),
                 }
             }
         };
@@ -437,52 +444,6 @@ impl Hearing<'_> {
     async fn admit(&self, claim: &Claim) -> Result<Admission, Refusal> {
         let admission = self.gateway.timed(LedgerVerb::Admit, self.gateway.ledger.admit(claim));
         admission.await.map_err(|error| self.ledger_away(&error))
-    }
-
-    /// Whether an earlier filing of the same loan is no reason any more to refuse this one: it was never sent, its case
-    /// has ended without a registration, or what it registered is discharged.
-    async fn stands_no_more(
-        &self,
-        earlier: &Record,
-        application: &Application,
-        office: &Office,
-    ) -> bool {
-        match earlier.state {
-            State::Released => true,
-            State::Claimed | State::Unknown | State::Queued => false,
-            // Of a retired one without a case it was told long ago that it came to nothing.
-            State::Retired if earlier.outcome.is_none() => true,
-            State::Settled | State::Retired => {
-                let status = self.present(earlier.clone()).await.status();
-                matter::came_to_nothing(status)
-                    || matter::is_entered(status) && self.is_free(application, office).await
-            }
-        }
-    }
-
-    /// Whether no charge at all stands on any of the properties. A registry may call a charge by another number than its
-    /// certificate's: while one stands, nobody can tell that it is not the one.
-    async fn is_free(&self, application: &Application, office: &Office) -> bool {
-        let properties = matter::properties(application).to_vec();
-        let query = TitleQuery { properties, ..TitleQuery::default() };
-        let Ok(registry) = self.registry_of(&office.registry) else { return false };
-        match registry.query_title(query, office.canonical(), &self.caller()).await {
-            Ok(answer) => answer.entries.iter().all(|entry| {
-                let charges = [EncumbranceKind::Mortgage, EncumbranceKind::AdvanceNotice];
-                entry.state() == TitleState::Found
-                    && !entry.encumbrances.iter().any(|it| charges.contains(&it.kind()))
-            }),
-            Err(error) => {
-                tracing::warn!(registry = registry.name(), %error, "a title could not be asked about");
-                false
-            }
-        }
-    }
-
-    async fn lift(&self, earlier: &Record, guards: &[Guard]) -> Result<(), Refusal> {
-        let lifted = self.gateway.ledger.lift(earlier, guards);
-        let lifted = self.gateway.timed(LedgerVerb::Lift, lifted).await;
-        lifted.map_err(|error| self.ledger_away(&error))
     }
 
     /// Asks the registry by key about a filing that may have reached it, before anything is sent again. `None`: nothing was

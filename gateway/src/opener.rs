@@ -130,7 +130,9 @@ impl Opener {
             let pause = match self.take(&office, interval).await {
                 Ok(Some(taken)) => {
                     let opener = Arc::clone(&self);
-                    under_way.spawn(async move { opener.send(taken).await });
+                    // By the ledger its lease began no earlier.
+                    let leased_until = begun + self.gateway.lease;
+                    under_way.spawn(async move { opener.send(taken, leased_until).await });
                     // The ledger keeps the pace; who took long to take it need not wait as long again.
                     interval.saturating_sub(begun.elapsed())
                 }
@@ -173,8 +175,7 @@ impl Opener {
         taken.map_err(Held::Ledger)
     }
 
-    async fn send(&self, taken: Taken) {
-        let leased_until = Instant::now() + self.gateway.lease;
+    async fn send(&self, taken: Taken, leased_until: Instant) {
         fault::point(Point::QueueTaken);
         let (institution, key) = (taken.entry.institution.clone(), taken.entry.key.clone());
         let trouble = |done: &Result<(), LedgerError>| done.as_ref().err().map(LedgerError::label);

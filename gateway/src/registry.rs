@@ -35,6 +35,7 @@ use tonic::{
 
 use crate::{
     fault::{self, Point},
+    ledger::Record,
     retry::Delays,
     settings::Registry as Settings,
     telemetry::{self, Metrics, Peer, RegistryCall, Step},
@@ -284,6 +285,22 @@ impl Registry {
         caller: &Caller,
     ) -> Result<Option<Testimony>, CallError> {
         self.case(By::IdempotencyKey(key.to_owned()), caller).await
+    }
+
+    /// Where the case of a filing stands: by the registry's number, and by the key as long as there is none.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn case_of(
+        &self,
+        record: &Record,
+        caller: &Caller,
+    ) -> Result<Option<Testimony>, CallError> {
+        let case_id = record.outcome.as_ref().map_or("", |outcome| outcome.case_id.as_str());
+        match case_id.is_empty() {
+            true => self.case_by_key(&record.key, caller).await,
+            false => self.case_by_id(case_id, caller).await,
+        }
     }
 
     /// Where a case stands, by the registry's number.

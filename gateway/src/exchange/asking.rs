@@ -148,10 +148,10 @@ impl Hearing<'_> {
     pub(super) async fn present(&self, record: Record) -> Outcome {
         let known = record.outcome.clone().unwrap_or_default();
         let Some(registry) = self.directory.registry(&record.registry) else { return known };
-        if matter::is_final(known.status()) || known.case_id.is_empty() {
+        if matter::is_final(known.status()) {
             return known;
         }
-        match registry.case_by_id(&known.case_id, &self.caller()).await {
+        match registry.case_of(&record, &self.caller()).await {
             Ok(Some(testimony)) => {
                 self.seen.registry_answered(&testimony);
                 let now = self.gateway.compared(testimony, &record.institution, &record.key);

@@ -366,8 +366,8 @@ impl PostgresLedger {
             return Ok(None);
         }
         let guards = bytes(&claim.guards);
-        let mine: [&(dyn ToSql + Sync); 4] =
-            [&claim.institution, &guards, &claim.key, &claim.corrects];
+        let mine: [&(dyn ToSql + Sync); 5] =
+            [&claim.institution, &guards, &claim.key, &claim.corrects, &claim.registry];
         let holder = self.server.standing(HOLDER, &mine).await?;
         Ok(holder.map(|holder| holder.record))
     }
@@ -466,7 +466,8 @@ const ADMIT_WAITING: &str = "
         WHEN guard.key = excluded.key THEN guard.key
         WHEN EXISTS (SELECT FROM filing AS corrected
             WHERE corrected.institution = guard.institution AND corrected.key = guard.key
-                AND corrected.case_id = $11) THEN excluded.key END),
+                AND corrected.case_id = $11 AND corrected.registry = $6) THEN excluded.key END,
+        before = CASE WHEN guard.key = excluded.key THEN guard.before ELSE guard.key END),
     placed AS (
     INSERT INTO queue (institution, key, office, seal_key, sealed, stays)
     SELECT institution, key, office, $14::text, $15::bytea, $11::text IS NOT NULL
@@ -526,21 +527,27 @@ const HOLDER: &str = "
             THEN (CASE WHEN queued THEN 6 ELSE 4 END)::smallint ELSE state END AS state, queued,
         0::bigint AS lease_left,
         (extract(epoch FROM now() - admitted_at) * 1000)::bigint AS age
-    FROM filing WHERE institution = $1 AND key <> $3 AND (case_id = $4) IS NOT TRUE AND key IN (
+    FROM filing WHERE institution = $1 AND key <> $3
+        AND (case_id = $4 AND registry = $5) IS NOT TRUE AND key IN (
         SELECT key FROM guard WHERE institution = $1 AND digest = ANY ($2::bytea[]))
     LIMIT 1";
 
 /// Whoever holds the filing's row may not have it sent meanwhile: one whose announcement is
-/// outstanding is released for good.
+/// outstanding is released for good. What it corrects has its guards again.
 const LIFT: &str = "
     WITH holder AS (
         UPDATE filing SET state = $4
         WHERE institution = $1 AND key = $2 AND (state = $4 AND state > 2
             OR $4 = 4 AND state = 1 AND NOT queued AND unsent_attempt = attempt
                 AND lease_until <= now())
-        RETURNING key)
+        RETURNING key),
+    given_back AS (
+        UPDATE guard SET key = before, before = NULL FROM holder
+        WHERE guard.institution = $1 AND guard.digest = ANY ($3::bytea[])
+            AND guard.key = holder.key AND before IS NOT NULL)
     DELETE FROM guard USING holder
-    WHERE guard.institution = $1 AND guard.digest = ANY ($3::bytea[]) AND guard.key = holder.key";
+    WHERE guard.institution = $1 AND guard.digest = ANY ($3::bytea[]) AND guard.key = holder.key
+        AND before IS NULL";
 
 const ANNOUNCE: &str = "
     UPDATE filing SET unsent_attempt = NULL, sent_at = now()
@@ -611,7 +618,7 @@ const TIMES_TAKEN: &str = "
 const RETIRE: &str = "
     WITH old AS MATERIALIZED (
         SELECT institution, key FROM filing
-        WHERE state IN (3, 4) AND changed_at < now() - $1::bigint * interval '1 millisecond'
+        WHERE state IN (3, 4) AND follow_up_at IS NULL AND changed_at < now() - $1::bigint * interval '1 millisecond'
         ORDER BY changed_at LIMIT $2
         FOR UPDATE SKIP LOCKED)
     UPDATE filing SET state = 5, leaves = '', parties = NULL, outcome = NULL, follow_up_at = NULL
