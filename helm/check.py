@@ -23,6 +23,8 @@ from pathlib import Path
 import kubernetes_validate
 import yaml
 
+from promises import promises, tell
+
 ROOT = Path(__file__).resolve().parent.parent
 CHART = ROOT / "helm/directlink"
 # The oldest and the newest that are rendered for; the oldest is that of Chart.yaml.
@@ -450,7 +452,6 @@ def main():
     helm = Helm(arguments.tools)
     files = sorted(CHART.glob("ci/*-values.yaml"))
     cases = yaml.safe_load((CHART / "ci/refused.yaml").read_text())
-    promises = [(name, check) for name, check in globals().items() if name.startswith("holds_")]
     results = []
 
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(4) as pool:
@@ -461,7 +462,7 @@ def main():
         for file, done in zip(files, linted):
             results.append((f"{file.stem}: lint", [] if done.returncode == 0 else [done.stdout + done.stderr]))
         for each in everything:
-            results += [(f"{each.name}: {name}", list(check(each))) for name, check in promises]
+            results += [(f"{each.name}: {name}", list(check(each))) for name, check in promises(globals())]
             told = settings_are_taken(each, arguments.programs, pki)
             results.append((f"{each.name}: the gateway takes its settings", told))
         results.append(("kinds of operators", custom_schemas(everything, arguments.tools / "node_modules")))
@@ -474,13 +475,7 @@ def main():
     )
     results.append(("Dockerfile", linted.stdout.splitlines() + linted.stderr.splitlines()))
 
-    failed = 0
-    for name, told in results:
-        for complaint in told:
-            print(f"{name}: {complaint}")
-        failed += bool(told)
-    print(f"{len(results) - failed} passed, {failed} failed")
-    return 1 if failed else 0
+    return tell(results)
 
 
 if __name__ == "__main__":
