@@ -5,6 +5,7 @@
 
 use std::{convert::Infallible, sync::Arc};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use axum::{Router, body::Body, extract::ConnectInfo};
 use futures_util::StreamExt;
 use http::{Request, Response, StatusCode, header};
@@ -91,8 +92,13 @@ impl Door {
                 let peer = Peer { address, guest: Some(guest) };
                 self.converse(stream, peer, stay.token(), true).await;
             }
-            Err(refusal) => {
-                tracing::warn!(%refusal, "a caller was not let in to the console");
+            Err(_nobody) => {
+                // By its digest, which settings can name: what else it says may name a person.
+                let sha256 = shaken.chain().first().map(|own| hex::encode(digest(&SHA256, own)));
+                tracing::warn!(
+                    sha256,
+                    "a caller was not let in to the console: nobody's certificate"
+                );
                 self.metrics.turned_away(Protocol::Pages, TurnedAway::Unknown);
                 // It is told so, but not given the time of those who are known.
                 let Shaken { stream, unproved: _unproved, .. } = shaken;
