@@ -19,7 +19,8 @@ use x509_parser::{
 };
 
 use crate::{
-    settings::{Listen, Problem, Settings, StaleCrls, Store},
+    entrance::Files,
+    settings::{Problem, Settings, StaleCrls, Store},
     telemetry::Holder,
     tls,
 };
@@ -65,12 +66,12 @@ pub fn remarks(settings: &Settings, now: SystemTime) -> Vec<Remark> {
     remarks
 }
 
-/// What the door for banks stands on, and when each runs out.
-pub fn of_the_door(listen: &Listen) -> Vec<(Holder, SystemTime)> {
-    let lists = listen.client_crls.iter().filter_map(|file| next_list(file)).min();
+/// What an entrance stands on, and when each runs out.
+pub fn of_the_entrance(files: &Files) -> Vec<(Holder, SystemTime)> {
+    let lists = files.client_crls.iter().filter_map(|file| next_list(file)).min();
     [
-        (Holder::Gateway, earliest(&listen.certificate)),
-        (Holder::Authority, earliest(&listen.client_ca)),
+        (Holder::Gateway, earliest(&files.certificate)),
+        (Holder::Authority, earliest(&files.client_ca)),
         (Holder::RevocationList, lists),
     ]
     .into_iter()

@@ -31,7 +31,7 @@ use crate::{
     registry::{CallError, Caller, Purpose, Registry, Shut, Testimony},
     resolver,
     seal::Seals,
-    settings::{self, Office, Problem, Settings},
+    settings::{self, Office},
     telemetry::{self, Arrival, LedgerVerb, Metrics, Step, step},
     turnstile::Busy,
 };
@@ -102,17 +102,6 @@ impl Gateway {
     /// Offices and registries as they are now. Whoever looks twice may find another.
     pub fn directory(&self) -> Arc<Directory> {
         self.directory.load_full()
-    }
-
-    /// Has another directory from now on; returns the registries that settings name no more. One caller at a time.
-    ///
-    /// # Errors
-    /// Everything that stands against it; then nothing has changed.
-    pub(crate) fn take_directory(&self, settings: &Settings) -> Result<Vec<String>, Vec<Problem>> {
-        let changed = self.directory().changed(settings, &self.metrics)?;
-        let left_out = changed.left_out().into_iter().map(str::to_owned).collect();
-        self.directory.store(Arc::new(changed));
-        Ok(left_out)
     }
 
     /// Waits for the ledger; what it did, and how long it took, is traced and counted.

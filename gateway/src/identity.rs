@@ -20,11 +20,13 @@ use x509_parser::{
 
 use crate::{
     client_cert,
+    entrance::Guests,
     settings::{BankProxy, Institution, InstitutionKind},
 };
 
-/// An institution that has proved to be who it is. Cheap to copy.
-#[derive(Clone)]
+/// An institution that has proved to be who it is. Cheap to copy. Two are the same if settings say the same of both, and they
+/// showed one certificate.
+#[derive(Clone, PartialEq)]
 pub struct VerifiedBank {
     institution: Arc<Institution>,
     client_cert: HeaderValue,
@@ -84,7 +86,7 @@ impl fmt::Debug for VerifiedBank {
 }
 
 /// Whose certificate one is.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Known {
     /// An institution's own.
     Institution(VerifiedBank),
@@ -145,21 +147,9 @@ impl Identities {
     /// A refusal that names what was shown, for the operator; the caller learns only that it is not known.
     pub fn identify(&self, chain: &[CertificateDer<'_>]) -> Result<Known, IdentityRefusal> {
         let der = chain.first().ok_or(IdentityRefusal::NoCertificate)?;
-        let (_, certificate) =
-            X509Certificate::from_der(der).map_err(IdentityRefusal::Unreadable)?;
+        let certificate = of_a_client(der)?;
         // Only who is refused is described.
         let shown = || Shown::of(&certificate, der);
-        // The handshake takes a certificate that does not say what it is for; a pin on one would let a server's
-        // certificate file mortgages.
-        let usage = certificate.extended_key_usage().ok().flatten();
-        if !usage.is_some_and(|usage| usage.value.client_auth) {
-            return Err(IdentityRefusal::NotForClients(shown()));
-        }
-        // RFC 5280, section 4.2.1.3: a key that is said to be for something is for nothing else.
-        let key_usage = certificate.key_usage().ok().flatten();
-        if key_usage.is_some_and(|usage| !usage.value.digital_signature()) {
-            return Err(IdentityRefusal::NotForSigning(shown()));
-        }
         let issuer = DistinguishedName::of(certificate.issuer());
         let mut known: Vec<&Pinned> = Vec::new();
         for name in alternative_names(&certificate) {
@@ -192,6 +182,14 @@ impl Identities {
     }
 }
 
+impl Guests for Identities {
+    type Guest = Known;
+
+    fn guest(&self, chain: &[CertificateDer<'_>]) -> Result<Known, IdentityRefusal> {
+        self.identify(chain)
+    }
+}
+
 /// Why a caller is nobody we know.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityRefusal {
@@ -207,8 +205,8 @@ pub enum IdentityRefusal {
     /// Its key is said to be for something, and not for signing, which a handshake takes.
     #[error("the client certificate lacks the key usage digitalSignature: {0}")]
     NotForSigning(Shown),
-    /// No institution is pinned to it.
-    #[error("no institution in settings has this certificate: {0}")]
+    /// Nobody is pinned to it.
+    #[error("nobody in settings has this certificate: {0}")]
     Unknown(Shown),
     /// The certificate cannot be shown to a registry; Base64 always fits a header, so this is a fault of ours.
     #[error("the client certificate cannot be told to a registry")]
@@ -230,8 +228,9 @@ pub enum IdentityRefusal {
     Ambiguous(Shown),
 }
 
-/// What a refused certificate says, for the operator who may want to register it. Certificates name institutions; one
-/// that names a person is told all the same, as nobody could act on the refusal otherwise.
+/// What a certificate says that somebody can be known by. Of one that is refused it is told to the operator who may want to
+/// register it: certificates name institutions; one that names a person is told all the same, as nobody could act on the
+/// refusal otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shown {
     /// Who issued it, in the certificate's order.
@@ -243,6 +242,15 @@ pub struct Shown {
 }
 
 impl Shown {
+    /// Of a client's own certificate, the first of `chain`.
+    ///
+    /// # Errors
+    /// There is none, or none that a client may show.
+    pub(crate) fn by(chain: &[CertificateDer<'_>]) -> Result<Self, IdentityRefusal> {
+        let der = chain.first().ok_or(IdentityRefusal::NoCertificate)?;
+        Ok(Self::of(&of_a_client(der)?, der))
+    }
+
     fn of(certificate: &X509Certificate<'_>, der: &[u8]) -> Self {
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, der);
         Self {
@@ -261,15 +269,22 @@ impl fmt::Display for Shown {
     }
 }
 
-/// The names that a client's certificate can be known by, and the SHA-256 of its DER in hexadecimal; `None` if it cannot be
-/// read, is not for clients, or is not in its time. `now`: seconds since 1970.
-pub(crate) fn client_names(der: &[u8], now: i64) -> Option<(Vec<String>, String)> {
-    let (_, certificate) = X509Certificate::from_der(der).ok()?;
-    let usage = certificate.extended_key_usage().ok().flatten()?;
-    let validity = certificate.validity();
-    let in_time = (validity.not_before.timestamp()..=validity.not_after.timestamp()).contains(&now);
-    let shown = Shown::of(&certificate, der);
-    (usage.value.client_auth && in_time).then_some((shown.names, shown.sha256))
+/// Reads a certificate, if a client may show it. `der`: as it is sent.
+fn of_a_client(der: &[u8]) -> Result<X509Certificate<'_>, IdentityRefusal> {
+    let (_, certificate) = X509Certificate::from_der(der).map_err(IdentityRefusal::Unreadable)?;
+    let shown = || Shown::of(&certificate, der);
+    // The handshake takes a certificate that does not say what it is for; a pin on one would let a server's
+    // certificate file mortgages.
+    let usage = certificate.extended_key_usage().ok().flatten();
+    if !usage.is_some_and(|usage| usage.value.client_auth) {
+        return Err(IdentityRefusal::NotForClients(shown()));
+    }
+    // RFC 5280, section 4.2.1.3: a key that is said to be for something is for nothing else.
+    let key_usage = certificate.key_usage().ok().flatten();
+    if key_usage.is_some_and(|usage| !usage.value.digital_signature()) {
+        return Err(IdentityRefusal::NotForSigning(shown()));
+    }
+    Ok(certificate)
 }
 
 fn alternative_names<'c>(certificate: &'c X509Certificate<'_>) -> impl Iterator<Item = &'c str> {

@@ -27,6 +27,7 @@ mod reconciliation;
 mod registry;
 mod resolver;
 mod subscriber;
+mod taken;
 mod telemetry;
 
 pub use console::{Console, Person, Proxy, Role};

@@ -23,16 +23,18 @@ use rustls::{
 
 use crate::settings::StaleCrls;
 
-/// What is spoken inside TLS on a bank port.
+/// What is spoken inside TLS on a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Protocol {
     /// HTTP/2 or HTTP/1.1, as the bank chooses by ALPN; HTTP/1.1 where it does not choose.
     Https,
     /// Length-prefixed messages.
     Tcp,
+    /// The console's pages: HTTP/1.1.
+    Pages,
 }
 
-/// What judges banks' certificates. `client_ca`: PEM file of the authorities they may be issued by. `crls`: files of revocation
+/// What judges the certificates that callers show. `client_ca`: PEM file of the authorities they may be issued by. `crls`: files of revocation
 /// lists, PEM or DER; with any, a certificate is let in only if a list of its issuer says nothing against it.
 ///
 /// # Errors
@@ -68,7 +70,7 @@ pub fn server_config(
     port_config(certificate, key, verifier, protocol)
 }
 
-/// The server side of a bank port. `certificate`: PEM file of the gateway's certificate with its chain, `key` of its private
+/// The server side of a port. `certificate`: PEM file of the gateway's certificate with its chain, `key` of its private
 /// key.
 ///
 /// # Errors
@@ -91,6 +93,7 @@ pub fn port_config(
     config.alpn_protocols = match protocol {
         Protocol::Https => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
         Protocol::Tcp => Vec::new(),
+        Protocol::Pages => vec![b"http/1.1".to_vec()],
     };
     Ok(Arc::new(config))
 }

@@ -6,36 +6,27 @@
 
 use std::{
     convert::Infallible,
-    io,
-    pin::{Pin, pin},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll},
+    pin::pin,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use adapters::wire::HttpRoute;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header, request::Parts};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::{
-    body::{Body, Incoming},
-    server::conn::{http1, http2},
-    service::service_fn,
-};
+use http_body_util::{BodyExt, Full};
+use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-    time::timeout,
-};
+use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::server::TlsStream;
 
-use super::{Account, BankPort, Desk, Stay, books, problem::Problem, upload, whole};
+use super::{Account, BankPort, BankStay, Desk, books, problem::Problem, upload, whole};
 use crate::{
     contracts::{Door, NoReader},
     exchange::{Answer, AnswerKind, TransportFault},
     identity::VerifiedBank,
     limits::Limits,
+    pace::{self, Pace, Unread, serve_http1},
     settings::BankProxy,
     telemetry::Arrival,
 };
@@ -43,9 +34,9 @@ use crate::{
 /// Somebody known at this port.
 pub(super) enum Caller {
     /// A bank.
-    Institution { bank: VerifiedBank, account: Arc<Account>, stay: Stay },
+    Institution { bank: VerifiedBank, account: Arc<Account>, stay: BankStay },
     /// One that tells of each request whose it is.
-    Proxy { proxy: Arc<BankProxy>, stay: Stay },
+    Proxy { proxy: Arc<BankProxy>, stay: BankStay },
 }
 
 /// Serves one connection to its end. `caller`: `None` is told that it is not known, whatever it asks.
@@ -90,37 +81,9 @@ pub(super) async fn serve<D: Desk>(
             }
         }
     } else {
-        let io = TokioIo::new(Paced { stream, pace: Arc::clone(&pace) });
         let keep_alive = visit.caller.is_some();
-        let connection = http1_builder(limits, keep_alive).serve_connection(io, service);
-        let mut connection = pin!(connection);
-        let ended = tokio::select! {
-            ended = connection.as_mut() => Some(ended),
-            () = leaving => None,
-            () = pace.stalled(limits.idle_max, limits.header_max) => None,
-        };
-        // A message of which only a part of the head has come is not in flight: nothing is lost by closing.
-        if ended.is_none() && !pace.is_reading() {
-            connection.as_mut().graceful_shutdown();
-            tokio::select! {
-                _ended = connection => {}
-                () = pace.stalled(limits.answer_max, limits.header_max) => {}
-            }
-        }
+        serve_http1(stream, service, &pace, limits, keep_alive, leaving).await;
     }
-}
-
-fn http1_builder(limits: &Limits, keep_alive: bool) -> http1::Builder {
-    let head_bytes_max = usize::try_from(limits.header_bytes_max).unwrap_or(usize::MAX);
-    let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .keep_alive(keep_alive)
-        // Its clock runs while a connection idles too: kept short it would close on banks that are about to ask.
-        .header_read_timeout(None)
-        .max_header_size(head_bytes_max)
-        .max_buf_size(head_bytes_max.max(READ_BYTES));
-    builder
 }
 
 fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
@@ -134,9 +97,6 @@ fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
         .keep_alive_timeout(PING);
     builder
 }
-
-/// How much of an HTTP/1.1 body is read at a time, at most.
-const READ_BYTES: usize = 64 * 1024;
 
 /// How often an HTTP/2 peer is asked whether it is still there, and how long it may take to say so.
 const PING: Duration = Duration::from_secs(20);
@@ -342,16 +302,11 @@ fn says(headers: &HeaderMap, name: &str, value: &str) -> bool {
 
 async fn read(body: &mut Incoming, limits: &Limits) -> Result<Bytes, Problem> {
     let limit = limits.body_bytes_max;
-    let told = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-    if told > limit {
-        return Err(Problem::TooLarge { limit });
-    }
-    match timeout(limits.body_max, Limited::new(body, limit).collect()).await {
-        Ok(Ok(whole)) => Ok(whole.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::TooLarge { limit }),
-        Ok(Err(_)) => Err(Problem::Truncated),
-        Err(_) => Err(Problem::TooSlow),
-    }
+    pace::read(body, limit, limits).await.map_err(|unread| match unread {
+        Unread::TooLarge => Problem::TooLarge { limit },
+        Unread::Truncated => Problem::Truncated,
+        Unread::TooSlow => Problem::TooSlow,
+    })
 }
 
 /// Reads on for a while without keeping anything, so that the caller comes to reading the answer.
@@ -366,132 +321,6 @@ async fn discard(body: &mut Incoming, limits: &Limits) {
         }
     };
     let _late = timeout(limits.header_max, reading).await;
-}
-
-/// What a connection is at, and since when.
-#[derive(Debug)]
-struct Pace(Mutex<At>);
-
-#[derive(Debug, Clone, Copy)]
-enum At {
-    /// Nothing was asked.
-    Idle { since: Instant },
-    /// A request has begun to come.
-    Reading { since: Instant },
-    /// So many requests are being answered.
-    Answering { requests: usize },
-}
-
-impl Pace {
-    fn new() -> Self {
-        Self(Mutex::new(At::Idle { since: Instant::now() }))
-    }
-
-    /// Resolves once nothing was asked for `idle_max`, or a head took longer than `header_max` to come; looked at every
-    /// `header_max`.
-    async fn stalled(&self, idle_max: Duration, header_max: Duration) {
-        loop {
-            let left = match *self.at() {
-                At::Idle { since } => idle_max.saturating_sub(since.elapsed()),
-                At::Reading { since } => header_max.saturating_sub(since.elapsed()),
-                At::Answering { .. } => header_max,
-            };
-            if left.is_zero() {
-                return;
-            }
-            tokio::time::sleep(left.min(header_max)).await;
-        }
-    }
-
-    fn is_reading(&self) -> bool {
-        matches!(*self.at(), At::Reading { .. })
-    }
-
-    /// Bytes came; those of a request's body are not the beginning of another.
-    fn bytes_came(&self) {
-        let mut at = self.at();
-        if let At::Idle { .. } = *at {
-            *at = At::Reading { since: Instant::now() };
-        }
-    }
-
-    /// A request is being answered until what is returned is dropped.
-    fn answering(&self) -> Answering<'_> {
-        let mut at = self.at();
-        let before = if let At::Answering { requests } = *at { requests } else { 0 };
-        *at = At::Answering { requests: before.saturating_add(1) };
-        Answering(self)
-    }
-
-    fn at(&self) -> MutexGuard<'_, At> {
-        // No code that can panic runs under the lock.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-struct Answering<'p>(&'p Pace);
-
-impl Drop for Answering<'_> {
-    fn drop(&mut self) {
-        let mut at = self.0.at();
-        *at = match *at {
-            At::Answering { requests: others @ 2.. } => {
-                At::Answering { requests: others.saturating_sub(1) }
-            }
-            _ => At::Idle { since: Instant::now() },
-        };
-    }
-}
-
-/// A stream that says when bytes come.
-struct Paced {
-    stream: TlsStream<TcpStream>,
-    pace: Arc<Pace>,
-}
-
-impl AsyncRead for Paced {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
-        if buffer.filled().len() > before {
-            self.pace.bytes_came();
-        }
-        polled
-    }
-}
-
-impl AsyncWrite for Paced {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        pieces: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, pieces)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
 }
 
 #[cfg(test)]

@@ -10,16 +10,16 @@ use super::{Console, standing, visitor::Asker};
 const HIDDEN: &str = "••••••";
 
 pub(super) async fn show(State(console): State<Console>, asker: Asker) -> Response {
-    let inner = &console.0;
+    let (inner, settings) = (&console.0, console.settings());
     let readings = inner.metrics.readings();
     let outdated =
         readings.iter().any(|it| it.name == "directlink_settings_outdated" && it.value > 0);
     let told = context! {
         place => "settings",
-        written => hidden(&inner.written),
-        values => values(&format!("{:#?}", inner.settings)),
+        written => hidden(&inner.written.load()),
+        values => values(&format!("{settings:#?}")),
         outdated,
-        certificates => standing::certificates(&inner.settings),
+        certificates => standing::certificates(&settings),
         version => env!("CARGO_PKG_VERSION"),
     };
     console.show(&asker, "settings.html", told)

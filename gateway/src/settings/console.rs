@@ -29,6 +29,9 @@ pub struct Console {
     pub client_ca: Option<PathBuf>,
     /// Files of certificate revocation lists, as for `[listen]`. Default: none.
     pub client_crls: Vec<PathBuf>,
+    /// Most connections of those who are known, at `address`; further ones are closed after the handshake. A browser has up to
+    /// six. Default: 256.
+    pub connections_max: usize,
     /// Host names under which the pages are asked for, besides loopback ones. Default: none.
     pub hosts: Vec<String>,
     /// `[[console.person]]`: who signs in with a certificate.
@@ -48,6 +51,7 @@ impl Default for Console {
             key: None,
             client_ca: None,
             client_crls: Vec::new(),
+            connections_max: 256,
             hosts: Vec::new(),
             people: Vec::new(),
             proxy: None,
@@ -56,7 +60,7 @@ impl Default for Console {
 }
 
 /// `[[console.person]]`: somebody who signs in with a certificate.
-#[derive(Debug, Clone, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Person {
     /// What they are called in the log of their acts.
@@ -79,7 +83,7 @@ pub enum Role {
 }
 
 /// `[console.proxy]`: a reverse proxy where people sign in (OIDC), and that says who they are in header fields.
-#[derive(Debug, Clone, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Proxy {
     /// Addresses that it calls from; without TLS they must be loopback ones. Default: any, if it has a certificate.
@@ -116,16 +120,6 @@ impl Console {
     /// Whether who looks has to sign in.
     pub fn signs_in(&self) -> bool {
         !self.people.is_empty() || self.proxy.is_some()
-    }
-
-    /// The port of its own: address, certificate, key, and the authorities that people's certificates may be issued by.
-    pub fn door(&self) -> Option<(SocketAddr, &Path, &Path, &Path)> {
-        Some((
-            self.address?,
-            self.certificate.as_deref()?,
-            self.key.as_deref()?,
-            self.client_ca.as_deref()?,
-        ))
     }
 
     /// With paths that start from `folder`.
@@ -165,6 +159,9 @@ impl Console {
                 "pages ask nobody who is asking: they need `address` of [admin] on loopback, or \
                  people who sign in",
             );
+        }
+        if self.connections_max == 0 || self.connections_max > reader::COUNT_MAX {
+            add("connections_max", &format!("expected 1 to {}", reader::COUNT_MAX));
         }
         if self.people.iter().any(|it| it.name.trim().is_empty()) {
             add("person", "expected a name");

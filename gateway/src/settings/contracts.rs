@@ -29,7 +29,7 @@ impl Default for Contracts {
 }
 
 /// `[contracts.keys.NAME]`: what the messages of one contract are signed with.
-#[derive(Debug, Clone, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SealKeys {
     /// PEM file: the public key (`PUBLIC KEY`) of the bank, which signs what comes. Required.

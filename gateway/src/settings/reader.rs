@@ -751,7 +751,7 @@ impl Tables {
 
 const TABLES: &str = "one of listen, admin, console, ledger, contracts, institution, registry, office, routing, calendar, queue, evidence, matters, resolver, events, expectation, materials, subscriber, reconciliation, telemetry, limits";
 const NAME_FORM: &str = "expected letters, digits, `-` and `_`, at most 64";
-const COUNT_MAX: usize = 1 << 30;
+pub(super) const COUNT_MAX: usize = 1 << 30;
 /// Connections to one subscriber.
 const LINES_MAX: usize = 64;
 /// Cases that are read for one matter of one answer.

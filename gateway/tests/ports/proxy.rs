@@ -142,3 +142,19 @@ async fn a_proxy_has_no_business_at_a_port_without_header_fields() {
     let mut front = house.connect(house.tcp, Some(PROXY), &[]).await.unwrap();
     assert_eq!(to_end(&mut front).await, "");
 }
+
+#[tokio::test]
+async fn proxies_leave_places_for_those_who_come_by_themselves() {
+    let limits = Limits { connections_max: 2, proxy_connections_max: 1, ..Limits::default() };
+    let house = House::listening(limits, with_proxy(Chains::Verified)).await;
+    let mut front = house.front().await;
+    let web = telling(&house.authority, "web.example");
+    let first = post("/file", &web, "one").replace("Connection: close\r\n", "");
+    front.write_all(first.as_bytes()).await.unwrap();
+    within(house.desk.begun.notified()).await;
+    assert_eq!(to_end(&mut house.front().await).await, "", "a second connection of a proxy");
+    let text = String::from_utf8(house.metrics.text().unwrap()).unwrap();
+    assert!(text.contains(r#"turned_away_total{port="https",why="full"} 1"#), "{text}");
+    let told = said(&mut house.web().await, &post("/file", "", "two")).await;
+    assert!(told.contains("answer to two"), "a bank has a place beside it: {told}");
+}

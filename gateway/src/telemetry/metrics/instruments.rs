@@ -234,7 +234,7 @@ impl Instruments {
                 .build(),
             connections: meter
                 .i64_up_down_counter("directlink.connections")
-                .with_description("Connections of known banks that stand")
+                .with_description("Connections of known callers that stand")
                 .build(),
             turned_away: meter
                 .u64_counter("directlink.callers.turned_away")
