@@ -8,6 +8,7 @@ pub mod deployment;
 pub mod fake_bank;
 pub mod faulty_network;
 pub mod history;
+pub mod personal;
 pub mod pki;
 pub mod postgres_server;
 pub mod programme;

@@ -18,6 +18,7 @@ use bytes::Bytes;
 use conformance_tests::{
     deployment::{Deployment, Places, Plan},
     fake_bank::FakeBank,
+    personal::stands_in,
     programme,
     receiver::{Manner, Receiver},
     reference_registry::{Call, Fault, Silence},
@@ -36,6 +37,9 @@ use tokio::{
     net::TcpListener,
     time::{sleep, timeout},
 };
+
+#[path = "personal_data/beside.rs"]
+mod beside;
 
 /// Texts shorter than this, in bytes, stand everywhere by chance.
 const TELLING_BYTES: usize = 6;
@@ -144,14 +148,6 @@ async fn leaves(deployment: &Deployment) -> String {
     let clear = ["key ", "case ", "office "];
     let lines = lines.filter(|line| !clear.iter().any(|name| line.starts_with(name)));
     lines.collect::<Vec<_>>().join("\n")
-}
-
-/// A number is a word of its own: digits of a longer one are not it.
-fn stands_in(line: &str, secret: &str) -> bool {
-    if !secret.bytes().all(|byte| byte.is_ascii_digit()) {
-        return line.contains(secret);
-    }
-    line.split(|sign: char| !sign.is_ascii_alphanumeric()).any(|word| word == secret)
 }
 
 /// Texts and amounts of a message, and of the messages in it.
