@@ -1,7 +1,7 @@
 # Names for what one types every day. No logic here: behind each word is cargo.
 
 .DEFAULT_GOAL := help
-.PHONY: help test ready demo bench fuzz fmt docs soak api-test alerts chart binary dist book drill browser
+.PHONY: help test ready demo bench fuzz fmt docs reference soak api-test alerts chart binary dist book drill browser
 
 # No word names a package where a program's name will do: chosen alone a package has its libraries built with features of
 # its own, and every one of them is compiled twice.
@@ -37,6 +37,10 @@ fmt: ## lay out the code
 
 docs: ## build and check the documentation of the code
 	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps
+
+reference: ## docs/settings-reference.md and docs/errors.md, written anew from the code
+	cargo run --quiet --bin directlink -- manual target/manual
+	cp target/manual/docs/* docs/
 
 # How many keys are stored where claims are measured; ten million take some minutes and 20 GB of disk.
 BENCH_KEYS ?= 10000000

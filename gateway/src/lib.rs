@@ -35,6 +35,7 @@ pub mod opener;
 pub mod pages;
 pub mod reconciler;
 pub mod reconciliation;
+pub mod reference;
 pub mod refusal;
 pub mod registry;
 pub mod resolver;

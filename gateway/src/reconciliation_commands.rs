@@ -52,7 +52,7 @@ pub(crate) struct Reconcile {
     /// Write the differences as CSV as well.
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
-    /// The settings file; every key is described in docs/settings.md.
+    /// The settings file; every key is described in docs/settings-reference.md.
     #[arg(long, value_name = "FILE")]
     settings: PathBuf,
 }
@@ -80,7 +80,7 @@ pub(crate) enum FindingsCommand {
         /// Closed ones too.
         #[arg(long)]
         all: bool,
-        /// The settings file; every key is described in docs/settings.md.
+        /// The settings file; every key is described in docs/settings-reference.md.
         #[arg(long, value_name = "FILE")]
         settings: PathBuf,
     },
@@ -92,7 +92,7 @@ pub(crate) enum FindingsCommand {
         /// What was done about it, for whoever looks later. No personal data.
         #[arg(long, value_name = "TEXT")]
         note: String,
-        /// The settings file; every key is described in docs/settings.md.
+        /// The settings file; every key is described in docs/settings-reference.md.
         #[arg(long, value_name = "FILE")]
         settings: PathBuf,
     },
