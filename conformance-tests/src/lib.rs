@@ -3,6 +3,7 @@
 
 pub mod bench;
 pub mod browser;
+pub mod collector;
 pub mod demo;
 pub mod deployment;
 pub mod fake_bank;

@@ -9,6 +9,7 @@ use std::fs;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use conformance_tests::{
+    collector::Collector,
     deployment::{Deployment, Plan, program},
     personal::Personal,
     postgres_server::PostgresServer,
@@ -22,7 +23,7 @@ use reqwest::Client;
 use tokio::process::Command;
 use tokio_postgres::NoTls;
 
-use super::{Exported, collector, contracts, logged};
+use super::{contracts, logged};
 
 const BANK: &str = "standard";
 
@@ -108,9 +109,9 @@ async fn nothing_of_a_message_is_told_beside_the_exchange() {
     let role = roles.iter().find(|role| role.bank == BANK).unwrap();
     let server = tokio::task::spawn_blocking(PostgresServer::start).await.unwrap().unwrap();
     let database = server.make_database().await.unwrap();
-    let exported = Exported::default();
+    let collector = Collector::start().await.unwrap();
     let nobody = ReservedPort::reserve().unwrap();
-    let settings = settings(&collector(exported.clone()).await, &nobody);
+    let settings = settings(&collector.address, &nobody);
     let mut plan = Plan::of_one(BANK, &contracts(), &settings).unwrap();
     plan.ledger = toml::Table::from_iter([("postgres".into(), database.clone().into())]);
     let always = toml::toml! {
@@ -154,7 +155,7 @@ async fn nothing_of_a_message_is_told_beside_the_exchange() {
     deployment.gateways[0].tell_to_stop().await.unwrap();
     deployment.gateways[0].stopped().await.unwrap();
     let log = deployment.log_text();
-    let traces = String::from_utf8_lossy(&exported.0.lock().unwrap()).into_owned();
+    let traces = collector.text();
     assert!(traces.contains("notice") && traces.contains("open") && metrics.contains("directlink"));
     assert!(!log.contains("panicked"), "{log}");
     let told =

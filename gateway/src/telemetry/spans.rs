@@ -1,5 +1,5 @@
 //! Spans of OTLP, made of what was noted of a piece of work that is kept, by OpenTelemetry's semantic conventions for HTTP
-//! servers, RPC clients and databases, as they were named in version 1.39.
+//! servers, RPC clients and databases, as they were named in version 1.45.
 //!
 //! An attribute says a name of settings or of a contract, a code, or a number of bytes or time; never what a message says:
 //! so of a request's path there is only the contract's pattern (docs/decisions/0031).
@@ -166,9 +166,12 @@ fn conventional(step: Step, error: Option<&'static str>) -> (String, SpanKind, V
             said.extend(at(&peer));
             (call.method().to_owned(), SpanKind::Client, said)
         }
-        Step::Post(peer) => {
+        Step::Post { peer, target } => {
+            // Without what may follow its path: a subscriber may know the gateway by that.
+            let url = format!("https://{}:{}{}", peer.host, peer.port, target.path());
             let mut said = vec![
                 ("http.request.method", "POST".into()),
+                ("url.full", url.into()),
                 ("directlink.subscriber", peer.name.clone().into()),
             ];
             said.extend(at(&peer));
