@@ -102,7 +102,10 @@ fn of_step(work: &Work, taken: Taken) -> Span {
 /// Leads from the trace of a filing to that of an exchange about it.
 fn mark(work: &Work, trace: TraceId, root: &Span) -> Span {
     let id = RandomIdGenerator::default().new_span_id();
+    // The request was answered in one place alone: what conventions say of it stands there.
+    let is_ours = |it: &&KeyValue| it.key.starts_with("directlink.") || it.key == "error.type";
     Span {
+        attributes: root.attributes.iter().filter(is_ours).cloned().collect(),
         trace_id: trace.to_bytes().to_vec(),
         span_id: id.to_bytes().to_vec(),
         trace_state: String::new(),
