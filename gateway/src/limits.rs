@@ -35,7 +35,7 @@ pub struct Limits {
     /// `idle_seconds_max`: how long a connection is kept on which nothing is asked.
     #[serde(rename = "idle_seconds_max", with = "Seconds")]
     pub idle_max: Duration,
-    /// Most connections of known banks, both ports together; further ones are closed after the handshake.
+    /// Most connections of known banks and proxies, both ports together; further ones are closed after the handshake.
     pub connections_max: usize,
     /// Most of them that are of proxies, all together: others must find a place beside them.
     pub proxy_connections_max: usize,

@@ -116,6 +116,8 @@ pub enum StaleCrls {
 }
 
 /// `[admin]`: the port for operators.
+///
+/// `/live`, `/ready`, `/metrics`, `/evidence/checkpoint`, and the console where it has no port of its own.
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Admin {

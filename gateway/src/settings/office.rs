@@ -23,7 +23,7 @@ pub struct Office {
     /// the same.
     pub prefixes: Vec<String>,
     /// Beginnings of presale contract filing numbers (商品房买卖合同备案号) it is in charge of, for presale homes that have no
-    /// unit code yet; the longest that fits decides. Default: none.
+    /// unit code yet; the longest that fits decides; no two offices may have the same. Default: none.
     #[serde(default)]
     pub presale_prefixes: Vec<String>,
     /// Province and place that the numbers of its certificates begin with: `晋太原市` of `晋(2026)太原市不动产权第1号`; several
@@ -97,6 +97,6 @@ pub struct Routing {
 #[serde(deny_unknown_fields, default)]
 pub struct Queue {
     /// File of the keys that filings which wait are sealed with, a line each: `NAME BASE64`, 32 bytes; the first seals,
-    /// all of them open. Default: nothing waits.
+    /// all of them open: [settings.md](settings.md#filings-out-of-hours). Default: nothing waits.
     pub key_file: Option<PathBuf>,
 }

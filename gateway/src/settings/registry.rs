@@ -28,7 +28,7 @@ pub struct Registry {
     )]
     pub deadline: Duration,
     /// Whether a submission with a key already used is certain to return the first case. If not, a lost answer may only
-    /// be asked for, never sent again.
+    /// be asked for, never sent again: [settings.md](settings.md#two-that-need-thought).
     #[serde(default)]
     pub idempotent: bool,
     /// `resend_unknown_after_seconds`: only where `idempotent` is false: how long ago a filing must have been sent,
