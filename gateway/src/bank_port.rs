@@ -34,6 +34,7 @@ use crate::{
 mod books;
 mod https;
 mod problem;
+pub(crate) use problem::problems;
 mod tcp;
 mod upload;
 mod whole;

@@ -55,7 +55,7 @@ pub(crate) enum EvidenceCommand {
     /// Walk the whole log in the ledger and name every row that is not what was logged. 审计日志
     #[command(after_help = AUDIT_HELP)]
     Audit {
-        /// The settings file; every key is described in docs/settings.md.
+        /// The settings file; every key is described in docs/settings-reference.md.
         #[arg(long, value_name = "FILE")]
         settings: PathBuf,
         /// A checkpoint that was kept elsewhere; may be repeated.
@@ -104,7 +104,7 @@ Exit codes: 0 the log is what was logged; 1 it is not, or cannot be read; 2 the 
 /// Which ledger, and where to.
 #[derive(Args)]
 pub(crate) struct FromLedger {
-    /// The settings file; every key is described in docs/settings.md.
+    /// The settings file; every key is described in docs/settings-reference.md.
     #[arg(long, value_name = "FILE")]
     settings: PathBuf,
     /// File to write to. Default: standard output.

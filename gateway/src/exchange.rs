@@ -189,11 +189,9 @@ pub async fn exchange(
 
 /// Refuses, in the bank's own envelope, a message that could not be read to its end.
 pub fn refuse(gateway: &Gateway, contracts: &Live, fault: TransportFault) -> Answer {
-    use proto::v1::NextAction;
     let refusal = match fault {
         TransportFault::TooLarge { limit } => {
-            Refusal::unsent(Code::MessageTooLarge, NextAction::CorrectAndResend)
-                .with_detail(format!("{limit}字节"))
+            Refusal::of(Code::MessageTooLarge).with_detail(format!("{limit}字节"))
         }
         TransportFault::TooSlow => {
             Refusal::retry_same_key(Code::MessageTooSlow, gateway.ask_again_after)
@@ -259,7 +257,7 @@ impl Hearing<'_> {
             Ok(decoded) => (Some(decoded.message), decoded.envelope.exchange.unwrap_or_default()),
             Err(undecoded) => (undecoded.message, undecoded.exchange),
         };
-        let refusal = Refusal::unsent(Code::ContractMissing, proto::v1::NextAction::CallOffice);
+        let refusal = Refusal::of(Code::ContractMissing);
         Told { message, exchange, what: Err(refusal) }
     }
 
@@ -309,7 +307,7 @@ impl Hearing<'_> {
                 Some(Body::FeedQuery(query)) => self.read_feed(query).await.map(Said::Feed),
                 Some(Body::BooksQuery(query)) => self.read_books(query).await.map(Said::Books),
                 Some(Body::Ack(ack)) => self.acknowledge(ack).await.map(Said::Acknowledged),
-                None => Err(Refusal::unsent(Code::Unsupported, proto::v1::NextAction::CallOffice)),
+                None => Err(Refusal::of(Code::Unsupported)),
             },
         };
         Told { message: Some(message), exchange, what }
@@ -321,8 +319,7 @@ impl Hearing<'_> {
         {
             return Ok(());
         }
-        Err(Refusal::unsent(Code::MatterNotAllowed, proto::v1::NextAction::CallOffice)
-            .with_detail(matter::name(application)))
+        Err(Refusal::of(Code::MatterNotAllowed).with_detail(matter::name(application)))
     }
 
     /// The story of a filing.
@@ -552,10 +549,7 @@ impl Hearing<'_> {
             CallError::NotSent(_) => {
                 Refusal::retry_same_key(Code::RegistryUnavailable, ask_again_after)
             }
-            CallError::Rejected(_) => Refusal {
-                sent: proto::v1::Sent::Yes,
-                ..Refusal::unsent(Code::RegistryRejectedCall, proto::v1::NextAction::CallOffice)
-            },
+            CallError::Rejected(_) => Refusal::of(Code::RegistryRejectedCall),
         }
     }
 
@@ -580,9 +574,7 @@ impl Hearing<'_> {
 
     fn registry_of(&self, name: &str) -> Result<&Registry, Refusal> {
         // Settings refuse an office whose registry they do not name.
-        self.directory
-            .registry(name)
-            .ok_or_else(|| Refusal::unsent(Code::OfficeUnknown, proto::v1::NextAction::CallOffice))
+        self.directory.registry(name).ok_or_else(|| Refusal::of(Code::OfficeUnknown).for_people())
     }
 
     fn claim(
@@ -617,14 +609,13 @@ impl Hearing<'_> {
 
     fn key_reused(&self, application: &Application, earlier: &Fingerprint) -> Refusal {
         let fields = differing(application, self.contract.retry_may_change(), earlier);
-        Refusal::unsent(Code::KeyReused, proto::v1::NextAction::CorrectAndResend)
-            .with_faults(self.faults(FaultCode::KeyReused, &fields))
+        Refusal::of(Code::KeyReused).with_faults(self.faults(FaultCode::KeyReused, &fields))
     }
 
     /// Names the earlier case; or its key, as long as no case is known.
     fn duplicate(&self, earlier: Record) -> Refusal {
         let case = earlier.outcome.map(|outcome| outcome.case_id).filter(|case| !case.is_empty());
-        Refusal::unsent(Code::Duplicate, proto::v1::NextAction::CorrectAndResend)
+        Refusal::of(Code::Duplicate)
             .with_faults(self.faults(FaultCode::Duplicate, &["matter.contract_number".to_owned()]))
             .with_detail(case.unwrap_or(earlier.key))
     }
@@ -645,7 +636,7 @@ fn first_told(outcome: Outcome) -> Outcome {
 
 /// Whoever repeats a filing of long ago has lost track of it: it is neither sent nor to be filed anew.
 fn retired(record: Record) -> Refusal {
-    let refusal = Refusal::unsent(Code::KeyRetired, proto::v1::NextAction::CallOffice);
+    let refusal = Refusal::of(Code::KeyRetired);
     match record.outcome {
         Some(outcome) => refusal.with_detail(outcome.case_id),
         None => refusal,

@@ -20,6 +20,7 @@ use crate::matter::is_entered;
 
 pub mod books;
 pub mod cases;
+mod cause;
 pub mod events;
 pub mod evidence;
 pub mod life;
@@ -30,6 +31,7 @@ pub mod sqlite;
 use books::Booked;
 pub use books::Books;
 pub use cases::Cases;
+pub use cause::Cause;
 pub use events::Events;
 use evidence::EvidenceLog;
 use life::Verdict;
@@ -474,10 +476,10 @@ pub enum State {
 pub enum LedgerError {
     /// It cannot be reached or written to just now.
     #[error("the ledger is not available")]
-    Unavailable(#[source] Box<dyn Error + Send + Sync>),
+    Unavailable(#[source] Cause),
     /// What it holds cannot be read.
     #[error("the ledger holds something unreadable")]
-    Corrupt(#[source] Box<dyn Error + Send + Sync>),
+    Corrupt(#[source] Cause),
 }
 
 impl LedgerError {
@@ -490,11 +492,11 @@ impl LedgerError {
     }
 
     fn unavailable(cause: impl Into<Box<dyn Error + Send + Sync>>) -> LedgerError {
-        LedgerError::Unavailable(cause.into())
+        LedgerError::Unavailable(Cause::new(cause))
     }
 
-    fn corrupt(cause: impl Into<Box<dyn Error + Send + Sync>>) -> LedgerError {
-        LedgerError::Corrupt(cause.into())
+    pub(crate) fn corrupt(cause: impl Into<Box<dyn Error + Send + Sync>>) -> LedgerError {
+        LedgerError::Corrupt(Cause::new(cause))
     }
 }
 

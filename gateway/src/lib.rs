@@ -37,6 +37,7 @@ mod pace;
 pub mod pages;
 pub mod reconciler;
 pub mod reconciliation;
+pub mod reference;
 pub mod refusal;
 pub mod registry;
 pub mod resolver;

@@ -107,7 +107,7 @@ enum Command {
     /// that change on disk are taken without a restart, and so are institutions, the console's people, offices, registries,
     /// matters and the calendar of the settings; a SIGHUP makes it look for them at once.
     Serve {
-        /// The settings file; every key is described in docs/settings.md.
+        /// The settings file; every key is described in docs/settings-reference.md.
         #[arg(long, value_name = "FILE")]
         settings: PathBuf,
         /// Only load everything the settings name (certificates, keys, contracts) and say all that is wrong. Opens no

@@ -64,7 +64,7 @@ pub(crate) enum NoticeCommand {
 /// Which ledger.
 #[derive(Args)]
 pub(crate) struct From {
-    /// The settings file; every key is described in docs/settings.md.
+    /// The settings file; every key is described in docs/settings-reference.md.
     #[arg(long, value_name = "FILE")]
     settings: PathBuf,
 }

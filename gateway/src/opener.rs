@@ -13,7 +13,7 @@ use std::{
 };
 
 use http::HeaderValue;
-use proto::v1::{Application, NextAction, Outcome, Sent};
+use proto::v1::{Application, Outcome};
 use tokio::{
     task::{AbortHandle, JoinSet},
     time::sleep,
@@ -272,10 +272,7 @@ impl Opener {
         match error {
             CallError::Rejected(_) if !sent_before => {
                 // Sent again it would be rejected again, and hold up those behind it.
-                let refusal = Refusal {
-                    sent: Sent::Yes,
-                    ..Refusal::unsent(Code::RegistryRejectedCall, NextAction::CallOffice)
-                };
+                let refusal = Refusal::of(Code::RegistryRejectedCall);
                 self.settle(entry, refusal.outcome()).await
             }
             CallError::NoAnswer(_) | CallError::Rejected(_) => self.put_off(entry, true).await,

@@ -52,7 +52,7 @@ pub(crate) struct Reconcile {
     /// Write the differences as CSV as well.
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
-    /// The settings file; every key is described in docs/settings.md.
+    /// The settings file; every key is described in docs/settings-reference.md.
     #[arg(long, value_name = "FILE")]
     settings: PathBuf,
 }
@@ -80,7 +80,7 @@ pub(crate) enum FindingsCommand {
         /// Closed ones too.
         #[arg(long)]
         all: bool,
-        /// The settings file; every key is described in docs/settings.md.
+        /// The settings file; every key is described in docs/settings-reference.md.
         #[arg(long, value_name = "FILE")]
         settings: PathBuf,
     },
@@ -92,7 +92,7 @@ pub(crate) enum FindingsCommand {
         /// What was done about it, for whoever looks later. No personal data.
         #[arg(long, value_name = "TEXT")]
         note: String,
-        /// The settings file; every key is described in docs/settings.md.
+        /// The settings file; every key is described in docs/settings-reference.md.
         #[arg(long, value_name = "FILE")]
         settings: PathBuf,
     },
@@ -217,7 +217,7 @@ fn listed(file: &Path) -> anyhow::Result<Vec<Entry>> {
             _ if !seen.insert(cell(key).to_owned()) => {
                 wrong.push(format!("line {line}: this key stands twice"));
             }
-            (None, _) => wrong.push(format!("line {line}: `{said}` is no status")),
+            (None, _) => wrong.push(format!("line {line}: {}", no_status(said))),
             (_, None) => wrong.push(format!("line {line}: the amount is no whole number of 分")),
             (Some(status), Some(amount_fen)) => entries.push(Entry {
                 key: cell(key).to_owned(),
@@ -230,6 +230,14 @@ fn listed(file: &Path) -> anyhow::Result<Vec<Entry>> {
     }
     anyhow::ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
     Ok(entries)
+}
+
+/// What is no status is told if it could have been one; else it is another column's, a name or an amount.
+fn no_status(said: &str) -> String {
+    match !said.is_empty() && said.bytes().all(|it| it.is_ascii_uppercase() || it == b'_') {
+        true => format!("`{said}` is no status"),
+        false => "what stands there is no status".to_owned(),
+    }
 }
 
 fn tell(day: Date, registry: &str, report: &Report) {

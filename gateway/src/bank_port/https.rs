@@ -154,7 +154,7 @@ impl<D: Desk> Visit<D> {
         if head.uri.path().starts_with(upload::PATH)
             && let Some(materials) = self.port.desk.materials()
         {
-            let _place = account.enter().map_err(Problem::Busy)?;
+            let _place = account.enter().map_err(Problem::from)?;
             let (started, patience) = (Instant::now(), self.port.limits.body_max);
             let answered = upload::answer(materials, bank.id(), head, body, patience).await;
             let result = answered.as_ref().map_or_else(Problem::code, |_taken| "TAKEN");
@@ -164,7 +164,7 @@ impl<D: Desk> Visit<D> {
         if head.uri.path().starts_with(books::PATH)
             && let Some(gateway) = self.port.desk.books()
         {
-            let _place = account.enter().map_err(Problem::Busy)?;
+            let _place = account.enter().map_err(Problem::from)?;
             let started = Instant::now();
             let answered = books::answer(gateway, bank, head).await;
             let result = answered.as_ref().map_or_else(Problem::code, |_told| books::BOOKS);
@@ -194,7 +194,7 @@ impl<D: Desk> Visit<D> {
         // Before the body: what is turned back costs little, and what is read has a place to be answered at.
         let place = account.enter().map_err(|busy| {
             let refusal = self.port.desk.refuse(&agreed, TransportFault::Busy(busy));
-            let (problem, told) = (Problem::Busy(busy), spoken(refusal, is_whole, &content_type));
+            let (problem, told) = (Problem::from(busy), spoken(refusal, is_whole, &content_type));
             Unheard { code: problem.code(), response: told.unwrap_or_else(|| problem.response()) }
         })?;
         let body = read(body, &self.port.limits).await?;

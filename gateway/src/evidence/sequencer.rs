@@ -178,8 +178,10 @@ pub async fn grow(ledger: &(impl EvidenceLog + ?Sized)) -> Result<Growing, Ledge
 }
 
 fn not_the_tree(missing: Option<Missing>) -> LedgerError {
-    LedgerError::Corrupt(match missing {
-        Some(missing) => Box::new(missing),
-        None => "the tree in the ledger is not the one its head was made of; see `directlink evidence audit`".into(),
-    })
+    match missing {
+        Some(missing) => LedgerError::corrupt(missing),
+        None => LedgerError::corrupt(
+            "the tree in the ledger is not the one its head was made of; see `directlink evidence audit`",
+        ),
+    }
 }

@@ -4,33 +4,42 @@ use std::{path::Path, path::PathBuf, time::Duration};
 
 use super::reader;
 
-/// `[materials]`: what banks upload ahead of filings, and where it is kept. Without the table nothing can be uploaded.
-#[derive(Debug, Clone, serde::Deserialize)]
+/// `[materials]`: what banks upload ahead of filings.
+///
+/// Without the table nothing can be uploaded, and a filing that names a material by its digest goes to the registry
+/// as it is. How a bank uploads: [standard-api.md](standard-api.md#materials). A material is deleted
+/// `retention_seconds` after it was last uploaded, whatever became of the filing that names it: its registry has
+/// had it since before that filing, or never will without another one. Who names it later is told that it is not
+/// there (MATERIAL_UNKNOWN), and uploads again; uploading what is still there is done at once and counts anew. The
+/// registry keeps what it was handed by its own rules. Where an S3 service's lifecycle rules delete too, the sooner
+/// of the two counts.
+#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Materials {
-    /// Folder they are kept in, made if it does not exist; replicas share it. Not used with `s3`. Default: `materials`.
+    /// Folder they are kept in, made if it does not exist; replicas share it; not used with `s3`.
     pub folder: PathBuf,
     /// `s3://BUCKET/PREFIX`: where they are kept instead. Default: in `folder`.
     pub s3: Option<String>,
-    /// `https://HOST:PORT` of the S3 service, if it is not Amazon's; `http://` for one on this machine. Default: Amazon's.
+    /// `https://HOST:PORT` of the S3 service, if it is not Amazon's; `http://` for one on this machine. Default:
+    /// Amazon's.
     pub s3_endpoint: Option<String>,
-    /// Its region. Default: `us-east-1`.
+    /// Its region. Default: us-east-1.
     pub s3_region: Option<String>,
     /// PEM file: authorities its certificate may be issued by, besides the system's. Default: none.
     pub s3_ca: Option<PathBuf>,
-    /// The id of the access key. Default: as the environment or the machine's role gives it.
+    /// The id of the access key. Default: from the environment or the machine's role.
     pub s3_access_key: Option<String>,
-    /// File that holds the secret of the access key and nothing else. Default: as for `s3_access_key`.
+    /// File that holds the secret of the access key and nothing else. Default: the same.
     pub s3_secret_file: Option<PathBuf>,
-    /// Greatest material, in bytes. Default: 268,435,456 (256 MiB).
+    /// Greatest material.
     pub bytes_max: u64,
-    /// Media types that are taken; of PDF, JPEG, PNG and OFD it is seen whether they begin so. Default: those four.
+    /// Media types that are taken; of PDF, JPEG, PNG and OFD it is seen whether they begin so.
     pub media_types: Vec<String>,
-    /// `upload_seconds_max`: how long one upload may take, in seconds. Default: 600.
-    #[serde(rename = "upload_seconds_max", deserialize_with = "reader::seconds")]
+    /// `upload_seconds_max`: how long one upload may take; between two pieces `body_seconds_max` of `[limits]` holds.
+    #[serde(rename = "upload_seconds_max", with = "reader::Seconds")]
     pub upload_max: Duration,
-    /// `retention_seconds`: how long a material is kept after it was last uploaded, in seconds. Default: 2,592,000 (30 days).
-    #[serde(rename = "retention_seconds", deserialize_with = "reader::seconds")]
+    /// `retention_seconds`: how long a material is kept after it was last uploaded, whole or in part.
+    #[serde(rename = "retention_seconds", with = "reader::Seconds")]
     pub retention: Duration,
 }
 
