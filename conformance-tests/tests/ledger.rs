@@ -36,6 +36,8 @@ mod events;
 mod findings;
 #[path = "ledger/notices.rs"]
 mod notices;
+#[path = "ledger/older_queue.rs"]
+mod older_queue;
 #[path = "ledger/queue.rs"]
 mod queue;
 
