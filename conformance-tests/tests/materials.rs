@@ -228,7 +228,7 @@ async fn waiting_while_its_office_moves(settings: &str, ledger: toml::Table) -> 
     plan.banks.push("yunshui".to_owned());
     plan.apart = Some("yunshui".to_owned());
     plan.ledger.extend(ledger);
-    let mut scene = Scene::of(&plan, Some("Sunday 20:00")).await;
+    let scene = Scene::of(&plan, Some("Sunday 20:00")).await;
     let sha256 = hex_of(PDF);
     assert_eq!(scene.uploaded(&sha256, "application/pdf", None, PDF).await.0, 201);
     scene.age(HOUR);
