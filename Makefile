@@ -58,7 +58,7 @@ bench: ## what mapping costs bank by bank, and what an exchange costs beside a f
 	target/release/bench ledger contracts/banks/yunshui first_general --keys $(BENCH_KEYS)
 	target/release/bench proofs
 	target/release/bench notices --events $(BENCH_EVENTS)
-	target/release/bench monday contracts/banks/yunshui first_general
+	target/release/bench monday
 
 # How many calls of banks `make soak` makes with each store, and with which seed.
 SOAK_OPERATIONS ?= 100000

@@ -8,6 +8,7 @@ mod evidence_commands;
 mod ledger_commands;
 mod manual;
 mod notice_commands;
+mod operator;
 mod reconciliation_commands;
 
 use std::{

@@ -165,8 +165,6 @@ impl Opener {
         let opening = Opening {
             office: office.code.clone(),
             registry: office.registry.clone(),
-            // Whatever happens before it is announced, nothing of it was sent: its papers may take longer than its lease.
-            announced: true,
             lease: self.gateway.lease,
             interval,
         };

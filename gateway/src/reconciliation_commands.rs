@@ -15,6 +15,7 @@ use clap::{Args, Subcommand};
 use gateway::{
     assembly,
     directory::Directory,
+    evidence::act::Act,
     hours::ZONE,
     ledger::books::{Finding, Which},
     reconciliation::{
@@ -28,7 +29,7 @@ use gateway::{
 use proto::Date;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{Failure, columns::columns, runtime, say};
+use super::{Failure, columns::columns, operator, runtime, say};
 
 /// What `reconcile` is asked.
 #[derive(Args)]
@@ -413,6 +414,7 @@ fn close(settings: &Path, id: i64, note: &str) -> Result<ExitCode, Failure> {
     let closed = runtime()?.block_on(async {
         let ledger = assembly::ledger_beside(&settings).await;
         let ledger = ledger.context("the ledger cannot be opened")?;
+        operator::note(&settings, &*ledger, Act::CloseFinding, &id.to_string()).await?;
         ledger.close_finding(id, note).await.context("the ledger cannot be written to")
     });
     if closed.map_err(Failure::Broken)? {

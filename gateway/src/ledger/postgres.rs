@@ -258,9 +258,9 @@ impl Ledger for PostgresLedger {
     }
 
     async fn claim_queued(&self, opening: &Opening) -> Result<Option<Taken>, LedgerError> {
-        let Opening { office, registry, announced, lease, interval } = opening;
+        let Opening { office, registry, lease, interval } = opening;
         let (lease, interval) = (milliseconds(*lease), milliseconds(*interval));
-        let parameters: [&(dyn ToSql + Sync); 5] = [office, registry, announced, &lease, &interval];
+        let parameters: [&(dyn ToSql + Sync); 4] = [office, registry, &lease, &interval];
         let rows = self.server.write(CLAIM_QUEUED, &parameters).await?;
         let taken = rows.first().map(|row| {
             let sealed = Sealed { key: column(row, "seal_key")?, bytes: column(row, "sealed")? };
@@ -500,14 +500,14 @@ const CLAIM_QUEUED: &str = "
         FOR UPDATE OF filing SKIP LOCKED),
     paced AS (
         UPDATE queue_pace SET
-            next_at = greatest(next_at + $5::bigint * interval '1 millisecond', now())
+            next_at = greatest(next_at + $4::bigint * interval '1 millisecond', now())
         FROM next WHERE queue_pace.office = $1)
     UPDATE filing SET state = CASE WHEN unsent THEN 1 ELSE 2 END, attempt = filing.attempt + 1,
         registry = CASE WHEN unsent AND NOT stays THEN $2 ELSE filing.registry END,
-        unsent_attempt = CASE WHEN unsent AND ($3::boolean OR stays) THEN filing.attempt + 1 END,
+        unsent_attempt = CASE WHEN unsent THEN filing.attempt + 1 END,
         admitted_at = CASE WHEN unsent THEN now() ELSE filing.admitted_at END,
-        lease_until = now() + $4::bigint * interval '1 millisecond',
-        due_at = now() + $4::bigint * interval '1 millisecond', changed_at = now()
+        lease_until = now() + $3::bigint * interval '1 millisecond',
+        due_at = now() + $3::bigint * interval '1 millisecond', changed_at = now()
     FROM next WHERE filing.institution = next.institution AND filing.key = next.key
     RETURNING filing.institution, filing.key, filing.registry, filing.office, filing.attempt,
         NOT unsent AS ask_first, next.seal_key, next.sealed";

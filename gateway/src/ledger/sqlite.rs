@@ -411,7 +411,7 @@ fn claim_queued(database: &Connection, opening: &Opening) -> Result<Option<Taken
     let mut statement = database.prepare_cached(CLAIM_QUEUED).map_err(fault)?;
     let parameters = named_params! {
         ":office": opening.office, ":registry": opening.registry,
-        ":announced": opening.announced, ":lease": milliseconds(opening.lease),
+        ":lease": milliseconds(opening.lease),
     };
     let entry = statement.query_row(parameters, entry).optional().map_err(fault)?;
     let Some(entry) = entry else { return Ok(None) };
@@ -656,7 +656,7 @@ const CLAIM_QUEUED: &str = "
     UPDATE filing SET (state, attempt, registry, unsent_attempt, admitted_at) = (
             SELECT iif(unsent, 1, 2), filing.attempt + 1,
                 iif(unsent AND NOT stays, :registry, filing.registry),
-                iif(unsent AND (:announced OR stays), filing.attempt + 1, NULL),
+                iif(unsent, filing.attempt + 1, NULL),
                 iif(unsent, now, filing.admitted_at)
             FROM (SELECT queue.stays, filing.state = 6
                     OR filing.state = 1 AND filing.unsent_attempt IS filing.attempt AS unsent
