@@ -46,6 +46,8 @@ mod authority;
 mod entrance;
 #[path = "ports/floods.rs"]
 mod floods;
+#[path = "ports/impostor.rs"]
+mod impostor;
 #[path = "ports/proxy.rs"]
 mod proxy;
 use authority::Authority;
