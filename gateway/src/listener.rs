@@ -73,7 +73,7 @@ enum Ended {
     #[error("the registry's stream of events could not be had")]
     NotHad(#[from] CallError),
     #[error("the registry's stream of events broke off: {}", .0.code())]
-    BrokeOff(#[source] Box<Status>),
+    BrokeOff(Box<Status>), // Its words are the registry's: names may be in them.
     #[error("what a registry told could not be recorded")]
     Unrecorded(#[from] LedgerError),
     #[error("another replica hears the registry now")]

@@ -73,7 +73,7 @@ pub struct Registry {
     metrics: Metrics,
 }
 
-/// Why a call gave no answer.
+/// Why a call gave no answer. What a registry says beside the code is not told: names may be in its words.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
     /// It was not called: it is in trouble, or has as many calls as it has room for.
@@ -84,10 +84,10 @@ pub enum CallError {
     NotSent(#[source] Box<Status>),
     /// The registry rejected the call itself; by the service's definition nothing was done.
     #[error("the registry rejected the call: {}", .0.code())]
-    Rejected(#[source] Box<Status>),
+    Rejected(Box<Status>),
     /// It was sent, or may have been, and nothing came that answers it; whether anything was done is not known.
     #[error("the registry gave no answer: {}", .0.code())]
-    NoAnswer(#[source] Box<Status>),
+    NoAnswer(Box<Status>),
 }
 
 /// The address or the server name in settings is none.
