@@ -20,9 +20,10 @@ use gateway::{
         checkpoint::{PublicKey, SignedCheckpoint, SigningKey},
         page,
         proving::{self, NoProof},
+        published::published,
     },
     ledger::Ledger,
-    settings::Settings,
+    settings::{Evidence, Settings},
 };
 use tokio::time::{Instant, sleep};
 
@@ -97,7 +98,7 @@ Exit codes:
 
 const AUDIT_HELP: &str = "\
 Signatures are compared with the keys in `key_files` of [evidence], old public ones included. Without any, they are not
-looked at.
+looked at. The checkpoint in `checkpoint_folder` counts as kept elsewhere.
 
 Exit codes: 0 the log is what was logged; 1 it is not, or cannot be read; 2 the command line was not understood";
 
@@ -338,7 +339,11 @@ fn audit(settings: &Path, seen: &[PathBuf]) -> Result<ExitCode, Failure> {
         let note = fs::read_to_string(file).with_context(|| file.display().to_string())?;
         SignedCheckpoint::read(&note).with_context(|| file.display().to_string())
     });
-    let seen: Vec<_> = seen.collect::<anyhow::Result<_>>()?;
+    let mut seen: Vec<_> = seen.collect::<anyhow::Result<_>>()?;
+    // Before the ledger is: the log may grow meanwhile, and what is published with it.
+    let Evidence { checkpoint_folder, origin, .. } = &settings.evidence;
+    let published = checkpoint_folder.as_deref().map(|folder| published(folder, origin));
+    seen.extend(published.transpose().context("[evidence] checkpoint_folder")?.flatten());
     let found = runtime()?.block_on(async {
         let ledger = ledger(&settings).await?;
         let audited = audit::audit(&*ledger, keys.public(), &seen).await;

@@ -18,6 +18,7 @@ use crate::{
     capability::Capabilities,
     contracts::{Contracts, Live},
     directory::Directory,
+    evidence::checkpoint::Keys,
     fault::{self, Point},
     feeds::Feeds,
     fingerprint::{differing, fingerprint, guards},
@@ -91,6 +92,8 @@ pub struct Gateway {
     pub document_bytes_max: usize,
     /// What the log of exchanges is called.
     pub origin: String,
+    /// Keys of its checkpoints.
+    pub keys: Arc<Keys>,
     /// What is counted and timed.
     pub metrics: Metrics,
 }

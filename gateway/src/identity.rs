@@ -287,16 +287,41 @@ fn of_a_client(der: &[u8]) -> Result<X509Certificate<'_>, IdentityRefusal> {
     Ok(certificate)
 }
 
+/// What a subject alternative name is, which its text tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum NameKind {
+    /// Without `:` and `@`.
+    Dns,
+    /// With a `:`, as every URI has behind its scheme.
+    Uri,
+    /// With an `@`, and no `:`.
+    Mail,
+}
+
+impl NameKind {
+    fn of(text: &str) -> Self {
+        match (text.contains(':'), text.contains('@')) {
+            (true, _) => Self::Uri,
+            (false, true) => Self::Mail,
+            (false, false) => Self::Dns,
+        }
+    }
+}
+
+/// The names that a pin could name.
 fn alternative_names<'c>(certificate: &'c X509Certificate<'_>) -> impl Iterator<Item = &'c str> {
     let extension = certificate.subject_alternative_name().ok().flatten();
-    extension.into_iter().flat_map(|extension| &extension.value.general_names).filter_map(|name| {
-        match name {
-            GeneralName::DNSName(text) | GeneralName::URI(text) | GeneralName::RFC822Name(text) => {
-                Some(*text)
-            }
+    extension
+        .into_iter()
+        .flat_map(|extension| &extension.value.general_names)
+        .filter_map(|name| match name {
+            GeneralName::DNSName(text) => Some((NameKind::Dns, *text)),
+            GeneralName::URI(text) => Some((NameKind::Uri, *text)),
+            GeneralName::RFC822Name(text) => Some((NameKind::Mail, *text)),
             _ => None,
-        }
-    })
+        })
+        // A pin is text alone: a name that reads as one of another kind would be taken for it.
+        .filter_map(|(kind, text)| (NameKind::of(text) == kind).then_some(text))
 }
 
 /// A distinguished name, comparable whatever way it was written down.
@@ -329,7 +354,7 @@ impl DistinguishedName {
     }
 
     /// `None` if a value is in none of the character sets a pin could be written in.
-    fn of(name: &X509Name<'_>) -> Option<Self> {
+    pub(crate) fn of(name: &X509Name<'_>) -> Option<Self> {
         let mut parts = Vec::new();
         for part in name.iter() {
             let mut attributes = Vec::new();
@@ -471,6 +496,26 @@ mod tests {
             assert_eq!(bank.id(), expected);
             let told = bank.client_cert().to_str().unwrap().trim_matches(':');
             assert_eq!(STANDARD.decode(told).unwrap(), shown.as_ref());
+        }
+    }
+
+    #[test]
+    fn a_pin_is_no_name_of_another_kind() {
+        let pins = ["core.one.example", "core@one.example", "core:one"]
+            .map(|san| institution(san, AUTHORITY_NAME, san));
+        let identities = Identities::new(&pins, &[]);
+        let text = |text: &str| text.try_into().unwrap();
+        for san in [
+            SanType::URI(text("core.one.example")),
+            SanType::Rfc822Name(text("core.one.example")),
+            SanType::DnsName(text("core@one.example")),
+            SanType::URI(text("core@one.example")),
+            SanType::DnsName(text("core:one")),
+            SanType::Rfc822Name(text("core:one")),
+        ] {
+            let shown = certificate(AUTHORITY, vec![san.clone()], true);
+            let known = identities.identify(&[shown]);
+            assert!(matches!(known, Err(IdentityRefusal::Unknown(_))), "{san:?}");
         }
     }
 

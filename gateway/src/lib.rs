@@ -3,6 +3,7 @@
 pub mod admin_port;
 pub mod assembly;
 pub mod attendance;
+mod authorities;
 pub mod bank_port;
 pub mod capability;
 pub mod case;

@@ -361,7 +361,8 @@ async fn serve_until_told(ready: Ready, open: impl OpensLedger) -> anyhow::Resul
     let ledger = open(&settings).await.context("the ledger cannot be opened")?;
     let keys = Arc::clone(&parts.keys);
     let subscribers = std::mem::take(&mut parts.subscribers);
-    let gateway = Arc::new(assembly::assemble(&settings, parts, ledger));
+    let gateway = assembly::assemble(&settings, parts, ledger).context("[materials]")?;
+    let gateway = Arc::new(gateway);
     if let Some(console) = &console {
         console.serving(&gateway);
     }

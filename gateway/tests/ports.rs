@@ -48,6 +48,8 @@ mod console;
 mod entrance;
 #[path = "ports/floods.rs"]
 mod floods;
+#[path = "ports/impostor.rs"]
+mod impostor;
 #[path = "ports/proxy.rs"]
 mod proxy;
 use authority::Authority;

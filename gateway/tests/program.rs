@@ -190,6 +190,17 @@ async fn settings_are_checked_and_everything_wrong_is_told_at_once() {
     fs::write(file("gateway.pem"), before).unwrap();
     fs::set_permissions(file("gateway.key"), fs::Permissions::from_mode(0o600)).unwrap();
 
+    // A check makes nothing, and says whose issuer anybody could pass for.
+    let below = SETTINGS.replace("CN=Authority", "CN=Below");
+    fs::write(file("directlink.toml"), format!("{below}[materials]\n")).unwrap();
+    let (code, said, told) = run(folder.path(), &check).await;
+    assert_eq!(code, Some(0), "{told}");
+    assert!(
+        said.contains("ca.pem: the authority that `certificate_issuer` names is not in it"),
+        "{said}"
+    );
+    assert!(!file("materials").exists());
+
     // A contract that no open port speaks, and a secret that is not there.
     let wrong = SETTINGS.replace("https = ", "tcp = ").replace(
         "[contracts]",

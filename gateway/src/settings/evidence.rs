@@ -19,8 +19,8 @@ pub struct Evidence {
     /// `checkpoint_seconds`: how often the log's head is signed, as long as it grows.
     #[serde(rename = "checkpoint_seconds", with = "reader::Seconds")]
     pub checkpoint: Duration,
-    /// Folder that the newest checkpoint is written to, as `checkpoint`; it must be there. Default: told at the admin
-    /// port alone.
+    /// Folder that the newest checkpoint is written to, as `checkpoint`; it must be there. What lies there when
+    /// the gateway starts is what it goes on from, or it signs nothing. Default: told at the admin port alone.
     pub checkpoint_folder: Option<PathBuf>,
     /// `salt_retention_seconds`: how long the salts of leaves are kept; without its salt nobody can tell any more what
     /// a leaf's digests are of, and all proofs hold.

@@ -24,7 +24,8 @@ pub struct Institution {
     /// The distinguished name its certificate is issued by, in the certificate's order: `C=CN, O=…, CN=…`; a `\` before
     /// a `,`, `+` or `\` that belongs to a value.
     pub certificate_issuer: String,
-    /// The subject alternative name its certificate holds: a DNS name, a URI or an e-mail address.
+    /// The subject alternative name its certificate holds: a DNS name; with a `:`, a URI; with an `@` and no `:`, an
+    /// e-mail address. A name of another kind is not it, even if it reads the same.
     pub certificate_san: String,
     /// Codes its messages may name it by; a message that names another is refused. Default: none.
     #[serde(default)]

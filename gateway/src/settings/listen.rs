@@ -19,7 +19,8 @@ pub struct Listen {
     pub certificate: PathBuf,
     /// PEM file: the private key of `certificate`.
     pub key: PathBuf,
-    /// PEM file: the authorities that banks' certificates may be issued by.
+    /// PEM file: the authorities that banks' certificates may be issued by; those that issue, not only the root above
+    /// them: nobody else can bear a name that is here.
     pub client_ca: PathBuf,
     /// Files of certificate revocation lists (证书吊销列表), PEM or DER. With any, each authority of `client_ca` needs one,
     /// and whoever is on it is not let in. Default: none.

@@ -1,8 +1,20 @@
 //! What banks upload ahead of filings.
 
-use std::{path::Path, path::PathBuf, time::Duration};
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use http::Uri;
 
 use super::reader;
+
+/// Whether a host of an address is this machine, whatever a resolver says.
+fn is_here(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
 
 /// `[materials]`: what banks upload ahead of filings.
 ///
@@ -16,12 +28,13 @@ use super::reader;
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Materials {
-    /// Folder they are kept in, made if it does not exist; replicas share it; not used with `s3`.
+    /// Folder they are kept in, made if it does not exist, for the gateway's user alone; replicas share it; not
+    /// used with `s3`.
     pub folder: PathBuf,
     /// `s3://BUCKET/PREFIX`: where they are kept instead. Default: in `folder`.
     pub s3: Option<String>,
-    /// `https://HOST:PORT` of the S3 service, if it is not Amazon's; `http://` for one on this machine. Default:
-    /// Amazon's.
+    /// `https://HOST:PORT` of the S3 service, if it is not Amazon's; `http://` for one on this machine, at
+    /// `localhost` or a loopback address: any other is refused. Default: Amazon's.
     pub s3_endpoint: Option<String>,
     /// Its region. Default: us-east-1.
     pub s3_region: Option<String>,
@@ -44,6 +57,20 @@ pub struct Materials {
 }
 
 impl Materials {
+    /// What is wrong with it: the key, and what was expected.
+    pub(super) fn faults(&self) -> Vec<(&'static str, String)> {
+        let Some(endpoint) = &self.s3_endpoint else { return Vec::new() };
+        let uri = endpoint.parse::<Uri>().ok();
+        let is_good = uri.is_some_and(|uri| match (uri.scheme_str(), uri.host()) {
+            (Some("https"), Some(host)) => !host.is_empty(),
+            // Materials travel as they are, and so does what would let others sign for them.
+            (Some("http"), Some(host)) => is_here(host),
+            _ => false,
+        });
+        let told = "expected `https://HOST:PORT`, or `http://` and an address of this machine";
+        if is_good { Vec::new() } else { vec![("s3_endpoint", told.to_owned())] }
+    }
+
     /// With paths that start from `folder`.
     pub(super) fn beside(mut self, folder: &Path) -> Self {
         self.folder = folder.join(&self.folder);
@@ -69,6 +96,38 @@ impl Default for Materials {
             media_types: taken.map(str::to_owned).to_vec(),
             upload_max: Duration::from_secs(600),
             retention: Duration::from_secs(30 * 24 * 60 * 60),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_banks_upload_leaves_the_machine_encrypted_alone() {
+        let faults = |endpoint: &str| {
+            let s3_endpoint = Some(endpoint.to_owned());
+            Materials { s3_endpoint, ..Materials::default() }.faults().len()
+        };
+        assert!(Materials::default().faults().is_empty());
+        for good in [
+            "https://s3.bank.example",
+            "http://127.0.0.1:9000",
+            "http://localhost:9000",
+            "http://[::1]:9000",
+        ] {
+            assert_eq!(faults(good), 0, "{good}");
+        }
+        for bad in [
+            "http://s3.bank.example:9000",
+            "http://10.0.0.7",
+            "http://127.0.0.1@elsewhere.example",
+            "http://localhost.elsewhere.example",
+            "s3.bank.example:9000",
+            "ftp://localhost",
+        ] {
+            assert_eq!(faults(bad), 1, "{bad}");
         }
     }
 }

@@ -708,6 +708,11 @@ impl Tables {
         for (key, told) in self.telemetry.is.faults() {
             notes.add(self.telemetry.of(key), told);
         }
+        if let Some(materials) = &self.materials {
+            for (key, told) in materials.is.faults() {
+                notes.add(materials.of(key), told);
+            }
+        }
         let resolver = &self.resolver;
         if resolver.is.asks_max == 0 {
             notes.add(resolver.of("asks_max"), "expected at least 1");

@@ -11,7 +11,7 @@ use super::*;
 const PROXY: &str = "proxy.example";
 
 /// Settings with a proxy in front of the ports.
-fn with_proxy(chains: Chains) -> impl FnOnce(&mut Listen, &Authority) {
+pub(crate) fn with_proxy(chains: Chains) -> impl FnOnce(&mut Listen, &Authority) {
     move |listen, _| {
         listen.proxies = vec![BankProxy {
             name: "front".to_owned(),
@@ -28,12 +28,12 @@ fn telling(authority: &Authority, name: &str) -> String {
     line(&authority.shown(name, Duration::days(1)))
 }
 
-fn line(der: &[u8]) -> String {
+pub(crate) fn line(der: &[u8]) -> String {
     format!("Client-Cert: {}\r\n", client_cert::written(der).unwrap().to_str().unwrap())
 }
 
 impl House {
-    async fn behind(chains: Chains) -> Self {
+    pub(crate) async fn behind(chains: Chains) -> Self {
         Self::listening(Limits::default(), with_proxy(chains)).await
     }
 
@@ -43,7 +43,7 @@ impl House {
     }
 
     /// What a request through the proxy with these header lines is answered.
-    async fn through(&self, path: &str, more: &str) -> String {
+    pub(crate) async fn through(&self, path: &str, more: &str) -> String {
         said(&mut self.front().await, &post(path, more, "x")).await
     }
 }
