@@ -382,11 +382,7 @@ async fn a_postgres_over_a_network_is_refused_unencrypted() {
 #[track_caller]
 fn unavailable<T>(said: Result<T, LedgerError>) -> String {
     match said {
-        Err(LedgerError::Unavailable(cause)) => {
-            let first: Option<&(dyn std::error::Error + 'static)> = Some(&*cause);
-            let causes = std::iter::successors(first, |cause| cause.source());
-            causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-        }
+        Err(LedgerError::Unavailable(cause)) => cause.to_string(),
         Err(LedgerError::Corrupt(cause)) => panic!("corrupt: {cause}"),
         Ok(_) => panic!("available"),
     }
