@@ -39,10 +39,15 @@ use crate::{
 
 mod books;
 mod https;
+mod pace;
 mod problem;
 mod tcp;
+mod telling;
+mod unproved;
 mod upload;
 mod whole;
+
+use unproved::{OfPeer, Unproved};
 
 /// What stands behind the ports: the gateway, or a test's double of it.
 pub trait Desk: Send + Sync + 'static {
@@ -128,6 +133,8 @@ pub struct BankPort<D> {
     connections: Arc<Semaphore>,
     /// And one more per connection of a proxy.
     proxied: Arc<Semaphore>,
+    /// A permit per connection of somebody nobody knows, who is told so.
+    strangers: Arc<Semaphore>,
     /// Connections and exchanges that are not yet done.
     tasks: TaskTracker,
     stopping: CancellationToken,
@@ -144,6 +151,7 @@ impl<D: Desk> BankPort<D> {
     ) -> Arc<Self> {
         let connections = Arc::new(Semaphore::new(limits.connections_max));
         let proxied = Arc::new(Semaphore::new(limits.proxy_connections_max));
+        let strangers = Arc::new(Semaphore::new(limits.handshakes_max));
         let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
         Arc::new(Self {
             desk,
@@ -153,6 +161,7 @@ impl<D: Desk> BankPort<D> {
             metrics,
             connections,
             proxied,
+            strangers,
             tasks,
             stopping,
         })
@@ -160,14 +169,11 @@ impl<D: Desk> BankPort<D> {
 
     /// Lets banks in at `listener` until [`BankPort::stop`]. If the future is dropped, connections already made go on.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, protocol: Protocol) {
-        let unproved = Arc::new(Semaphore::new(self.limits.handshakes_max));
-        while let Some((permit, stream, peer)) = self.next_caller(&listener, &unproved).await {
+        let unproved = Unproved::new(&self.limits);
+        while let Some((caller, stream)) = self.next_caller(&listener, protocol, &unproved).await {
             let port = Arc::clone(&self);
             let acceptor = TlsAcceptor::from(self.entrance.config(protocol));
-            self.tasks.spawn(async move {
-                let caller = Caller { peer, protocol, unproved: permit };
-                port.receive(caller, stream, acceptor).await;
-            });
+            self.tasks.spawn(async move { port.receive(caller, stream, acceptor).await });
         }
     }
 
@@ -189,13 +195,21 @@ impl<D: Desk> BankPort<D> {
     async fn next_caller(
         &self,
         listener: &TcpListener,
-        unproved: &Arc<Semaphore>,
-    ) -> Option<(OwnedSemaphorePermit, TcpStream, SocketAddr)> {
+        protocol: Protocol,
+        unproved: &Arc<Unproved>,
+    ) -> Option<(Caller, TcpStream)> {
         let next = async {
-            let permit = Arc::clone(unproved).acquire_owned().await.ok()?;
+            let place = unproved.place().await?;
             loop {
                 match listener.accept().await {
-                    Ok((stream, peer)) => return Some((permit, stream, peer)),
+                    Ok((stream, peer)) => match unproved.come_from(peer.ip()) {
+                        Some(of_peer) => {
+                            let unproved = (place, of_peer);
+                            return Some((Caller { peer, protocol, unproved }, stream));
+                        }
+                        // Counted, and not in the log: anybody could fill that.
+                        None => self.metrics.turned_away(protocol, TurnedAway::PeerFull),
+                    },
                     Err(error) => {
                         tracing::error!(%error, "a caller could not be let in");
                         if !of_one_caller(&error) {
@@ -219,6 +233,11 @@ impl<D: Desk> BankPort<D> {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%peer, %error, "the caller was gone before it was let in");
             return;
+        }
+        let first_byte_max = self.limits.first_byte_max.min(self.limits.handshake_max);
+        if timeout(first_byte_max, stream.peek(&mut [0])).await.is_err() {
+            tracing::debug!(%peer, "a caller said nothing");
+            return self.metrics.turned_away(protocol, TurnedAway::HandshakeSlow);
         }
         let stream = match timeout(self.limits.handshake_max, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => stream,
@@ -277,7 +296,10 @@ impl<D: Desk> BankPort<D> {
             Err(refusal) => {
                 tracing::warn!(%peer, %refusal, "a caller was not let in");
                 self.metrics.turned_away(protocol, TurnedAway::Unknown);
-                if protocol == Protocol::Https {
+                if protocol == Protocol::Https
+                    && let Ok(_told) = Arc::clone(&self.strangers).try_acquire_owned()
+                {
+                    drop(unproved);
                     // It is told why, but not given the time of those who are known.
                     let patience = self.limits.header_max.saturating_add(self.limits.header_max);
                     let _late = timeout(patience, https::serve(self, stream, None)).await;
@@ -340,7 +362,7 @@ impl<D: Desk> BankPort<D> {
         agreed: D::Agreed,
         message: Bytes,
         arrival: Arrival,
-        place: Place,
+        place: Arc<Place>,
     ) -> Option<Answer> {
         let exchange = Arc::clone(&self.desk).exchange(bank.clone(), agreed, message, arrival);
         let exchange = async {
@@ -351,13 +373,12 @@ impl<D: Desk> BankPort<D> {
         whole(bank, self.tasks.spawn(exchange).await)
     }
 
-    /// Answers one message at its `place`, where nothing ends the caller's own task. `None` as above.
+    /// Answers one message where nothing ends the caller's own task. `None` as above.
     async fn answer(
         &self,
         bank: &VerifiedBank,
         agreed: D::Agreed,
         message: Bytes,
-        _place: Place,
     ) -> Option<Answer> {
         let desk = Arc::clone(&self.desk);
         let exchange = desk.exchange(bank.clone(), agreed, message, Arrival::tcp());
@@ -381,7 +402,7 @@ struct Caller {
     peer: SocketAddr,
     protocol: Protocol,
     /// Held until it has proved who it is.
-    unproved: OwnedSemaphorePermit,
+    unproved: (OwnedSemaphorePermit, OfPeer),
 }
 
 /// Whether only the caller at the head of the queue failed, not the port.

@@ -22,6 +22,9 @@ pub struct Limits {
     /// `handshake_seconds_max`: how long a TLS handshake may take, in seconds. Default: 10.
     #[serde(rename = "handshake_seconds_max", deserialize_with = "seconds")]
     pub handshake_max: Duration,
+    /// `first_byte_seconds_max`: how long a caller may take to begin its TLS handshake, in seconds. Default: 3.
+    #[serde(rename = "first_byte_seconds_max", deserialize_with = "seconds")]
+    pub first_byte_max: Duration,
     /// `header_seconds_max`: how long the head of an HTTP/1.1 request, or the prefix of a length-prefixed message, may
     /// take from its first byte on, in seconds; HTTP/1.1 is looked at as often, so it may take twice as long.
     /// Default: 10.
@@ -30,7 +33,8 @@ pub struct Limits {
     /// `body_seconds_max`: how long the rest of a message may take, in seconds. Default: 30.
     #[serde(rename = "body_seconds_max", deserialize_with = "seconds")]
     pub body_max: Duration,
-    /// `answer_seconds_max`: how long a bank may take to receive an answer, in seconds. Default: 30.
+    /// `answer_seconds_max`: how long a bank may take to receive an answer, in seconds; then the HTTP/2 stream, or else the
+    /// connection, ends. Default: 30.
     #[serde(rename = "answer_seconds_max", deserialize_with = "seconds")]
     pub answer_max: Duration,
     /// `idle_seconds_max`: how long a connection is kept on which nothing is asked, in seconds. Default: 300.
@@ -57,6 +61,10 @@ pub struct Limits {
     /// Most callers at a time on each port that have not yet proved who they are; further ones wait in the system's
     /// queue. Default: 256.
     pub handshakes_max: usize,
+    /// Most of them from one IPv4 address, or from IPv6 addresses that begin with the same 64 bits; further ones are closed.
+    /// Half a port, so that nobody shuts one alone, and not less, because many banks may come through one proxy or NAT.
+    /// Default: 128.
+    pub peer_handshakes_max: usize,
     /// Most requests at a time on one HTTP/2 connection. Default: 128.
     pub http2_streams_max: u32,
     /// Most HTTP/2 streams that a bank may have reset and that are not yet cleared away. Default: 32.
@@ -75,6 +83,7 @@ impl Default for Limits {
             inline_material_bytes_max: 256 * 1024,
             header_bytes_max: 16 * 1024,
             handshake_max: Duration::from_secs(10),
+            first_byte_max: Duration::from_secs(3),
             header_max: Duration::from_secs(10),
             body_max: Duration::from_secs(30),
             answer_max: Duration::from_secs(30),
@@ -87,6 +96,7 @@ impl Default for Limits {
             institution_messages_per_second_max: PER_SECOND,
             institution_messages_burst_max: BURST,
             handshakes_max: 256,
+            peer_handshakes_max: 128,
             http2_streams_max: 128,
             http2_resets_max: 32,
             shutdown_max: Duration::from_secs(30),

@@ -6,31 +6,31 @@
 
 use std::{
     convert::Infallible,
-    io,
-    pin::{Pin, pin},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll},
+    pin::pin,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use adapters::wire::HttpRoute;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header, request::Parts};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::{
     body::{Body, Incoming},
     server::conn::{http1, http2},
     service::service_fn,
 };
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-    time::timeout,
-};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::server::TlsStream;
 
-use super::{Account, BankPort, Desk, Stay, books, problem::Problem, upload, whole};
+use super::{
+    Account, BankPort, Desk, Place, Stay, books,
+    pace::{Pace, Paced},
+    problem::Problem,
+    telling::{PIECE_BYTES, Streams, Told},
+    upload, whole,
+};
 use crate::{
     contracts::{Door, NoReader},
     exchange::{Answer, AnswerKind, TransportFault},
@@ -38,6 +38,7 @@ use crate::{
     limits::Limits,
     settings::BankProxy,
     telemetry::Arrival,
+    turnstile::Busy,
 };
 
 /// Somebody known at this port.
@@ -55,7 +56,7 @@ pub(super) async fn serve<D: Desk>(
     caller: Option<Caller>,
 ) {
     let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    let pace = Arc::new(Pace::new());
+    let pace = Pace::new(is_http2);
     let visit = Arc::new(Visit { port: Arc::clone(&port), caller, pace: Arc::clone(&pace) });
     let service = service_fn({
         let visit = Arc::clone(&visit);
@@ -73,38 +74,37 @@ pub(super) async fn serve<D: Desk>(
             None => port.stopping.cancelled().await,
         }
     };
+    let io = TokioIo::new(Paced { stream, pace: Arc::clone(&pace) });
     if is_http2 {
-        let connection = http2_builder(limits).serve_connection(TokioIo::new(stream), service);
+        let connection = http2_builder(limits).serve_connection(io, service);
         let mut connection = pin!(connection);
-        // A bank's pings are no sign of a message begun, so only idling is watched here.
         let ended = tokio::select! {
             ended = connection.as_mut() => Some(ended),
             () = leaving => None,
-            () = pace.stalled(limits.idle_max, limits.idle_max) => None,
+            () = pace.stalled(limits.idle_max, limits) => None,
         };
         if ended.is_none() {
             connection.as_mut().graceful_shutdown();
             tokio::select! {
                 _ended = connection => {}
-                () = pace.stalled(limits.answer_max, limits.answer_max) => {}
+                () = pace.stalled(limits.answer_max, limits) => {}
             }
         }
     } else {
-        let io = TokioIo::new(Paced { stream, pace: Arc::clone(&pace) });
         let keep_alive = visit.caller.is_some();
         let connection = http1_builder(limits, keep_alive).serve_connection(io, service);
         let mut connection = pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => Some(ended),
             () = leaving => None,
-            () = pace.stalled(limits.idle_max, limits.header_max) => None,
+            () = pace.stalled(limits.idle_max, limits) => None,
         };
         // A message of which only a part of the head has come is not in flight: nothing is lost by closing.
         if ended.is_none() && !pace.is_reading() {
             connection.as_mut().graceful_shutdown();
             tokio::select! {
                 _ended = connection => {}
-                () = pace.stalled(limits.answer_max, limits.header_max) => {}
+                () = pace.stalled(limits.answer_max, limits) => {}
             }
         }
     }
@@ -123,13 +123,14 @@ fn http1_builder(limits: &Limits, keep_alive: bool) -> http1::Builder {
     builder
 }
 
-fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
-    let mut builder = http2::Builder::new(TokioExecutor::new());
+fn http2_builder(limits: &Limits) -> http2::Builder<Streams> {
+    let mut builder = http2::Builder::new(Streams { answer_max: limits.answer_max });
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.http2_streams_max)
         .max_pending_accept_reset_streams(limits.http2_resets_max)
         .max_header_list_size(limits.header_bytes_max)
+        .max_send_buf_size(PIECE_BYTES)
         .keep_alive_interval(PING)
         .keep_alive_timeout(PING);
     builder
@@ -149,26 +150,35 @@ struct Visit<D> {
 }
 
 impl<D: Desk> Visit<D> {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let _answering = self.pace.answering();
+    /// Answers one request. What is told keeps the request's place until the bank has it.
+    async fn answer(&self, request: Request<Incoming>) -> Response<Told> {
+        let mut answering = self.pace.answering();
         let (head, mut body) = request.into_parts();
-        let sender = self.sender(&head);
-        let heard = match &sender {
-            Some((bank, account)) => self.hear(bank, account, &head, &mut body).await,
+        let heard = match self.sender(&head) {
             None => Err(Problem::IdentityUnknown.into()),
+            Some((bank, account)) => match account.enter() {
+                Err(busy) => Err(self.turned_back(&bank, &head, busy)),
+                Ok(place) => {
+                    let place = Arc::new(place);
+                    answering.place = Some(Arc::clone(&place));
+                    let heard = self.hear(&bank, place, &head, &mut body).await;
+                    heard.inspect_err(|Unheard { code, .. }| {
+                        tracing::info!(institution = bank.id(), code, "a request was refused");
+                    })
+                }
+            },
         };
-        match heard {
+        let response = match heard {
             Ok(response) => response,
-            Err(Unheard { code, response }) => {
-                let institution = sender.as_ref().map_or("", |(bank, _)| bank.id());
-                tracing::info!(institution, code, "a request was refused");
+            Err(Unheard { response, .. }) => {
                 // Closing on what is still being sent would take the answer with it.
                 if head.version < Version::HTTP_2 && !head.headers.contains_key(header::EXPECT) {
                     discard(&mut body, &self.port.limits).await;
                 }
                 response
             }
-        }
+        };
+        response.map(|body| Told::new(body, answering))
     }
 
     /// Whose request it is: that of whom the connection is, whatever the request says; but a proxy is asked each time.
@@ -179,13 +189,27 @@ impl<D: Desk> Visit<D> {
         }
     }
 
+    /// A message that may not come in now, before anything of its body is read: in the bank's own words, if it is known which.
+    /// It is counted, and not in the log: a bank could fill that.
+    fn turned_back(&self, bank: &VerifiedBank, head: &Parts, busy: Busy) -> Unheard {
+        let problem = Problem::Busy(busy);
+        let agreed = self.port.desk.agreed(bank, Door::Https { path: head.uri.path() }).ok();
+        let told = agreed.and_then(|agreed| {
+            let route = agreed.as_ref().http.as_ref()?;
+            let (is_whole, content_type) = (route.whole.is_some(), media_type(&route.content_type));
+            let refusal = self.port.desk.refuse(&agreed, TransportFault::Busy(busy));
+            spoken(refusal, is_whole, &content_type)
+        });
+        Unheard { code: problem.code(), response: told.unwrap_or_else(|| problem.response()) }
+    }
+
     async fn hear(
         &self,
         bank: &VerifiedBank,
-        account: &Account,
+        place: Arc<Place>,
         head: &Parts,
         body: &mut Incoming,
-    ) -> Result<Response<Full<Bytes>>, Unheard> {
+    ) -> Result<Response<Bytes>, Unheard> {
         if head.uri.path() == DESCRIPTION_PATH
             && let Some(description) = self.port.desk.description(bank)
         {
@@ -194,7 +218,6 @@ impl<D: Desk> Visit<D> {
         if head.uri.path().starts_with(upload::PATH)
             && let Some(materials) = self.port.desk.materials()
         {
-            let _place = account.enter().map_err(Problem::Busy)?;
             let (started, patience) = (Instant::now(), self.port.limits.body_max);
             let answered = upload::answer(materials, bank.id(), head, body, patience).await;
             let result = answered.as_ref().map_or_else(Problem::code, |_taken| "TAKEN");
@@ -204,7 +227,6 @@ impl<D: Desk> Visit<D> {
         if head.uri.path().starts_with(books::PATH)
             && let Some(gateway) = self.port.desk.books()
         {
-            let _place = account.enter().map_err(Problem::Busy)?;
             let started = Instant::now();
             let answered = books::answer(gateway, bank, head).await;
             let result = answered.as_ref().map_or_else(Problem::code, |_told| books::BOOKS);
@@ -231,12 +253,6 @@ impl<D: Desk> Visit<D> {
             }
         };
         let (is_whole, content_type) = (route.whole.is_some(), media_type(&route.content_type));
-        // Before the body: what is turned back costs little, and what is read has a place to be answered at.
-        let place = account.enter().map_err(|busy| {
-            let refusal = self.port.desk.refuse(&agreed, TransportFault::Busy(busy));
-            let (problem, told) = (Problem::Busy(busy), spoken(refusal, is_whole, &content_type));
-            Unheard { code: problem.code(), response: told.unwrap_or_else(|| problem.response()) }
-        })?;
         let body = read(body, &self.port.limits).await?;
         let pattern = operation.map_or_else(|| route.path.clone(), whole::pattern);
         let arrival = Arrival::http(&head.method, pattern, head.version, &head.headers);
@@ -254,7 +270,7 @@ impl<D: Desk> Visit<D> {
 struct Unheard {
     /// Why, for the log.
     code: &'static str,
-    response: Response<Full<Bytes>>,
+    response: Response<Bytes>,
 }
 
 impl From<Problem> for Unheard {
@@ -268,7 +284,7 @@ fn spoken(
     answer: Answer,
     is_whole: bool,
     content_type: &Option<HeaderValue>,
-) -> Option<Response<Full<Bytes>>> {
+) -> Option<Response<Bytes>> {
     match answer.kind {
         AnswerKind::None => None,
         AnswerKind::Outcome | AnswerKind::Refusal if is_whole => whole::response(&answer.bytes),
@@ -281,15 +297,15 @@ fn spoken(
 /// Where an institution fetches what it may ask.
 const DESCRIPTION_PATH: &str = "/openapi.json";
 
-fn described(head: &Parts, description: Bytes) -> Result<Response<Full<Bytes>>, Problem> {
+fn described(head: &Parts, description: Bytes) -> Result<Response<Bytes>, Problem> {
     if head.method != Method::GET {
         return Err(Problem::MethodNotAllowed { agreed: Method::GET.to_string() });
     }
     Ok(respond(description, media_type("application/json")))
 }
 
-fn respond(body: Bytes, content_type: Option<HeaderValue>) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body));
+fn respond(body: Bytes, content_type: Option<HeaderValue>) -> Response<Bytes> {
+    let mut response = Response::new(body);
     if let Some(content_type) = content_type {
         response.headers_mut().insert(header::CONTENT_TYPE, content_type);
     }
@@ -366,132 +382,6 @@ async fn discard(body: &mut Incoming, limits: &Limits) {
         }
     };
     let _late = timeout(limits.header_max, reading).await;
-}
-
-/// What a connection is at, and since when.
-#[derive(Debug)]
-struct Pace(Mutex<At>);
-
-#[derive(Debug, Clone, Copy)]
-enum At {
-    /// Nothing was asked.
-    Idle { since: Instant },
-    /// A request has begun to come.
-    Reading { since: Instant },
-    /// So many requests are being answered.
-    Answering { requests: usize },
-}
-
-impl Pace {
-    fn new() -> Self {
-        Self(Mutex::new(At::Idle { since: Instant::now() }))
-    }
-
-    /// Resolves once nothing was asked for `idle_max`, or a head took longer than `header_max` to come; looked at every
-    /// `header_max`.
-    async fn stalled(&self, idle_max: Duration, header_max: Duration) {
-        loop {
-            let left = match *self.at() {
-                At::Idle { since } => idle_max.saturating_sub(since.elapsed()),
-                At::Reading { since } => header_max.saturating_sub(since.elapsed()),
-                At::Answering { .. } => header_max,
-            };
-            if left.is_zero() {
-                return;
-            }
-            tokio::time::sleep(left.min(header_max)).await;
-        }
-    }
-
-    fn is_reading(&self) -> bool {
-        matches!(*self.at(), At::Reading { .. })
-    }
-
-    /// Bytes came; those of a request's body are not the beginning of another.
-    fn bytes_came(&self) {
-        let mut at = self.at();
-        if let At::Idle { .. } = *at {
-            *at = At::Reading { since: Instant::now() };
-        }
-    }
-
-    /// A request is being answered until what is returned is dropped.
-    fn answering(&self) -> Answering<'_> {
-        let mut at = self.at();
-        let before = if let At::Answering { requests } = *at { requests } else { 0 };
-        *at = At::Answering { requests: before.saturating_add(1) };
-        Answering(self)
-    }
-
-    fn at(&self) -> MutexGuard<'_, At> {
-        // No code that can panic runs under the lock.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-struct Answering<'p>(&'p Pace);
-
-impl Drop for Answering<'_> {
-    fn drop(&mut self) {
-        let mut at = self.0.at();
-        *at = match *at {
-            At::Answering { requests: others @ 2.. } => {
-                At::Answering { requests: others.saturating_sub(1) }
-            }
-            _ => At::Idle { since: Instant::now() },
-        };
-    }
-}
-
-/// A stream that says when bytes come.
-struct Paced {
-    stream: TlsStream<TcpStream>,
-    pace: Arc<Pace>,
-}
-
-impl AsyncRead for Paced {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
-        if buffer.filled().len() > before {
-            self.pace.bytes_came();
-        }
-        polled
-    }
-}
-
-impl AsyncWrite for Paced {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        pieces: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, pieces)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
-use http_body_util::Full;
 use serde::Serialize;
 
 use crate::turnstile::Busy;
@@ -257,7 +256,7 @@ impl Problem {
     }
 
     /// The problem as a response.
-    pub(super) fn response(&self) -> Response<Full<Bytes>> {
+    pub(super) fn response(&self) -> Response<Bytes> {
         let Row { status, code, layer, sent, next, zh, en } = self.row();
         let detail = match self {
             Self::TooLarge { limit } => format!("{zh}：{limit}字节 / {en}: {limit} bytes"),
@@ -279,7 +278,7 @@ impl Problem {
         };
         // A structure of texts and one number always becomes JSON.
         let body = serde_json::to_vec(&details).unwrap_or_default();
-        let mut response = Response::new(Full::new(Bytes::from(body)));
+        let mut response = Response::new(Bytes::from(body));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
