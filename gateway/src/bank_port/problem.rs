@@ -46,6 +46,8 @@ pub(super) enum Problem {
     MaterialTypeUnsupported,
     /// It does not begin as its media type does.
     MaterialContent,
+    /// What comes is shorter than a part may be, in bytes, and does not end the material.
+    MaterialPartTooSmall { least: u64 },
     /// The upload goes on elsewhere.
     MaterialOffset { offset: u64 },
     /// It has another digest.
@@ -213,6 +215,14 @@ impl Problem {
                 "材料内容与所称类型不符",
                 "the material is not what its media type says",
             ),
+            Self::MaterialPartTooSmall { .. } => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "MATERIAL_PART_TOO_SMALL",
+                "TRANSPORT",
+                "CORRECT_AND_RESEND",
+                "除最后一段外，每段不得小于规定长度",
+                "every part but the last has to be longer",
+            ),
             Self::MaterialOffset { .. } => (
                 StatusCode::CONFLICT,
                 "MATERIAL_OFFSET",
@@ -262,6 +272,9 @@ impl Problem {
             Self::TooLarge { limit } => format!("{zh}：{limit}字节 / {en}: {limit} bytes"),
             Self::MaterialTooLarge { limit } => {
                 format!("{zh}：{limit}字节 / {en}: {limit} bytes")
+            }
+            Self::MaterialPartTooSmall { least } => {
+                format!("{zh}：{least}字节 / {en}: at least {least} bytes")
             }
             _ => format!("{zh} / {en}"),
         };

@@ -126,6 +126,7 @@ fn told(error: MaterialError) -> Problem {
         MaterialError::TooLarge { limit } => Problem::MaterialTooLarge { limit },
         MaterialError::MediaType => Problem::MaterialTypeUnsupported,
         MaterialError::Content => Problem::MaterialContent,
+        MaterialError::PartTooSmall { least } => Problem::MaterialPartTooSmall { least },
         MaterialError::Offset { offset } => Problem::MaterialOffset { offset },
         MaterialError::Digest => Problem::MaterialDigest,
         MaterialError::BrokeOff => Problem::Truncated,

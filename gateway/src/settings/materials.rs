@@ -24,6 +24,11 @@ pub struct Materials {
     pub s3_secret_file: Option<PathBuf>,
     /// Greatest material, in bytes. Default: 268,435,456 (256 MiB).
     pub bytes_max: u64,
+    /// Least part of a material that is uploaded in several, but for the last, in bytes. Default: 262,144 (256 KiB).
+    pub part_bytes_min: u64,
+    /// Most materials of one institution of which only a part has come, each up to `bytes_max`; one more makes the oldest
+    /// go. Default: 64.
+    pub unfinished_max: usize,
     /// Media types that are taken; of PDF, JPEG, PNG and OFD it is seen whether they begin so. Default: those four.
     pub media_types: Vec<String>,
     /// `upload_seconds_max`: how long one upload may take, in seconds. Default: 600.
@@ -57,6 +62,8 @@ impl Default for Materials {
             s3_access_key: None,
             s3_secret_file: None,
             bytes_max: 256 * 1024 * 1024,
+            part_bytes_min: 256 * 1024,
+            unfinished_max: 64,
             media_types: taken.map(str::to_owned).to_vec(),
             upload_max: Duration::from_secs(600),
             retention: Duration::from_secs(30 * 24 * 60 * 60),
