@@ -578,13 +578,12 @@ async fn a_message_that_does_not_come_whole_has_a_place_meanwhile() {
     let mut slow = house.line().await;
     slow.write_all(b"0004sl").await.unwrap();
     // Until its prefix is read, the other is let in.
-    loop {
+    let is_let_in = async || {
         let mut other = house.line().await;
         other.write_all(b"0003one").await.unwrap();
-        if frame(&mut other).await.starts_with("Busy") {
-            break;
-        }
-    }
+        !frame(&mut other).await.starts_with("Busy")
+    };
+    within(async { while is_let_in().await {} }).await;
     slow.write_all(b"ow").await.unwrap();
     assert!(frame(&mut slow).await.contains("answer to 0004slow"));
 }
