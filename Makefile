@@ -1,7 +1,7 @@
 # Names for what one types every day. No logic here: behind each word is cargo.
 
 .DEFAULT_GOAL := help
-.PHONY: help test ready demo bench fuzz fmt docs soak api-test alerts chart binary dist book drill browser
+.PHONY: help test ready demo bench fuzz fmt docs reference soak api-test alerts chart binary dist dist-twice book drill browser
 
 # No word names a package where a program's name will do: chosen alone a package has its libraries built with features of
 # its own, and every one of them is compiled twice.
@@ -38,6 +38,10 @@ fmt: ## lay out the code
 docs: ## build and check the documentation of the code
 	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps
 
+reference: ## docs/settings-reference.md and docs/errors.md, written anew from the code
+	cargo run --quiet --bin directlink -- manual target/manual
+	cp target/manual/docs/* docs/
+
 # How many keys are stored where claims are measured; ten million take some minutes and 20 GB of disk.
 BENCH_KEYS ?= 10000000
 
@@ -54,7 +58,7 @@ bench: ## what mapping costs bank by bank, and what an exchange costs beside a f
 	target/release/bench ledger contracts/banks/yunshui first_general --keys $(BENCH_KEYS)
 	target/release/bench proofs
 	target/release/bench notices --events $(BENCH_EVENTS)
-	target/release/bench monday contracts/banks/yunshui first_general
+	target/release/bench monday
 
 # How many calls of banks `make soak` makes with each store, and with which seed.
 SOAK_OPERATIONS ?= 100000
@@ -84,6 +88,17 @@ binary: export SOURCE_DATE_EPOCH = 0
 binary: export DIRECTLINK_COMMIT ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 binary: ## the program as it is released: stripped, and the same bytes wherever it is built
 	cargo build --locked --profile dist -p gateway --bin directlink
+
+# As it is at the last commit, in a folder of another name: what is the same there holds nothing of where it was built.
+ELSEWHERE = target/elsewhere/directlink-as-committed
+dist-twice: binary ## whether the program of the last commit is the same bytes, built here and in another folder
+	git diff --quiet HEAD || { echo 'there are changes that are not committed'; exit 1; }
+	rm -rf $(ELSEWHERE)
+	mkdir -p $(ELSEWHERE)
+	git archive HEAD | tar --extract --directory $(ELSEWHERE)
+	nice -n 19 $(MAKE) --directory $(ELSEWHERE) binary DIRECTLINK_COMMIT=$$(git rev-parse --short=12 HEAD)
+	sha256sum target/dist/directlink $(ELSEWHERE)/target/dist/directlink
+	cmp target/dist/directlink $(ELSEWHERE)/target/dist/directlink
 
 # The same commit makes the same archive.
 DIST = target/directlink

@@ -14,6 +14,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from promises import promises, tell
+
 CHART = Path(__file__).resolve().parent / "directlink"
 RULES = CHART / "files/alerts.yaml"
 DASHBOARD = CHART / "files/dashboard.json"
@@ -92,17 +94,5 @@ def holds_nothing_of_ones_own_installation_is_named():
                 yield f"{panel['title']}: a source of data of one installation"
 
 
-def main():
-    failed = 0
-    promises = [(name, check) for name, check in globals().items() if name.startswith("holds_")]
-    for name, check in promises:
-        complaints = list(check())
-        for complaint in complaints:
-            print(f"{name}: {complaint}")
-        failed += bool(complaints)
-    print(f"{len(promises) - failed} passed, {failed} failed")
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tell([(name, list(check())) for name, check in promises(globals())]))

@@ -23,6 +23,8 @@ from pathlib import Path
 import kubernetes_validate
 import yaml
 
+from promises import promises, tell
+
 ROOT = Path(__file__).resolve().parent.parent
 CHART = ROOT / "helm/directlink"
 # The oldest and the newest that are rendered for; the oldest is that of Chart.yaml.
@@ -58,6 +60,11 @@ class Rendered:
     def one(self, kind):
         found = self.all(kind)
         return found[0] if len(found) == 1 else None
+
+    def service(self, what=""):
+        """The one for banks, or the console's."""
+        name = self.deployment["metadata"]["name"] + what
+        return next((it for it in self.all("Service") if it["metadata"]["name"] == name), None)
 
     def pods(self):
         """The pods' templates: the gateway's and the migration's."""
@@ -126,9 +133,43 @@ def holds_ports(rendered):
         if port in ("https", "tcp")
     }
     named = {port["name"]: port["containerPort"] for port in rendered.container()["ports"]}
-    led_to = {named[port["targetPort"]] for port in rendered.one("Service")["spec"]["ports"]}
+    led_to = {named[port["targetPort"]] for port in rendered.service()["spec"]["ports"]}
     if listening != led_to:
         yield f"listens on {listening}, the service leads to {led_to}"
+
+
+def holds_console(rendered):
+    """Where people sign in is a port and a service of its own, which those reach who are named, and nobody else."""
+    console, service = rendered.settings.get("console"), rendered.service("-console")
+    if bool(console) != bool(service):
+        yield "a console without its service, or a service without one"
+    if not console or not service:
+        return
+    port = int(console["address"].rsplit(":", 1)[1])
+    named = {port["name"]: port["containerPort"] for port in rendered.container()["ports"]}
+    if [named[port["targetPort"]] for port in service["spec"]["ports"]] != [port]:
+        yield f"the console's service leads elsewhere than to {port}"
+    if not selects(service["spec"]["selector"], rendered.pod):
+        yield "the console's service leads to no gateway"
+    for policy in rendered.all("NetworkPolicy"):
+        if not selects(policy["spec"]["podSelector"]["matchLabels"], rendered.pod):
+            continue
+        rules = [rule for rule in policy["spec"]["ingress"] if port in [it["port"] for it in rule["ports"]]]
+        if len(rules) != 1 or len(rules[0]["ports"]) != 1:
+            yield "whoever reaches another port reaches the console, or nobody does"
+    mounts = [mount["mountPath"] + "/" for mount in rendered.container()["volumeMounts"]]
+    for key in ("certificate", "key", "client_ca"):
+        if not any(console[key].startswith(mount) for mount in mounts):
+            yield f"no Secret is mounted for {console[key]}"
+
+
+def holds_certificates(rendered):
+    """Who is called shows a server's certificate, who calls a client's."""
+    for certificate in rendered.all("Certificate"):
+        folder = certificate["metadata"]["name"].rpartition("-")[2]
+        wanted = "server auth" if folder in ("gateway", "console") else "client auth"
+        if wanted not in certificate["spec"]["usages"]:
+            yield f"the certificate of {folder} is not for {wanted}"
 
 
 def holds_nothing_is_lost(rendered):
@@ -191,7 +232,7 @@ def holds_many_replicas(rendered):
 
 def holds_selectors(rendered):
     """The service leads to gateways alone, never to a migration."""
-    labels = rendered.one("Service")["spec"]["selector"]
+    labels = rendered.service()["spec"]["selector"]
     if not selects(labels, rendered.pod):
         yield "the service leads to no gateway"
     if not selects(rendered.deployment["spec"]["selector"]["matchLabels"], rendered.pod):
@@ -353,11 +394,11 @@ def fill(place, path, volume, pki):
         shutil.copytree(source, place, dirs_exist_ok=True, ignore=left_out)
         return
     items = [item["path"] for source in volume.get("projected", {}).get("sources", []) for item in source["secret"]["items"]]
-    server = path.endswith("/gateway")
+    server = path.endswith(("/gateway", "/console"))
     files = {
         "tls.crt": pki / ("gateway.pem" if server else "gateway-client.pem"),
         "tls.key": pki / ("gateway.key" if server else "gateway-client.key"),
-        "ca.crt": pki / ("banks-ca.pem" if path.endswith("/banks") else "registry-ca.pem"),
+        "ca.crt": pki / ("banks-ca.pem" if path.endswith(("/banks", "/staff")) else "registry-ca.pem"),
     }
     for name, source in files.items():
         if not items or name in items:
@@ -450,7 +491,6 @@ def main():
     helm = Helm(arguments.tools)
     files = sorted(CHART.glob("ci/*-values.yaml"))
     cases = yaml.safe_load((CHART / "ci/refused.yaml").read_text())
-    promises = [(name, check) for name, check in globals().items() if name.startswith("holds_")]
     results = []
 
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(4) as pool:
@@ -461,7 +501,7 @@ def main():
         for file, done in zip(files, linted):
             results.append((f"{file.stem}: lint", [] if done.returncode == 0 else [done.stdout + done.stderr]))
         for each in everything:
-            results += [(f"{each.name}: {name}", list(check(each))) for name, check in promises]
+            results += [(f"{each.name}: {name}", list(check(each))) for name, check in promises(globals())]
             told = settings_are_taken(each, arguments.programs, pki)
             results.append((f"{each.name}: the gateway takes its settings", told))
         results.append(("kinds of operators", custom_schemas(everything, arguments.tools / "node_modules")))
@@ -474,13 +514,7 @@ def main():
     )
     results.append(("Dockerfile", linted.stdout.splitlines() + linted.stderr.splitlines()))
 
-    failed = 0
-    for name, told in results:
-        for complaint in told:
-            print(f"{name}: {complaint}")
-        failed += bool(told)
-    print(f"{len(results) - failed} passed, {failed} failed")
-    return 1 if failed else 0
+    return tell(results)
 
 
 if __name__ == "__main__":

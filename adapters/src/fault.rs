@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use strum::{EnumIter, EnumMessage};
+
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
@@ -23,58 +25,105 @@ pub struct Fault {
     pub expected: Option<String>,
 }
 
-/// The codes of faults.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "the words of each code are in `words`")]
+/// The codes of faults, and what each is said of: docs/errors.md is made of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, EnumIter, EnumMessage)]
 pub enum FaultCode {
+    /// A length prefix that is not digits, or is not the length of what came.
     LengthMismatch,
+    /// The first byte that is not of the agreed charset.
     CharsetInvalid,
+    /// A form field, Base64, compression or the head of a whole HTTP request that cannot be undone.
     WrapInvalid,
+    /// A signature that is missing or wrong.
     SealInvalid,
+    /// The point where the document stops being well formed.
     XmlSyntax,
+    /// The point where the document stops being well formed.
     JsonSyntax,
+    /// A DOCTYPE, whatever is in it.
     DoctypeRefused,
+    /// The element or bracket that opens level 33.
     TooDeep,
+    /// The 50,001st element, attribute, object, array or value of one document.
     TooMany,
+    /// The second of two equal keys in one JSON object.
     KeyDuplicate,
+    /// A message of a kind that the contract does not have.
     MessageUnknown,
+    /// A fixed value other than agreed.
     LiteralMismatch,
+    /// A mandatory leaf that is not there.
     TagMissing,
+    /// The second of what may stand once.
     TagRepeated,
+    /// Something that was not agreed; in test mode only, in production it is dropped and counted.
     TagUnknown,
+    /// A mandatory leaf that is empty or null.
     ValueEmpty,
+    /// An object or array where a value belongs.
     ValueKind,
+    /// Two places that disagree about one field, or two arms of a choice.
     ValueConflict,
+    /// A code that is in no table.
     CodeUnmapped,
+    /// Not an amount in the agreed form, or not above zero.
     AmountInvalid,
+    /// An amount finer than one 分.
     AmountPrecision,
+    /// Not a whole number in range.
     NumberInvalid,
+    /// A day or time that does not exist, or is in another form.
     DateInvalid,
+    /// A day or time that does not exist, or is in another form.
     TimeInvalid,
+    /// Not a unit code.
     UnitCodeInvalid,
+    /// Not Base64 or hexadecimal.
     BytesInvalid,
+    /// Pieces of a leaf that cannot be told apart, or too few or many.
     PartsMismatch,
+    /// A count that differs from its list, or columns of different length.
     CountMismatch,
+    /// Numbered items with a number left out.
     ListGap,
+    /// An identity number or credit code whose check character is wrong.
     CheckDigit,
+    /// A field that must be set, given what else is set.
     FieldRequired,
+    /// A field that must not be set, given what else is set.
     FieldForbidden,
+    /// A last day before its first.
     OrderInvalid,
+    /// A last day later than the law allows: a seizure lasts three years at most.
     TermTooLong,
+    /// The first share of a list whose shares do not make one whole, for the properties of its party; or where some
+    /// state a share and others do not.
     SharesNotOne,
+    /// A day of something done (contract signed, debt settled, loss declared) that has not come yet in Asia/Shanghai.
     DateInFuture,
+    /// The first lender, where none of the lenders is the institution that asks (settings, `mortgagee_names`,
+    /// `mortgagee_codes`).
     MortgageeMismatch,
+    /// A text longer than the model allows.
     ValueTooLong,
+    /// Serials of which no idempotency key can be built.
     KeyInvalid,
+    /// A field that differs from the first message with this key.
     KeyReused,
+    /// The contract number of a loan that was filed under another key.
     Duplicate,
-    /// A material that was not uploaded, or not to its end.
+    /// A material that was not uploaded, or not to its end (404 where an upload is asked about).
     MaterialUnknown,
     /// A material of another length, digest or media type than is said.
     MaterialMismatch,
+    /// An institution code of the body that is not one of the certificate's.
     InstitutionMismatch,
+    /// A property that no office is in charge of, or a stated office that nobody knows.
     RouteUnknown,
+    /// A property that leads to another office than the others, or a piece of evidence than another; the words name
+    /// both offices.
     RouteConflict,
+    /// A way of delivery that the office does not offer; the words name those it does.
     DeliveryUnsupported,
 }
 

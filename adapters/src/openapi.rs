@@ -25,10 +25,14 @@ use crate::{
 pub fn describe(contract: &Contract, examples: &[Example]) -> Option<Json> {
     contract.wire().whole()?;
     let describer = Describer { contract, examples };
-    let mut paths = Map::new();
+    let (mut paths, mut webhooks) = (Map::new(), Map::new());
     let mut schemas = Map::new();
     schemas.insert("TransportProblem".to_owned(), transport_problem());
     for (message, direction, request) in contract.templates() {
+        if direction == Reply::Notice {
+            webhooks
+                .insert(message.to_owned(), json!({ "post": describer.webhook(message, request) }));
+        }
         if direction != Reply::Request {
             continue;
         }
@@ -50,6 +54,7 @@ pub fn describe(contract: &Contract, examples: &[Example]) -> Option<Json> {
         "servers": [{ "url": "/" }],
         "security": [{ "mutualTLS": [] }],
         "paths": paths,
+        "webhooks": webhooks,
         "components": {
             "securitySchemes": { "mutualTLS": {
                 "type": "mutualTLS",
@@ -158,6 +163,43 @@ impl Describer<'_> {
             put(&mut operation, "requestBody", Some(body));
         }
         operation
+    }
+
+    /// A notice, as whoever is told by the gateway receives it. Source: standardwebhooks.com.
+    fn webhook(&self, message: &str, notice: &Template) -> Json {
+        let header = |name: &str, description: &str, schema: Json| {
+            json!({
+                "name": name, "in": "header", "required": false, "description": description,
+                "schema": schema,
+            })
+        };
+        let text = |pattern: &str| json!({ "type": "string", "pattern": pattern });
+        json!({
+            "operationId": format!("{message}_notice"),
+            "summary": "Something happened to a case 通知",
+            "description": NOTICE,
+            "security": [],
+            "parameters": [
+                header("webhook-id", "The event's `id`; the same each time it is sent 事件编号", text("^[!-~]+$")),
+                header("webhook-timestamp", "When it was sent, in seconds since 1970 发送时间", text("^[0-9]+$")),
+                header(
+                    "webhook-signature",
+                    "HMAC-SHA256 over `webhook-id`.`webhook-timestamp`.body by each secret, blanks between 签名",
+                    text("^v1,[A-Za-z0-9+/]+=*( v1,[A-Za-z0-9+/]+=*)*$"),
+                ),
+            ],
+            "requestBody": {
+                "required": true,
+                "content": { "application/json": { "schema": self.schema(&notice.root, Way::Out) } },
+            },
+            "responses": {
+                "2XX": { "description": "It is taken 已收妥" },
+                "410": { "description": "Nothing more is wanted, until an operator resumes it 不再接收" },
+                "429": { "description": "Not now: nothing is sent before `Retry-After` 稍后再来" },
+                "503": { "description": "The same 稍后再来" },
+                "default": { "description": "It is not taken: it is sent again 未收" },
+            },
+        })
     }
 
     /// What a message is about, in words.
@@ -410,6 +452,11 @@ impl Describer<'_> {
         described(&term_of(&hole.path.field), &more)
     }
 }
+
+/// What goes for every notice.
+const NOTICE: &str = "Posted by the gateway to whom its settings name, signed as Standard Webhooks says where they name a \
+                      secret; events of one case come in its order. The same one may come again: keep identifiers. How to \
+                      verify it: docs/notices.md.";
 
 /// Greatest length of an idempotency key. Source: application.proto.
 const KEY_CHARS_MAX: usize = 128;

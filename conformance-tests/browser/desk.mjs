@@ -1,6 +1,6 @@
 // The registrar's desk: a person decides what banks file, and the banks hear it.
 
-import { fits, holds, picture, play, tell } from "./stage.mjs";
+import { fits, holds, picture, play, runsNothingElse, tell } from "./stage.mjs";
 
 const desk = process.env.DESK;
 const [one, other] = ["yunshui", "fudeng"];
@@ -192,17 +192,6 @@ await tell("desk", {
   },
 
   "a page loads and runs nothing but its own": async (page, complaints) => {
-    const answer = await page.goto(desk);
-    const policy = answer.headers()["content-security-policy"];
-    holds(policy.startsWith("default-src 'none'") && !policy.includes("unsafe"), policy);
-    const ran = await page.evaluate(async () => {
-      const script = document.createElement("script");
-      script.textContent = "globalThis.ran = true";
-      document.body.append(script);
-      return globalThis.ran === true;
-    });
-    holds(!ran, "a script that was put into the page ran");
-    const stopped = complaints.splice(0);
-    holds(stopped.length === 1 && stopped[0].includes("Content Security Policy"), stopped.join("; "));
+    await runsNothingElse(page, desk, complaints);
   },
 });

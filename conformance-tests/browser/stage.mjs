@@ -36,6 +36,22 @@ export async function fits(page) {
   holds(wide <= window, `${page.url()} is ${wide} pixels wide in a window of ${window}`);
 }
 
+/** A page at `url` runs nothing but its own: its policy says so, and a script that is put into it does not run. */
+export async function runsNothingElse(page, url, complaints) {
+  const answer = await page.goto(url);
+  const policy = answer.headers()["content-security-policy"];
+  holds(policy.startsWith("default-src 'none'") && !policy.includes("unsafe"), policy);
+  const ran = await page.evaluate(() => {
+    const script = document.createElement("script");
+    script.textContent = "globalThis.ran = true";
+    document.body.append(script);
+    return globalThis.ran === true;
+  });
+  holds(!ran, "a script that was put into the page ran");
+  const stopped = complaints.splice(0);
+  holds(stopped.length === 1 && stopped[0].includes("Content Security Policy"), stopped.join("; "));
+}
+
 export async function picture(page, name) {
   await page.screenshot({ path: `${output}/${name}.png`, fullPage: true });
 }

@@ -60,6 +60,18 @@ pub enum Line {
         /// The events, in order.
         events: Vec<Event>,
     },
+    /// A bank has the gateways tell it of its events, from the first on.
+    Subscribes {
+        /// The bank.
+        bank: String,
+    },
+    /// A bank that subscribes is sent a notice; written before it is answered.
+    Told {
+        /// The bank.
+        bank: String,
+        /// The notice.
+        notice: Notice,
+    },
     /// A bank was told that nothing was sent, and goes elsewhere: it never calls about this filing again.
     GivenUp {
         /// The filing.
@@ -141,6 +153,17 @@ pub struct Event {
     pub case: String,
     /// Where the case stands.
     pub status: String,
+}
+
+/// What a bank that subscribes hears of an event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// The event.
+    pub event: Event,
+    /// Digest of all that is said of it, in hexadecimal.
+    pub content: String,
+    /// Whether it took it; what it took it may have left unanswered all the same.
+    pub taken: bool,
 }
 
 /// Bytes, in a history as base64.

@@ -3,11 +3,13 @@
 
 pub mod bench;
 pub mod browser;
+pub mod collector;
 pub mod demo;
 pub mod deployment;
 pub mod fake_bank;
 pub mod faulty_network;
 pub mod history;
+pub mod personal;
 pub mod pki;
 pub mod postgres_server;
 pub mod programme;

@@ -6,7 +6,6 @@
 
 use std::{
     collections::HashMap,
-    convert::Infallible,
     fmt,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -51,6 +50,8 @@ pub enum Manner {
     Takes,
     /// It answers nothing.
     Silent,
+    /// It takes what comes, and hangs up instead of saying so.
+    Cuts,
     /// It answers with a status.
     Says {
         /// Which.
@@ -61,6 +62,9 @@ pub enum Manner {
         only: Option<CaseStatus>,
     },
 }
+
+/// Hears of each notice that comes, and whether it is taken, before it is answered.
+pub type Noting = Box<dyn Fn(&Taken, bool) + Send>;
 
 /// An event that was taken.
 #[derive(Debug, Clone, PartialEq)]
@@ -76,12 +80,24 @@ struct Desk {
     verifier: Mutex<Option<Webhook>>,
     /// Events, in the order in which they were first taken.
     taken: watch::Sender<Vec<Taken>>,
+    /// What it knows of them.
+    known: Mutex<Known>,
+    noting: Mutex<Option<Noting>>,
     /// When it was tried since it last changed its manner.
     tries: watch::Sender<Vec<Instant>>,
     /// Everything that was ever sent, head and body.
     heard: Mutex<Vec<u8>>,
     /// What the gateway did that it must not do.
     complaints: Mutex<Vec<String>>,
+}
+
+/// Of events that were taken, what others have to fit.
+#[derive(Default)]
+struct Known {
+    /// What each identifier named.
+    named: HashMap<String, (String, String)>,
+    /// The number of the last of each case.
+    last: HashMap<String, i64>,
 }
 
 impl fmt::Debug for Desk {
@@ -107,6 +123,8 @@ impl Receiver {
             manner: Mutex::new(Manner::Takes),
             verifier: Mutex::new(None),
             taken: watch::Sender::new(Vec::new()),
+            known: Mutex::default(),
+            noting: Mutex::default(),
             tries: watch::Sender::new(Vec::new()),
             heard: Mutex::default(),
             complaints: Mutex::default(),
@@ -133,6 +151,11 @@ impl Receiver {
     pub fn answers(&self, manner: Manner) {
         *held(&self.desk.manner) = manner;
         self.desk.tries.send_replace(Vec::new());
+    }
+
+    /// Whom to tell of each notice from now on.
+    pub fn notes(&self, noting: Noting) {
+        *held(&self.desk.noting) = Some(noting);
     }
 
     /// Nobody can connect any more.
@@ -236,7 +259,8 @@ impl Taken {
         serial.unwrap_or_default()
     }
 
-    fn id(&self) -> &str {
+    /// The event's identifier.
+    pub fn id(&self) -> &str {
         self.envelope.event.as_ref().map_or("", |event| event.id.as_str())
     }
 }
@@ -266,7 +290,7 @@ async fn serve(stream: TlsStream<TcpStream>, desk: Arc<Desk>) {
     }
     let service = service_fn(move |request| {
         let desk = Arc::clone(&desk);
-        async move { Ok::<_, Infallible>(answer(&desk, request).await) }
+        async move { answer(&desk, request).await }
     });
     let _ended = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
@@ -283,7 +307,7 @@ async fn take_over_tcp(mut stream: TlsStream<TcpStream>, desk: &Desk) -> anyhow:
         let said = desk.hear(&HeaderMap::new(), &notice);
         match said {
             Said::Nothing => std::future::pending::<()>().await,
-            Said::Status(..) => bail!("hung up"),
+            Said::Status(..) | Said::Cut => bail!("hung up"),
             Said::Ack(bytes) => {
                 stream.write_all(&bytes).await?;
                 stream.flush().await?;
@@ -292,19 +316,21 @@ async fn take_over_tcp(mut stream: TlsStream<TcpStream>, desk: &Desk) -> anyhow:
     }
 }
 
-async fn answer(desk: &Desk, request: Request<Incoming>) -> Response<Full<Bytes>> {
+/// Without an answer the connection is closed.
+async fn answer(desk: &Desk, request: Request<Incoming>) -> anyhow::Result<Response<Full<Bytes>>> {
     let (head, body) = request.into_parts();
-    let Ok(body) = body.collect().await else { return status(StatusCode::BAD_REQUEST) };
+    let Ok(body) = body.collect().await else { return Ok(status(StatusCode::BAD_REQUEST)) };
     match desk.hear(&head.headers, &body.to_bytes()) {
         Said::Nothing => std::future::pending().await,
+        Said::Cut => bail!("hung up"),
         Said::Status(code, retry_after) => {
             let mut response = status(code);
             if let Some(seconds) = retry_after {
                 response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
             }
-            response
+            Ok(response)
         }
-        Said::Ack(bytes) => Response::new(Full::new(bytes.into())),
+        Said::Ack(bytes) => Ok(Response::new(Full::new(bytes.into()))),
     }
 }
 
@@ -317,6 +343,7 @@ fn status(code: StatusCode) -> Response<Full<Bytes>> {
 /// What is said to a notice.
 enum Said {
     Nothing,
+    Cut,
     Status(StatusCode, Option<u64>),
     Ack(Vec<u8>),
 }
@@ -352,20 +379,25 @@ impl Desk {
         {
             held(&self.complaints).push("webhook-id is not the event's".to_owned());
         }
-        match *held(&self.manner) {
-            Manner::Silent => return Said::Nothing,
+        let manner = *held(&self.manner);
+        let refuses = match manner {
+            Manner::Silent => Some(Said::Nothing),
             Manner::Says { status, retry_after, only } => {
                 let stands = taken.envelope.outcome.as_ref().map(|outcome| outcome.status());
-                if only.is_none() || only == stands {
-                    let status = StatusCode::from_u16(status).unwrap_or_default();
-                    return Said::Status(status, retry_after);
-                }
+                let status = StatusCode::from_u16(status).unwrap_or_default();
+                (only.is_none() || only == stands).then_some(Said::Status(status, retry_after))
             }
-            Manner::Takes => {}
+            Manner::Takes | Manner::Cuts => None,
+        };
+        if let Some(noting) = &*held(&self.noting) {
+            noting(&taken, refuses.is_none());
+        }
+        if let Some(refuses) = refuses {
+            return refuses;
         }
         let ack = self.ack(&taken);
         self.take(taken);
-        ack
+        if manner == Manner::Cuts { Said::Cut } else { ack }
     }
 
     fn ack(&self, taken: &Taken) -> Said {
@@ -385,27 +417,22 @@ impl Desk {
 
     /// Keeps what is new, and complains of what cannot be.
     fn take(&self, new: Taken) {
-        let mut complaint = None;
-        self.taken.send_if_modified(|taken| {
-            if let Some(known) = taken.iter().find(|known| known.id() == new.id()) {
-                let told = |it: &Taken| (it.summary(), it.case());
-                if told(known) != told(&new) {
-                    complaint = Some(format!("{} was told as another event", new.id()));
-                }
-                return false;
+        let mut known = held(&self.known);
+        let told = (new.summary(), new.case());
+        if let Some(named) = known.named.get(new.id()) {
+            if *named != told {
+                held(&self.complaints).push(format!("{} was told as another event", new.id()));
             }
-            let mut last = HashMap::new();
-            for known in taken.iter() {
-                last.insert(known.case(), known.number());
-            }
-            let before = last.get(&new.case()).copied();
-            // Whoever is not told which case it is cannot tell the order.
-            if !new.case().is_empty() && before.is_some_and(|before| before >= new.number()) {
-                complaint = Some(format!("number {} came after {before:?}", new.number()));
-            }
-            taken.push(new);
-            true
-        });
-        held(&self.complaints).extend(complaint);
+            return;
+        }
+        let (case, number) = (new.case(), new.number());
+        let before = known.last.insert(case.clone(), number);
+        // Whoever is not told which case it is cannot tell the order.
+        if !case.is_empty() && before.is_some_and(|before| before >= number) {
+            held(&self.complaints).push(format!("number {number} came after {before:?}"));
+        }
+        known.named.insert(new.id().to_owned(), told);
+        drop(known);
+        self.taken.send_modify(|taken| taken.push(new));
     }
 }

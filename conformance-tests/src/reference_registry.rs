@@ -41,7 +41,7 @@ pub use cases::{CaseView, Counts, KeyCounts, Repeats, Review, Step};
 pub use control::Control;
 pub use data::{SAMPLES, with_offices};
 pub use evidence::Received;
-pub use faults::{Call, Fault, Silence};
+pub use faults::{Call, Fault, SOMEBODY, Silence};
 pub use remote::RemoteControl;
 
 use crate::{pki::Credentials, tls};

@@ -2,12 +2,13 @@
 //! the ledger fail; what they said and heard is judged afterwards by `history/check.rs`.
 //!
 //! Gateways are real processes, the networks real sockets, Postgres a real server. `soak/traffic.rs` is what banks do,
-//! `soak/trouble.rs` what is done to the system, `soak/reader.rs` reads feeds of events meanwhile, `soak/ending.rs` looks at
-//! what there is at the end. The seed decides both, but not when a busy machine gets to it: two runs
+//! `soak/trouble.rs` what is done to the system, `soak/reader.rs` reads feeds of events meanwhile, `soak/told.rs` is told of
+//! them, `soak/ending.rs` looks at what there is at the end. The seed decides both, but not when a busy machine gets to it: two runs
 //! with one seed are alike, not the same. docs/soak.md.
 
 mod ending;
 mod reader;
+mod told;
 mod traffic;
 mod trouble;
 
@@ -46,6 +47,7 @@ use crate::{
     scenario::StoreKind,
 };
 use reader::Reader;
+use told::Audience;
 use traffic::{Client, Speaker};
 use trouble::System;
 
@@ -97,22 +99,23 @@ pub async fn run(order: &Order, tell: impl Fn(&str)) -> anyhow::Result<Judgement
     );
     let day = ending::today();
     let speakers = traffic::speakers(programme::roles(&order.contracts)?)?;
-    let (mut system, banks, ledger) = build(order, &speakers).await?;
-    tell(&format!(
-        "{} banks, {} calls at a time, {} gateways, {} ledger, seed {}",
-        speakers.len(),
-        order.clients,
-        order.replicas,
-        order.store.name(),
-        order.seed,
-    ));
-
     let shared = Arc::new(Shared {
         history: Writer::create(&order.history)?,
         calls: AtomicU64::new(0),
         stop: CancellationToken::new(),
         over: CancellationToken::new(),
     });
+    let (mut system, banks, ledger) = build(order, &speakers, &shared).await?;
+    tell(&format!(
+        "{} banks, {} of them subscribers, {} calls at a time, {} gateways, {} ledger, seed {}",
+        speakers.len(),
+        system.audience().banks().count(),
+        order.clients,
+        order.replicas,
+        order.store.name(),
+        order.seed,
+    ));
+
     let mut clients = JoinSet::new();
     for number in 0..order.clients {
         let bank = number % speakers.len();
@@ -150,6 +153,8 @@ pub async fn run(order: &Order, tell: impl Fn(&str)) -> anyhow::Result<Judgement
     system.wait_until_asked(SETTLING_TIME_MAX).await;
     ending::wait_until_books_agree(&system, &day, SETTLING_TIME_MAX).await?;
     tell("the books of ledger and registry agree");
+    ending::wait_until_told(&system, SETTLING_TIME_MAX).await?;
+    system.audience().is_content().await?;
     shared.over.cancel();
     while let Some(reader) = readers.join_next().await {
         reader??;
@@ -201,6 +206,7 @@ type LedgerOf = Box<dyn FnOnce(&Path) -> LedgerSettings + Send>;
 async fn build(
     order: &Order,
     speakers: &[Arc<Speaker>],
+    shared: &Arc<Shared>,
 ) -> anyhow::Result<(System, Vec<Vec<FakeBank>>, LedgerOf)> {
     let to_registry = FaultyNetwork::open().await?;
     let mut table = toml::Table::new();
@@ -244,6 +250,9 @@ async fn build(
          deadline_seconds = 2\nanswers = \"events\"\n{resend}\n{SETTINGS}",
         to_registry.address()
     );
+    let mut settings: toml::Table = toml::from_str(&settings)?;
+    let (mut audience, subscribers) = Audience::plan(speakers, &order.contracts)?;
+    settings.insert("subscriber".into(), subscribers.into());
     let plan = Plan {
         people: Vec::new(),
         kinds: Default::default(),
@@ -255,7 +264,7 @@ async fn build(
         replicas: order.replicas,
         ledger: table,
         idempotent: order.repeats == Repeats::FirstCase,
-        settings: toml::from_str(&settings)?,
+        settings,
     };
     let mut deployment = Deployment::prepare(&plan, |settings| reference_registry::Settings {
         repeats: order.repeats,
@@ -263,6 +272,8 @@ async fn build(
     })
     .await?;
     to_registry.lead_to(Server::Tcp(deployment.registry.address()));
+    audience.open(&deployment).await?;
+    audience.note(shared)?;
     deployment.start().await?;
     let banks = speakers
         .iter()
@@ -271,7 +282,7 @@ async fn build(
             Ok(deployment.gateways.iter().map(|gateway| bank.at(gateway)).collect())
         })
         .collect::<anyhow::Result<_>>()?;
-    Ok((System::new(deployment, to_registry, postgres), banks, ledger))
+    Ok((System::new(deployment, to_registry, postgres, audience), banks, ledger))
 }
 
 /// After so many seconds no call is on its way any more: its deadline, what a network holds it up for, and what a late

@@ -46,6 +46,7 @@ over_both_stores! {
     an_altered_tile_is_named
     who_covers_up_a_change_is_found_by_what_was_signed
     who_covers_up_everything_is_found_by_what_others_keep
+    who_takes_what_was_signed_out_as_well_is_found_by_what_is_remembered
     a_log_whose_tiles_were_changed_does_not_grow
 }
 
@@ -95,6 +96,15 @@ async fn an_exchange_is_proved_and_nothing_else_is(store: &Store) {
         change(&mut changed);
         assert_ne!(changed, bundle);
         assert_eq!(judge.judge(&read_back(&changed)).verdict(), Verdict::Fails, "{changed:?}");
+    }
+    // A salt is there, or it is erased.
+    let unread = Judge { messages: Vec::new(), ..judge.clone() };
+    for (salt, expected) in
+        [(None, Verdict::Holds), (Some("12"), Verdict::Fails), (Some("salt"), Verdict::Fails)]
+    {
+        let mut changed = bundle.clone();
+        changed.exchanges[0].salt = salt.map(str::to_owned);
+        assert_eq!(unread.judge(&read_back(&changed)).verdict(), expected, "{salt:?}");
     }
     assert!(matches!(proving::exchanges_of(&*log, "bank", "k9").await, Err(NoProof::None)));
     assert!(matches!(proving::exchanges_of(&*log, "other", "k3").await, Err(NoProof::None)));
@@ -212,6 +222,7 @@ async fn an_audit_of_a_log_that_grows_accuses_nobody(store: &Store) {
     let key = signing_key();
     fill(&log, 250).await;
     grow(&*log).await;
+    sign(&*log, &key).await;
     let audits = tokio::spawn({
         let (log, key) = (Arc::clone(&log), key.public().clone());
         async move {
@@ -257,10 +268,18 @@ async fn keys_rotate_and_old_checkpoints_stay_signed(store: &Store) {
 async fn a_log_goes_on_from_every_checkpoint_it_ever_had(store: &Store) {
     let log = store.open().await;
     let key = signing_key();
+    let mut heads = Vec::new();
     for number in 0..7 {
         witness(&*log, number).await;
         grow(&*log).await;
         sign(&*log, &key).await;
+        heads.push(log.head().await.unwrap());
+    }
+    for before in &heads {
+        for head in &heads {
+            let goes_on = proving::goes_on(&*log, *before, *head).await.unwrap();
+            assert_eq!(goes_on, before.size <= head.size, "{before:?} {head:?}");
+        }
     }
     let old = proving::consistency(&*log, 3, Some(3)).await.unwrap();
     let judge = Judge { keys: vec![key.public().clone()], ..Judge::default() };
@@ -401,10 +420,28 @@ async fn who_covers_up_everything_is_found_by_what_others_keep(store: &Store) {
     let kept = SignedCheckpoint::read(&log.checkpoint().await.unwrap().unwrap()).unwrap();
     forge(store, &*log).await;
     store.by_hand("DELETE FROM evidence_checkpoint").await;
+    assert_eq!(complaints(&*log, &key).await, [Complaint::Unsigned]);
     sign(&*log, &key).await;
     assert_eq!(complaints(&*log, &key).await, []);
     let found = audit(&*log, std::slice::from_ref(key.public()), &[kept]).await.unwrap();
     assert_eq!(found.complaints, [Complaint::SeenContradicted(300)]);
+}
+
+/// Who can write the ledger, and has no key: what the gateway remembers, or finds published, is not signed away.
+async fn who_takes_what_was_signed_out_as_well_is_found_by_what_is_remembered(store: &Store) {
+    let (log, _key) = signed(store).await;
+    let signed = log.head().await.unwrap();
+    assert!(proving::goes_on(&*log, signed, signed).await.unwrap());
+    forge(store, &*log).await;
+    store.by_hand("DELETE FROM evidence_checkpoint").await;
+    let forged = log.head().await.unwrap();
+    assert!(!proving::goes_on(&*log, signed, forged).await.unwrap());
+    witness(&*log, 999).await;
+    grow(&*log).await;
+    let grown = log.head().await.unwrap();
+    assert_eq!(grown.size, 301, "the forged tree is one");
+    assert!(proving::goes_on(&*log, forged, grown).await.unwrap());
+    assert!(!proving::goes_on(&*log, signed, grown).await.unwrap());
 }
 
 async fn a_log_whose_tiles_were_changed_does_not_grow(store: &Store) {

@@ -14,7 +14,15 @@ use conformance_tests::{
     fake_bank::{FakeBank, Heard, Line},
     samples::Samples,
 };
-use gateway::{assembly, contracts::read_contract, evidence::leaf::Leaf, settings::Settings};
+use gateway::{
+    assembly,
+    contracts::read_contract,
+    evidence::{
+        leaf::Leaf,
+        tree::{Hash, TileId, Tiles},
+    },
+    settings::Settings,
+};
 use tokio::{process::Command, time::Instant};
 
 const BANK: &str = "yunshui";
@@ -218,7 +226,89 @@ async fn a_key_rotates_while_banks_are_served() {
     assert_eq!(code, Some(0), "{told}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_was_rewritten_is_not_signed_even_by_a_gateway_that_starts_anew() {
+    let mut stage = Stage::open().await;
+    let sample = stage.samples.request("first_general").unwrap();
+    stage.say(sample.clone()).await;
+    stage.say(sample.clone()).await;
+    let of_size = |note: &str| note.lines().nth(1).unwrap().to_owned();
+    let published = until(async || {
+        let note = fs::read_to_string(stage.file("checkpoint")).ok()?;
+        (of_size(&note) == "2").then_some(note)
+    })
+    .await;
+    stage.rewrite();
+    stage.say(sample.clone()).await;
+    stage.refuses_to_sign().await;
+    for _ in 0..2 {
+        assert_eq!(stage.checkpoints(), 0);
+        assert_eq!(fs::read_to_string(stage.file("checkpoint")).unwrap(), published);
+        let (code, told) = stage.run(&[&["audit"], &SETTINGS_FILE[..]].concat()).await;
+        assert_eq!(code, Some(1), "{told}");
+        let complaints = [
+            "the first 2 leaves are not those of a checkpoint that was kept elsewhere",
+            "there is no checkpoint",
+        ];
+        assert!(complaints.iter().all(|it| told.contains(it)), "{told}");
+
+        stage.start_anew().await;
+        stage.refuses_to_sign().await;
+    }
+
+    // A file that says nothing is not taken for one that nobody has written yet.
+    fs::write(stage.file("checkpoint"), "").unwrap();
+    stage.start_anew().await;
+    stage.refuses_to_sign().await;
+    assert!(stage.deployment.log_text().contains("what was published last cannot be read"));
+    assert_eq!(stage.checkpoints(), 0);
+}
+
 impl Stage {
+    /// Makes the log one in which the first leaf says something else, and nothing is left of what was signed: all that whoever can
+    /// write the ledger can do.
+    fn rewrite(&self) {
+        let mut database = rusqlite::Connection::open(self.file("ledger.db")).unwrap();
+        database.busy_timeout(PATIENCE).unwrap();
+        let all = database.transaction().unwrap();
+        let changed =
+            "UPDATE evidence_leaf SET leaf = replace(leaf, 'result ', 'result X') WHERE place = 0";
+        assert_eq!(all.execute(changed, []).unwrap(), 1);
+        let mut rows = all.prepare("SELECT leaf FROM evidence_leaf ORDER BY place").unwrap();
+        let hashes = rows.query_map([], |row| row.get::<_, String>(0)).unwrap();
+        let hashes: Vec<_> = hashes.map(|leaf| Hash::of_leaf(leaf.unwrap().as_bytes())).collect();
+        drop(rows);
+        let mut tiles = Tiles::default();
+        tiles.grow(0, &hashes).unwrap();
+        let (tile, root) = (TileId { level: 0, position: 0 }, tiles.root(2).unwrap());
+        let tile = tiles.bytes(tile);
+        assert_eq!(all.execute("UPDATE evidence_tile SET hashes = ?1", [tile]).unwrap(), 1);
+        assert_eq!(all.execute("UPDATE evidence_head SET root = ?1", [root.0]).unwrap(), 1);
+        assert!(all.execute("DELETE FROM evidence_checkpoint", []).unwrap() > 0);
+        all.commit().unwrap();
+    }
+
+    fn checkpoints(&self) -> i64 {
+        let database = rusqlite::Connection::open(self.file("ledger.db")).unwrap();
+        let count = "SELECT count(*) FROM evidence_checkpoint";
+        database.query_row(count, [], |row| row.get(0)).unwrap()
+    }
+
+    async fn refuses_to_sign(&self) {
+        let gateway = &self.deployment.gateways[0];
+        until(async || {
+            let metrics = gateway.metrics().await.unwrap();
+            metrics.lines().any(|told| told == "directlink_evidence_refused 1").then_some(())
+        })
+        .await;
+    }
+
+    async fn start_anew(&mut self) {
+        self.deployment.gateways[0].tell_to_stop().await.unwrap();
+        assert!(self.deployment.gateways[0].stopped().await.unwrap().success());
+        self.deployment.start().await.unwrap();
+    }
+
     /// Starts the gateway again with other keys.
     async fn serve_with(&mut self, keys: &str) {
         let file = self.file("directlink-1.toml");
@@ -226,9 +316,7 @@ impl Stage {
         let (before, after) = settings.split_once("key_files = ").unwrap();
         let (_, after) = after.split_once(']').unwrap();
         fs::write(&file, format!("{before}key_files = {keys}{after}")).unwrap();
-        self.deployment.gateways[0].tell_to_stop().await.unwrap();
-        assert!(self.deployment.gateways[0].stopped().await.unwrap().success());
-        self.deployment.start().await.unwrap();
+        self.start_anew().await;
         let contracts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contracts/banks");
         let contract = Arc::new(read_contract(&contracts.join(BANK)).unwrap());
         let bank = FakeBank::new(&self.deployment, BANK, contract).unwrap();
@@ -263,22 +351,38 @@ async fn until<T>(ask: impl AsyncFn() -> Option<T>) -> T {
 async fn what_an_operator_does_on_the_command_line_is_a_leaf_even_if_it_comes_to_nothing() {
     let stage = Stage::open().await;
     let settings = Settings::load(stage.deployment.gateways[0].settings()).unwrap();
-    let mut command = Command::new(program("directlink").unwrap());
-    command.args(["notices", "resume", "nobody-told"]).args(SETTINGS_FILE);
-    command.env("SUDO_USER", "wang").current_dir(stage.deployment.folder());
-    assert_eq!(command.output().await.unwrap().status.code(), Some(1), "nobody was ever told");
+    // There is nothing of any of them: nobody was told, nothing is parked, and no books differ.
+    let acts: [(&[&str], [&str; 2]); 5] = [
+        (&["notices", "resume", "nobody-told"], ["resume", "nobody-told"]),
+        (&["notices", "resend", "nobody-told", "--all"], ["resend", "nobody-told"]),
+        (&["findings", "close", "7", "--note", "seen"], ["close-finding", "7"]),
+        (&["notices", "list"], ["", ""]),
+        (&["findings", "list"], ["", ""]),
+    ];
+    for (words, _) in acts {
+        let mut command = Command::new(program("directlink").unwrap());
+        command.args(words).args(SETTINGS_FILE).env("SUDO_USER", "wang");
+        let ended = command.current_dir(stage.deployment.folder()).output().await.unwrap();
+        let is_act = words[1] != "list";
+        assert_eq!(ended.status.code(), Some(i32::from(is_act)), "{words:?}");
+    }
     let ledger = assembly::ledger_to_read(&settings).await.unwrap();
     let deadline = Instant::now() + PATIENCE;
-    let leaf = loop {
-        if let Some(kept) = ledger.leaves(0, 9).await.unwrap().into_iter().next() {
-            break Leaf::read(&kept.text).unwrap();
+    let leaves = loop {
+        let kept = ledger.leaves(0, 9).await.unwrap();
+        if kept.len() >= 3 {
+            break kept;
         }
-        assert!(Instant::now() < deadline, "the leaf has no place");
+        assert!(Instant::now() < deadline, "of {} acts there are leaves", kept.len());
         tokio::time::sleep(Duration::from_millis(20)).await; // The tree grows by itself.
     };
-    let says = |name: &str| leaf.says(name).unwrap();
-    let told = ["who", "by", "act", "subject"].map(says);
-    assert_eq!(told, ["wang", "command", "resume", "nobody-told"]);
+    let told = leaves.iter().map(|kept| {
+        let leaf = Leaf::read(&kept.text).unwrap();
+        ["who", "by", "act", "subject"].map(|name| leaf.says(name).unwrap().to_owned())
+    });
+    let done = acts.iter().filter(|(words, _)| words[1] != "list");
+    let done = done.map(|(_, [act, subject])| ["wang", "command", act, subject].map(str::to_owned));
+    assert_eq!(told.collect::<Vec<_>>(), done.collect::<Vec<_>>(), "what only reads leaves none");
     let (code, told) = stage.run(&[&["audit"], &SETTINGS_FILE[..]].concat()).await;
     assert_eq!(code, Some(0), "{told}");
 }

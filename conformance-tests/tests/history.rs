@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test file, helpers and all")]
 
 use conformance_tests::history::{
-    Bytes, Event, Filing, Line, Says, What,
+    Bytes, Event, Filing, Line, Notice, Says, What,
     check::{About, Promise, judge},
 };
 use gateway::evidence::{
@@ -24,6 +24,7 @@ fn filing(key: &str) -> Filing {
 struct Told {
     calls: Vec<Line>,
     reads: Vec<Line>,
+    told: Option<Vec<Notice>>,
     cases: Vec<Line>,
     events: Vec<Line>,
     leaves: Vec<(String, String)>,
@@ -39,6 +40,7 @@ impl Told {
         let mut told = Self {
             calls: Vec::new(),
             reads: Vec::new(),
+            told: None,
             cases: Vec::new(),
             events: Vec::new(),
             leaves: Vec::new(),
@@ -74,6 +76,18 @@ impl Told {
             .into();
         let settled = |key| Line::Ledger { filing: filing(key), state: "settled".into() };
         told.more = vec![settled("a"), settled("b")];
+        told
+    }
+
+    /// The same, of a bank that subscribes. Of one event the answer was lost, another it would not have at first.
+    fn to_subscriber() -> Self {
+        let mut told = Self::well();
+        let sent = [(0, true), (0, true), (2, false), (1, true), (2, true), (3, true)];
+        let sent = sent.map(|(at, taken)| {
+            let event = event(&mut told, at).clone();
+            Notice { content: format!("{event:?}"), event, taken }
+        });
+        told.told = Some(sent.into());
         told
     }
 
@@ -134,7 +148,12 @@ impl Told {
     fn history(&self) -> Vec<Line> {
         let leaf =
             |(leaf, salt): &(String, String)| Line::Leaf { leaf: leaf.clone(), salt: salt.clone() };
-        let mut lines = [self.calls.clone(), self.reads.clone(), vec![Line::Calm]].concat();
+        let subscribes = self.told.iter().map(|_| Line::Subscribes { bank: BANK.into() });
+        let told = self.told.iter().flatten();
+        let told = told.map(|it| Line::Told { bank: BANK.into(), notice: it.clone() });
+        let mut lines: Vec<_> = subscribes.collect();
+        lines.extend([self.calls.clone(), self.reads.clone()].concat());
+        lines.extend(told.chain([Line::Calm]));
         lines.extend([self.cases.clone(), self.events.clone(), self.more.clone()].concat());
         lines.extend(self.leaves.iter().map(leaf));
         lines.extend(self.signed.iter().map(|size| self.checkpoint(*size)));
@@ -146,6 +165,13 @@ impl Told {
     fn altered(alter: impl FnOnce(&mut Self)) -> Vec<(Promise, About, String)> {
         let mut told = Self::well();
         alter(&mut told);
+        found(&told.history())
+    }
+
+    /// What is found if a bank that subscribes was told so.
+    fn retold(alter: impl FnOnce(&mut Vec<Notice>)) -> Vec<(Promise, About, String)> {
+        let mut told = Self::to_subscriber();
+        alter(told.told.as_mut().unwrap());
         found(&told.history())
     }
 }
@@ -184,11 +210,11 @@ fn read(told: &mut Told) -> &mut Vec<Event> {
 
 #[test]
 fn what_is_right_is_not_complained_of() {
-    let judgement = judge(&Told::well().history());
+    let judgement = judge(&Told::to_subscriber().history());
     assert!(judgement.holds(), "{judgement:#?}");
     assert_eq!(
         judgement.told_and_proved(),
-        "events 4, mistold 0, leaves 4, checkpoints 2, unwritten 0, unproved 0"
+        "events 4, mistold 0, notices 6, untold 0, leaves 4, checkpoints 2, unwritten 0, unproved 0"
     );
     let begun = Told::well().history().into_iter().take_while(|line| *line != Line::Calm);
     // Before it is over, events and evidence are not looked at.
@@ -252,6 +278,50 @@ fn a_feed_that_is_read_otherwise_than_it_is_is_found() {
         let events = read(told).clone();
         told.read(1, events);
     }));
+}
+
+#[test]
+fn an_event_that_a_subscriber_is_never_told_of_or_never_took_is_found() {
+    let words = "event 3 was never told";
+    is_one(&Told::retold(|told| drop(told.pop())), Promise::Untold, words);
+    is_one(&Told::retold(|told| told[5].taken = false), Promise::Untold, words);
+    let found = Told::retold(|told| told.clear());
+    assert_eq!(found.len(), 4, "{found:#?}");
+    is_one(&found, Promise::Untold, "was never told");
+    // Before it is over, some may be left.
+    let mut told = Told::to_subscriber();
+    told.told = Some(Vec::new());
+    let begun = told.history().into_iter().take_while(|line| *line != Line::Calm);
+    assert_eq!(judge(&begun.collect::<Vec<_>>()).count(Promise::Untold), 0);
+}
+
+#[test]
+fn an_event_that_is_told_out_of_order_is_found() {
+    let words = "event 3 was told when 1 were taken";
+    is_one(&Told::retold(|told| told.swap(4, 5)), Promise::Mistold, words);
+    let found = Told::retold(|told| told[4].taken = false);
+    let early = |(promise, _, how): &(Promise, About, String)| {
+        *promise == Promise::Mistold && how.contains(words)
+    };
+    assert!(found.iter().any(early), "{found:#?}");
+    // One that died before it noted what was taken sends it again, whatever came of the case since.
+    holds(&Told::retold(|told| told.push(told[0].clone())));
+}
+
+#[test]
+fn an_event_that_is_told_as_two_things_or_otherwise_than_in_the_feed_or_not_in_it_is_found() {
+    let words = "EV-1 was told as two things";
+    is_one(&Told::retold(|told| told[1].content.push('!')), Promise::Mistold, words);
+    let words = "EV-3 was told as two things";
+    is_one(&Told::retold(|told| told[4].event.status = "REFUSED".into()), Promise::Mistold, words);
+    let words = "EV-4 was told otherwise";
+    is_one(&Told::retold(|told| told[5].event.status = "REFUSED".into()), Promise::Mistold, words);
+    let nowhere = |told: &mut Vec<Notice>| {
+        let mut notice = told[5].clone();
+        notice.event.id = "EV-9".into();
+        told.push(notice);
+    };
+    is_one(&Told::retold(nowhere), Promise::Mistold, "EV-9 was told, and the feed has no such");
 }
 
 #[test]

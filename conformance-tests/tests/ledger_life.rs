@@ -43,7 +43,7 @@ enum Verb {
     Release { key: Key, attempt: i64 },
     Record { key: Key, answer: u8 },
     ClaimDue { lease: Span },
-    ClaimQueued { key: Key, announced: bool, lease: Span },
+    ClaimQueued { key: Key, lease: Span },
     Requeue { key: Key, attempt: i64, delay: Span },
     WithdrawQueued { key: Key, answer: u8 },
 }
@@ -118,8 +118,7 @@ fn verb() -> impl Strategy<Value = Verb> {
                 Verb::Admit { key, application, announced, closed, lease }
             },
         ),
-        4 => (key(), any::<bool>(), span())
-            .prop_map(|(key, announced, lease)| Verb::ClaimQueued { key, announced, lease }),
+        4 => (key(), span()).prop_map(|(key, lease)| Verb::ClaimQueued { key, lease }),
         2 => (key(), attempt(), span())
             .prop_map(|(key, attempt, delay)| Verb::Requeue { key, attempt, delay }),
         1 => (key(), answer()).prop_map(|(key, answer)| Verb::WithdrawQueued { key, answer }),
@@ -191,11 +190,10 @@ impl Bench {
                 taken.sort_unstable();
                 return Said::Taken(taken);
             }
-            Verb::ClaimQueued { key, announced, lease } => {
+            Verb::ClaimQueued { key, lease } => {
                 let opening = Opening {
                     office: self.name(key),
                     registry: self.registry.clone(),
-                    announced,
                     lease: lease.length(),
                     interval: Duration::ZERO,
                 };
@@ -335,9 +333,9 @@ fn expected(lives: &mut [Option<Life<u8, u8>>; 2], verb: &Verb) -> Said {
             let announced = |life: &mut Life<u8, u8>| life.announce(attempt, 0, quiet.units());
             Said::Announced(lives[key].as_mut().is_some_and(announced))
         }
-        Verb::ClaimQueued { key, announced, lease } => {
+        Verb::ClaimQueued { key, lease } => {
             let Some(life) = &mut lives[key] else { return Said::Done };
-            match life.take_queued(announced, 0, lease.units()) {
+            match life.take_queued(0, lease.units()) {
                 None => Said::Done,
                 Some(verdict) => Said::Verdict(verdict, life.attempt),
             }

@@ -1,15 +1,19 @@
 //! Materials, from a bank's upload to the registry: over mutual TLS, through the real program, kept in a folder and in a
 //! real S3 service, and what two hundred megabytes cost of memory.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
 
 use aws_lc_rs::digest::{Context, SHA256, digest};
 use bytes::Bytes;
 use conformance_tests::{
     deployment::{Deployment, Plan},
-    reference_registry::Call,
+    reference_registry::{Call, Fault},
     samples::Samples,
     scenario::clock,
     tls,
@@ -25,6 +29,8 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, time::timeout};
 
 const PDF: &[u8] = b"%PDF-1.7 a mortgage contract, as it was scanned";
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// A gateway that takes materials, and two banks.
 struct Scene {
@@ -96,6 +102,33 @@ impl Scene {
             .body(body.to_string())
             .header("content-type", "application/json");
         told(post.header("idempotency-key", format!("\"{key}\"")).send().await.unwrap()).await
+    }
+
+    /// Makes all that is kept of materials look so old.
+    fn age(&self, age: Duration) {
+        for file in self.kept() {
+            let file = File::options().write(true).open(file).unwrap();
+            file.set_modified(SystemTime::now() - age).unwrap();
+        }
+    }
+
+    /// How long ago anything of them was written.
+    fn youngest(&self) -> Duration {
+        let written = |file: PathBuf| fs::metadata(file).unwrap().modified().unwrap();
+        self.kept().into_iter().map(written).max().unwrap().elapsed().unwrap_or_default()
+    }
+
+    /// The files of materials.
+    fn kept(&self) -> Vec<PathBuf> {
+        let (mut folders, mut files) =
+            (vec![self.deployment.folder().join("materials")], Vec::new());
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() { folders.push(path) } else { files.push(path) }
+            }
+        }
+        files
     }
 
     fn materials(&self) -> u64 {
@@ -184,17 +217,21 @@ async fn an_s3_service_keeps_materials_as_a_folder_does() {
     assert!(folder.path().join("papers/gateway/standard").is_dir(), "nothing is in the bucket");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn papers_follow_a_filing_that_waits_to_the_registry_its_office_moves_to() {
-    let settings = "[materials]\n[queue]\nkey_file = \"queue.keys\"\n\
-                    [office]\nhours = [\"1-5 09:00-17:00\"]";
+/// A filing with a material waits for its office, which has moved to another registry; it is not open yet.
+async fn waiting_while_its_office_moves(settings: &str, ledger: toml::Table) -> Scene {
+    let settings = format!(
+        "[materials]\n[queue]\nkey_file = \"queue.keys\"\n\
+         [office]\nhours = [\"1-5 09:00-17:00\"]\n{settings}"
+    );
     let contracts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contracts/banks");
-    let mut plan = Plan::of_one("standard", &contracts, settings).unwrap();
+    let mut plan = Plan::of_one("standard", &contracts, &settings).unwrap();
     plan.banks.push("yunshui".to_owned());
     plan.apart = Some("yunshui".to_owned());
-    let mut scene = Scene::of(&plan, Some("Sunday 20:00")).await;
+    plan.ledger.extend(ledger);
+    let scene = Scene::of(&plan, Some("Sunday 20:00")).await;
     let sha256 = hex_of(PDF);
     assert_eq!(scene.uploaded(&sha256, "application/pdf", None, PDF).await.0, 201);
+    scene.age(HOUR);
     let (_, waits) = scene.filed("waits", paper(&sha256)).await;
     assert_eq!(waits["status"], "QUEUED_OUT_OF_HOURS", "{waits}");
     assert_eq!(scene.materials(), 1);
@@ -204,13 +241,42 @@ async fn papers_follow_a_filing_that_waits_to_the_registry_its_office_moves_to()
     while !scene.deployment.gateways[0].metrics().await.unwrap().contains(taken) {
         tokio::time::sleep(Duration::from_millis(50)).await; // Metrics are asked for, not told.
     }
+    scene
+}
+
+fn open_offices(scene: &mut Scene) {
     let gateway = &mut scene.deployment.gateways[0];
     let monday = clock::offset_to("Monday 09:00", gateway.clock.unwrap()).unwrap();
     gateway.turn_clock(monday).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn papers_follow_a_filing_that_waits_to_the_registry_its_office_moves_to() {
+    let mut scene = waiting_while_its_office_moves("", toml::Table::new()).await;
+    assert!(scene.youngest() < HOUR, "what a filing names is kept as if it came with it");
+    open_offices(&mut scene);
     let moved = scene.deployment.another.as_ref().unwrap().control();
     let sent = timeout(Duration::from_secs(60), moved.when(|counts| counts.registered == 1)).await;
     assert_eq!(sent.unwrap().materials, 1, "its new registry has the papers too");
     assert_eq!(scene.deployment.registry.control().counts().submits, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn papers_that_take_longer_than_a_lease_hold_a_filing_up_no_longer_and_it_is_sent_once() {
+    let lease = toml::Table::from_iter([("lease_seconds".to_owned(), 2.into())]);
+    let mut scene = waiting_while_its_office_moves("[registry]\ndeadline_seconds = 1", lease).await;
+    let moved = scene.deployment.another.as_ref().unwrap().control().clone();
+    // However often they are handed over.
+    moved.order(Call::UploadMaterial, [Fault::Delay { ms: 3_000 }; 50]);
+    open_offices(&mut scene);
+    let sent = timeout(Duration::from_secs(30), moved.when(|counts| counts.registered == 1)).await;
+    sent.expect("it is held up for good");
+    // Whoever took it meanwhile, and hands its papers over still, ends before the gateway does.
+    scene.deployment.gateways[0].tell_to_stop().await.unwrap();
+    assert!(scene.deployment.gateways[0].stopped().await.unwrap().success());
+    let counts = moved.counts();
+    assert!(counts.materials >= 1);
+    assert_eq!((counts.submits, counts.registered), (1, 1), "{counts:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

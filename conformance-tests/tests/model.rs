@@ -409,13 +409,10 @@ impl World {
             }
             Step::TakeQueued => {
                 let key = self.key.as_mut().unwrap();
-                let taken = done.then(|| key.take_queued(!rules.idempotent, 0, LEASE)).flatten();
+                let taken = done.then(|| key.take_queued(0, LEASE)).flatten();
                 let attempt = key.attempt;
                 match taken.filter(|_| heard) {
                     None => None,
-                    Some(Verdict::New) if rules.idempotent => {
-                        then(Step::Submit { attempt, sent_before: false, sent: false })
-                    }
                     Some(Verdict::New) => then(Step::Announce { attempt }),
                     Some(_) => then(Step::AskByKey { attempt }),
                 }

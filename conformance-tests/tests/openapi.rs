@@ -11,12 +11,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use adapters::{Contract, FaultCode, Mode, explain, openapi, wire::whole::HttpMessage};
+use adapters::{Contract, FaultCode, Mode, Reply, explain, openapi, wire::whole::HttpMessage};
 use conformance_tests::{
     deployment::{Deployment, Plan},
     samples, tls,
 };
 use gateway::contracts::case_files;
+use proto::v1::{CaseStatus, Correction, Envelope, Event, EventKind, Outcome};
 use serde_json::{Value, json};
 
 fn contracts() -> PathBuf {
@@ -72,6 +73,46 @@ fn errors(document: &Value, schema: &Value, value: &Value) -> Vec<String> {
     whole["components"] = document["components"].clone();
     let validator = jsonschema::validator_for(&whole).unwrap();
     validator.iter_errors(value).map(|error| error.to_string()).collect()
+}
+
+#[test]
+fn a_notice_is_as_the_document_says() {
+    let (_, contract, document) = described()
+        .into_iter()
+        .find(|(_, contract, _)| contract.can_write(Some("event"), Reply::Notice))
+        .unwrap();
+    let received = &document["webhooks"]["event"]["post"];
+    let schema = &received["requestBody"]["content"]["application/json"]["schema"];
+    // As notices.md shows it, and as the contract writes one that says all it can.
+    let page = include_str!("../../docs/notices.md");
+    let shown = page.split("```json\n").nth(1).and_then(|rest| rest.split("```").next());
+    let correction =
+        Correction { deadline: "2026-03-20".to_owned(), items: vec!["缺页".to_owned()] };
+    let outcome = Outcome {
+        status: CaseStatus::CorrectionRequested.into(),
+        case_id: "SL1".to_owned(),
+        correction: Some(correction),
+        ..Outcome::default()
+    };
+    let event = Event {
+        id: "EV-0000000001-5c1d9e0a77b3f210".to_owned(),
+        sequence: 1,
+        kind: EventKind::DeadlineNear.into(),
+        happened_at: Some(prost_types::Timestamp { seconds: 1_772_673_154, nanos: 0 }),
+    };
+    let envelope = Envelope { event: Some(event), outcome: Some(outcome), ..Envelope::default() };
+    let written = contract.encode(Some("event"), Reply::Notice, &envelope);
+    let written = written.unwrap_or_else(|cannot| panic!("{}: {}", cannot.field, cannot.reason));
+    for notice in [shown.unwrap().as_bytes(), &written] {
+        let notice: Value = serde_json::from_slice(notice).unwrap();
+        assert_eq!(errors(&document, schema, &notice), [""; 0], "{notice}");
+        let mut less = notice.clone();
+        less.as_object_mut().unwrap().remove("type");
+        assert!(!errors(&document, schema, &less).is_empty(), "it accepts anything");
+    }
+    let headers: Vec<_> = received["parameters"].as_array().unwrap().iter().collect();
+    let names: Vec<_> = headers.iter().map(|it| it["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["webhook-id", "webhook-timestamp", "webhook-signature"]);
 }
 
 #[test]

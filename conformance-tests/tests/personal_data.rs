@@ -6,18 +6,18 @@
 
 use std::{
     collections::BTreeSet,
-    convert::Infallible,
     fs,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::Duration,
 };
 
 use adapters::{Mode, wire::Media};
-use bytes::Bytes;
 use conformance_tests::{
+    collector::Collector,
     deployment::{Deployment, Places, Plan},
     fake_bank::FakeBank,
+    personal::stands_in,
     programme,
     receiver::{Manner, Receiver},
     reference_registry::{Call, Fault, Silence},
@@ -27,15 +27,11 @@ use conformance_tests::{
     tls,
 };
 use gateway::ledger::{LedgerSettings, SqliteSettings};
-use http::{HeaderMap, Request, Response};
-use http_body_util::{BodyExt, Full};
-use hyper::{body::Incoming, server::conn::http2, service::service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost_reflect::{DynamicMessage, ReflectMessage, Value};
-use tokio::{
-    net::TcpListener,
-    time::{sleep, timeout},
-};
+use tokio::time::{sleep, timeout};
+
+#[path = "personal_data/beside.rs"]
+mod beside;
 
 /// Texts shorter than this, in bytes, stand everywhere by chance.
 const TELLING_BYTES: usize = 6;
@@ -47,10 +43,9 @@ fn contracts() -> PathBuf {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_of_a_message_is_in_logs_metrics_or_traces() {
     for role in programme::roles(&contracts()).unwrap() {
-        let exported = Exported::default();
+        let collector = Collector::start().await.unwrap();
         let told = ReservedPort::reserve().unwrap();
-        let otlp = collector(exported.clone()).await;
-        let mut deployment = prepared(&role.bank, otlp, &told).await;
+        let mut deployment = prepared(&role.bank, &collector.address, &told).await;
         let server =
             tls::server(&deployment.pki.gateway, &deployment.pki.registry_ca, &[]).unwrap();
         let words = samples::contract(&contracts().join(TOLD_IN)).unwrap();
@@ -99,7 +94,7 @@ async fn nothing_of_a_message_is_in_logs_metrics_or_traces() {
 
         let leaves = leaves(&deployment).await;
         let log = deployment.log_text();
-        let traces = String::from_utf8_lossy(&exported.0.lock().unwrap()).into_owned();
+        let traces = collector.text();
         assert!(log.contains("items nobody agreed on") || !takes_more(&role), "{log}");
         assert!(traces.contains("notice"), "no trace tells of a notice");
         assert!(traces.contains("exchange") && metrics.contains("directlink"), "nothing came out");
@@ -144,14 +139,6 @@ async fn leaves(deployment: &Deployment) -> String {
     let clear = ["key ", "case ", "office "];
     let lines = lines.filter(|line| !clear.iter().any(|name| line.starts_with(name)));
     lines.collect::<Vec<_>>().join("\n")
-}
-
-/// A number is a word of its own: digits of a longer one are not it.
-fn stands_in(line: &str, secret: &str) -> bool {
-    if !secret.bytes().all(|byte| byte.is_ascii_digit()) {
-        return line.contains(secret);
-    }
-    line.split(|sign: char| !sign.is_ascii_alphanumeric()).any(|word| word == secret)
 }
 
 /// Texts and amounts of a message, and of the messages in it.
@@ -237,7 +224,7 @@ async fn say_all(bank: &FakeBank, role: &Role, messages: &[Vec<u8>]) {
 /// The contract whose words notices are in.
 const TOLD_IN: &str = "standard";
 
-async fn prepared(bank: &str, otlp: String, told: &ReservedPort) -> Deployment {
+async fn prepared(bank: &str, otlp: &str, told: &ReservedPort) -> Deployment {
     let settings = format!(
         "[institution]\nmode = \"production\"\n[limits]\nbody_seconds_max = 1\n\
          [telemetry]\nlog = \"trace\"\notlp = \"{otlp}\"\ntrace_one_in = 1\n\
@@ -250,39 +237,4 @@ async fn prepared(bank: &str, otlp: String, told: &ReservedPort) -> Deployment {
     );
     let plan = Plan::of_one(bank, &contracts(), &settings).unwrap();
     Deployment::prepare(&plan, |settings| settings).await.unwrap()
-}
-
-/// What was exported, as bytes; texts stand in them as they are.
-#[derive(Debug, Clone, Default)]
-struct Exported(Arc<Mutex<Vec<u8>>>);
-
-/// A collector that keeps everything; answers with its address.
-async fn collector(exported: Exported) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move {
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            let exported = exported.clone();
-            let service = service_fn(move |request: Request<Incoming>| {
-                let exported = exported.clone();
-                async move {
-                    let body = request.into_body().collect().await.unwrap().to_bytes();
-                    exported.0.lock().unwrap().extend(body);
-                    let empty = Full::new(Bytes::from_static(&[0; 5])); // Not compressed, no bytes.
-                    let mut trailers = HeaderMap::new();
-                    trailers.insert("grpc-status", "0".parse().unwrap());
-                    let body = empty.with_trailers(std::future::ready(Some(Ok(trailers))));
-                    let response =
-                        Response::builder().header("content-type", "application/grpc").body(body);
-                    Ok::<_, Infallible>(response.unwrap())
-                }
-            });
-            tokio::spawn(
-                http2::Builder::new(TokioExecutor::new())
-                    .serve_connection(TokioIo::new(stream), service),
-            );
-        }
-    });
-    address
 }

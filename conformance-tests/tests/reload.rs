@@ -34,19 +34,32 @@ struct Stage {
     line: Line,
     contract: Arc<Contract>,
     question: Vec<u8>,
+    /// The settings' institutions, those too that they do not name at the start.
+    all: toml::Value,
 }
 
 impl Stage {
     async fn open() -> Self {
+        Self::open_to(&[BANK]).await
+    }
+
+    /// Of these banks only the first is in settings.
+    async fn open_to(banks: &[&str]) -> Self {
         let contracts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contracts/banks");
         let contract = Arc::new(read_contract(&contracts.join(BANK)).unwrap());
         let question = Samples::of(&contracts.join(BANK)).unwrap().request("case_poll").unwrap();
-        let plan = Plan::of_one(BANK, &contracts, "").unwrap();
+        let banks = banks.iter().map(|bank| (*bank).to_owned()).collect();
+        let plan = Plan { banks, ..Plan::of_one(BANK, &contracts, "").unwrap() };
         let mut deployment = Deployment::prepare(&plan, |settings| settings).await.unwrap();
+        let written = fs::read_to_string(deployment.gateways[0].settings()).unwrap();
+        let mut settings: toml::Table = written.parse().unwrap();
+        let all = settings["institution"].clone();
+        settings["institution"].as_array_mut().unwrap().truncate(1);
+        deployment.gateways[0].change_settings(&toml::to_string(&settings).unwrap()).unwrap();
         deployment.start().await.unwrap();
         let bank = FakeBank::new(&deployment, BANK, Arc::clone(&contract)).unwrap();
         let line = bank.connect().await.unwrap();
-        Self { deployment, line, contract, question }
+        Self { deployment, line, contract, question, all }
     }
 
     fn folder(&self) -> PathBuf {
@@ -204,4 +217,54 @@ async fn settings_with_faults_change_nothing_and_what_waits_for_a_restart_is_tol
     stage.tells("directlink_settings_changed_total{end=\"taken\"} 2").await;
     stage.tells("directlink_settings_outdated 0").await;
     assert!(stage.is_read(&question).await);
+}
+
+/// A bank of another dialect than the one that is there.
+const NEWCOMER: &str = "fudeng";
+
+#[tokio::test]
+async fn institutions_come_and_go_while_others_file() {
+    let contracts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contracts/banks");
+    let contract = Arc::new(read_contract(&contracts.join(NEWCOMER)).unwrap());
+    let filing = Samples::of(&contracts.join(NEWCOMER)).unwrap().request("first_general").unwrap();
+    let mut stage = Stage::open_to(&[BANK, NEWCOMER]).await;
+    let newcomer = FakeBank::new(&stage.deployment, NEWCOMER, Arc::clone(&contract)).unwrap();
+    let question = stage.question.clone();
+    assert!(stage.is_read(&question).await);
+    newcomer.is_turned_away(None, filing.clone()).await.unwrap();
+    let own = stage.deployment.pki.banks[NEWCOMER].clone();
+    newcomer.is_turned_away(Some(&own), filing.clone()).await.unwrap();
+
+    // It comes with a contract that nobody had before, and files.
+    let with = stage.all.clone();
+    resettle(&stage, |settings| settings["institution"] = with);
+    stage.tells("directlink_settings_changed_total{end=\"taken\"} 1").await;
+    stage.tells("directlink_settings_outdated 0").await;
+    let mut line = newcomer.connect().await.unwrap();
+    let filed = line.ask(Some("first"), filing.clone()).await.unwrap();
+    let case = filed.case().map(str::to_owned);
+    assert!(case.is_some(), "{}\n{}", filed.text(), stage.deployment.log_text());
+    assert!(stage.is_read(&question).await, "on the connection that stood all the while");
+
+    // Another contract would build another key for what it has just filed.
+    let before = fs::read_to_string(stage.deployment.gateways[0].settings()).unwrap();
+    resettle(&stage, |settings| settings["institution"][1]["contract"] = BANK.into());
+    stage.tells("directlink_settings_changed_total{end=\"refused\"} 1").await;
+    assert!(stage.deployment.log_text().contains("could be registered twice"));
+    stage.deployment.gateways[0].change_settings(&before).unwrap();
+    stage.tells("directlink_settings_outdated 0").await;
+
+    // The first one leaves: its connection ends, and the other's filing is answered as before.
+    resettle(&stage, |settings| {
+        settings["institution"].as_array_mut().unwrap().remove(0);
+    });
+    stage.tells("directlink_settings_changed_total{end=\"taken\"} 2").await;
+    let heard = stage.line.ask(Some("poll"), question.clone()).await.unwrap();
+    assert!(heard.is_nothing(), "{}", heard.text());
+    let own = stage.deployment.pki.banks[BANK].clone();
+    let bank = FakeBank::new(&stage.deployment, BANK, Arc::clone(&stage.contract)).unwrap();
+    bank.is_turned_away(Some(&own), question).await.unwrap();
+    let again = line.ask(Some("first"), filing).await.unwrap();
+    assert_eq!(again.case().map(str::to_owned), case, "{}", again.text());
+    assert!(stage.is_ready().await);
 }

@@ -154,6 +154,7 @@ fn counted() -> Metrics {
     metrics.evidence_unwritten("one");
     metrics.evidence_size(1);
     metrics.evidence_signed(1);
+    metrics.evidence_refused(true);
     metrics.noticed("core", Noticed::Delivered);
     metrics.parked("core", 1);
     metrics.standing(&Standing {

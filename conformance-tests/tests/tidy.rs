@@ -175,48 +175,6 @@ fn no_file_knows_somebodys_machine() {
 }
 
 #[test]
-fn every_code_a_bank_may_see_is_explained() {
-    const SOURCES: &[&str] =
-        &["adapters/src/fault.rs", "gateway/src/refusal.rs", "gateway/src/bank_port/problem.rs"];
-    // What goes with a code in `problem.rs`: its layer, whether anything was sent, what is next.
-    const WORDS: &[&str] = &[
-        "IDENTITY",
-        "TRANSPORT",
-        "UNKNOWN",
-        "LEDGER",
-        "CALL_OFFICE",
-        "CORRECT_AND_RESEND",
-        "RETRY_SAME_KEY",
-    ];
-    let files = tree();
-    let text =
-        |path: &str| files.iter().find(|file| file.path == path).map_or("", |file| &file.text);
-    let explained: BTreeSet<&str> = text("docs/errors.md")
-        .lines()
-        .filter_map(|line| line.strip_prefix("| ")?.split(" | ").next())
-        .flat_map(|codes| codes.split(", "))
-        .filter(|code| is_code(code))
-        .collect();
-    let told: BTreeSet<&str> = SOURCES
-        .iter()
-        .flat_map(|path| {
-            text(path)
-                .split("#[cfg(test)]")
-                .next()
-                .unwrap_or_default()
-                .split('"')
-                .skip(1)
-                .step_by(2)
-        })
-        .filter(|word| is_code(word) && !WORDS.contains(word))
-        .collect();
-    let missing: Vec<_> = told.difference(&explained).collect();
-    let unknown: Vec<_> = explained.difference(&told).collect();
-    assert!(missing.is_empty(), "explain in docs/errors.md: {missing:?}");
-    assert!(unknown.is_empty(), "docs/errors.md explains what nothing says: {unknown:?}");
-}
-
-#[test]
 fn documents_that_are_named_are_there() {
     let paths: BTreeSet<&str> = tree().iter().map(|file| file.path.as_str()).collect();
     held("documents named", |file| {
@@ -414,10 +372,6 @@ fn anchor(line: &str) -> Option<String> {
     let heading = line.strip_prefix('#')?.trim_start_matches('#').trim();
     let kept = heading.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
     Some(kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect())
-}
-
-fn is_code(word: &str) -> bool {
-    word.len() >= 5 && word.chars().all(|c| c.is_ascii_uppercase() || c == '_')
 }
 
 fn words(text: &str) -> impl Iterator<Item = &str> {

@@ -14,7 +14,7 @@ use crate::{
     exchange::Gateway,
     feeds::Feeds,
     ledger::{self, Ledger, LedgerError, LedgerSettings, PostgresSettings, SqliteSettings},
-    materials::Materials,
+    materials::{Materials, NoStore},
     notices::Subscriber,
     seal::Seals,
     settings::{Problem, Settings, Store},
@@ -31,7 +31,6 @@ pub struct Parts {
     pub keys: Arc<Keys>,
     /// Who is told of events.
     pub subscribers: Vec<Subscriber>,
-    materials: Option<Materials>,
     metrics: Metrics,
 }
 
@@ -52,14 +51,13 @@ pub fn parts(settings: &Settings, metrics: Metrics) -> Result<Parts, Vec<Problem
         }
     });
     let keys = keys(settings).map_err(|found| problems.extend(found)).unwrap_or_default();
-    let materials = settings.materials.as_ref().map(Materials::open).transpose();
-    let materials = materials.unwrap_or_else(|error| {
-        let file = settings.materials.as_ref().map(|it| it.folder.clone()).unwrap_or_default();
+    if let Some(materials) = &settings.materials
+        && let Err(error) = Materials::examine(materials)
+    {
         let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
         let message = format!("[materials]: {error}{cause}");
-        problems.push(Problem { file, line: None, message });
-        None
-    });
+        problems.push(Problem { file: materials.folder.clone(), line: None, message });
+    }
     let mut subscribers = Vec::new();
     for subscriber in contracts.iter().flat_map(|_| &settings.subscribers) {
         let made = contracts
@@ -74,7 +72,7 @@ pub fn parts(settings: &Settings, metrics: Metrics) -> Result<Parts, Vec<Problem
     match (contracts, directory) {
         (Some(contracts), Some(directory)) if problems.is_empty() => {
             let keys = Arc::new(keys);
-            Ok(Parts { contracts, directory, seals, keys, subscribers, materials, metrics })
+            Ok(Parts { contracts, directory, seals, keys, subscribers, metrics })
         }
         _ => Err(problems),
     }
@@ -96,11 +94,19 @@ pub fn keys(settings: &Settings) -> Result<Keys, Vec<Problem>> {
 }
 
 /// A gateway over an open ledger.
-pub fn assemble(settings: &Settings, parts: Parts, ledger: Arc<dyn Ledger>) -> Gateway {
+///
+/// # Errors
+/// The store of materials cannot be opened.
+pub fn assemble(
+    settings: &Settings,
+    parts: Parts,
+    ledger: Arc<dyn Ledger>,
+) -> Result<Gateway, NoStore> {
+    let materials = settings.materials.as_ref().map(Materials::open).transpose()?;
     // Metrics outlive the ledger, which is closed when the last of its users lets go of it.
     let counted = Arc::downgrade(&ledger);
     parts.metrics.watch_commits(move || counted.upgrade().map_or(0, |ledger| ledger.commits()));
-    Gateway {
+    Ok(Gateway {
         contracts: parts.contracts,
         directory: ArcSwap::from_pointee(parts.directory),
         capabilities: Capabilities::default(),
@@ -113,11 +119,12 @@ pub fn assemble(settings: &Settings, parts: Parts, ledger: Arc<dyn Ledger>) -> G
         events: settings.events.clone(),
         feeds: Feeds::new(&settings.events),
         inline_material_bytes_max: settings.limits.inline_material_bytes_max,
-        materials: parts.materials,
+        materials,
         document_bytes_max: settings.limits.document_bytes_max,
         origin: settings.evidence.origin.clone(),
+        keys: parts.keys,
         metrics: parts.metrics,
-    }
+    })
 }
 
 /// The ledger alone, its tables brought up to date.

@@ -3,14 +3,7 @@
 //! A caller is let in by its certificate alone, and its contract says how it speaks; the ports know no format and read
 //! no message. A bank hanging up never cuts short what may have been sent to a registry. Bodies are never logged.
 
-use std::{
-    fmt::Display,
-    io,
-    net::SocketAddr,
-    panic::AssertUnwindSafe,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{fmt::Display, panic::AssertUnwindSafe, sync::Arc, time::SystemTime};
 
 use adapters::wire::Wire;
 use bytes::Bytes;
@@ -21,14 +14,15 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_rustls::server::TlsStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     contracts::{Door, Live, NoReader},
+    doorstep::{Doorstep, Shaken},
     entrance::{Entrance, Stay},
     exchange::{self, Answer, Gateway, TransportFault},
-    identity::{IdentityRefusal, Known, VerifiedBank},
+    identity::{Identities, Known, VerifiedBank},
     limits::Limits,
     materials::Materials,
     settings::BankProxy,
@@ -39,15 +33,12 @@ use crate::{
 
 mod books;
 mod https;
-mod pace;
 mod problem;
+pub(crate) use problem::problems;
 mod tcp;
 mod telling;
-mod unproved;
 mod upload;
 mod whole;
-
-use unproved::{OfPeer, Unproved};
 
 /// What stands behind the ports: the gateway, or a test's double of it.
 pub trait Desk: Send + Sync + 'static {
@@ -121,12 +112,15 @@ impl Desk for Gateway {
     }
 }
 
+/// A bank's or a proxy's being inside.
+type BankStay = Stay<Identities>;
+
 /// The ports for banks, sharing their limits.
 #[derive(Debug)]
 pub struct BankPort<D> {
     desk: Arc<D>,
-    entrance: Arc<Entrance>,
-    turnstile: Turnstile,
+    entrance: Arc<Entrance<Identities>>,
+    turnstile: Arc<Turnstile>,
     limits: Limits,
     metrics: Metrics,
     /// A permit per connection of somebody known.
@@ -144,8 +138,8 @@ impl<D: Desk> BankPort<D> {
     /// Ports that nobody can reach yet.
     pub fn new(
         desk: Arc<D>,
-        entrance: Arc<Entrance>,
-        turnstile: Turnstile,
+        entrance: Arc<Entrance<Identities>>,
+        turnstile: Arc<Turnstile>,
         limits: Limits,
         metrics: Metrics,
     ) -> Arc<Self> {
@@ -169,11 +163,16 @@ impl<D: Desk> BankPort<D> {
 
     /// Lets banks in at `listener` until [`BankPort::stop`]. If the future is dropped, connections already made go on.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, protocol: Protocol) {
-        let unproved = Unproved::new(&self.limits);
-        while let Some((caller, stream)) = self.next_caller(&listener, protocol, &unproved).await {
+        let (metrics, stopping) = (self.metrics.clone(), self.stopping.clone());
+        let doorstep = Doorstep::new(listener, protocol, &self.limits, metrics, stopping);
+        while let Some(caller) = doorstep.next().await {
             let port = Arc::clone(&self);
-            let acceptor = TlsAcceptor::from(self.entrance.config(protocol));
-            self.tasks.spawn(async move { port.receive(caller, stream, acceptor).await });
+            let config = self.entrance.config(protocol);
+            self.tasks.spawn(async move {
+                if let Some(shaken) = caller.shake(config).await {
+                    port.receive(shaken, protocol).await;
+                }
+            });
         }
     }
 
@@ -191,66 +190,11 @@ impl<D: Desk> BankPort<D> {
         self.tasks.len()
     }
 
-    /// The next caller; `None` once the port is told to stop.
-    async fn next_caller(
-        &self,
-        listener: &TcpListener,
-        protocol: Protocol,
-        unproved: &Arc<Unproved>,
-    ) -> Option<(Caller, TcpStream)> {
-        let next = async {
-            let place = unproved.place().await?;
-            loop {
-                match listener.accept().await {
-                    Ok((stream, peer)) => match unproved.come_from(peer.ip()) {
-                        Some(of_peer) => {
-                            let unproved = (place, of_peer);
-                            return Some((Caller { peer, protocol, unproved }, stream));
-                        }
-                        // Counted, and not in the log: anybody could fill that.
-                        None => self.metrics.turned_away(protocol, TurnedAway::PeerFull),
-                    },
-                    Err(error) => {
-                        tracing::error!(%error, "a caller could not be let in");
-                        if !of_one_caller(&error) {
-                            // Out of file descriptors, most likely: trying at once would only burn the processor.
-                            tokio::time::sleep(ACCEPT_PAUSE).await;
-                        }
-                    }
-                }
-            }
-        };
-        tokio::select! {
-            biased;
-            () = self.stopping.cancelled() => None,
-            caller = next => caller,
-        }
-    }
-
     /// One connection, from the handshake to its end.
-    async fn receive(self: Arc<Self>, caller: Caller, stream: TcpStream, acceptor: TlsAcceptor) {
-        let Caller { peer, protocol, unproved } = caller;
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%peer, %error, "the caller was gone before it was let in");
-            return;
-        }
-        let first_byte_max = self.limits.first_byte_max.min(self.limits.handshake_max);
-        if timeout(first_byte_max, stream.peek(&mut [0])).await.is_err() {
-            tracing::debug!(%peer, "a caller said nothing");
-            return self.metrics.turned_away(protocol, TurnedAway::HandshakeSlow);
-        }
-        let stream = match timeout(self.limits.handshake_max, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => {
-                tracing::info!(%peer, %error, "a TLS handshake failed");
-                return self.metrics.turned_away(protocol, TurnedAway::HandshakeFailed);
-            }
-            Err(_) => {
-                tracing::info!(%peer, "a TLS handshake was not done in time");
-                return self.metrics.turned_away(protocol, TurnedAway::HandshakeSlow);
-            }
-        };
-        match self.identify(&stream) {
+    async fn receive(self: Arc<Self>, shaken: Shaken, protocol: Protocol) {
+        let known = self.entrance.identify(shaken.chain());
+        let Shaken { stream, peer, unproved } = shaken;
+        match known {
             Ok(Known::Proxy(proxy)) if protocol == Protocol::Https => {
                 let Some(_of_proxies) = self.slot(&self.proxied, &proxy.name, protocol) else {
                     return;
@@ -260,7 +204,7 @@ impl<D: Desk> BankPort<D> {
                 };
                 drop(unproved);
                 let _counted = self.metrics.connection(protocol);
-                let stay = self.enter(&stream, &proxy.name);
+                let stay = self.enter(&stream, Known::Proxy(Arc::clone(&proxy)), &proxy.name);
                 self.metrics.certificate_expires(Holder::Proxy, &proxy.name, stay.until());
                 https::serve(self, stream, Some(https::Caller::Proxy { proxy, stay })).await;
             }
@@ -283,7 +227,7 @@ impl<D: Desk> BankPort<D> {
                 let Some(_slot) = self.slot(&self.connections, bank.id(), protocol) else { return };
                 drop(unproved);
                 let _counted = self.metrics.connection(protocol);
-                let stay = self.enter(&stream, bank.id());
+                let stay = self.enter(&stream, Known::Institution(bank.clone()), bank.id());
                 self.metrics.certificate_expires(Holder::Institution, bank.id(), stay.until());
                 match protocol {
                     Protocol::Https => {
@@ -291,6 +235,8 @@ impl<D: Desk> BankPort<D> {
                         https::serve(self, stream, Some(caller)).await;
                     }
                     Protocol::Tcp => tcp::serve(self, stream, bank, account, stay).await,
+                    // The console has its own.
+                    Protocol::Pages => {}
                 }
             }
             Err(refusal) => {
@@ -323,15 +269,10 @@ impl<D: Desk> BankPort<D> {
         slot
     }
 
-    fn identify(&self, stream: &TlsStream<TcpStream>) -> Result<Known, IdentityRefusal> {
-        let (_, session) = stream.get_ref();
-        self.entrance.identify(session.peer_certificates().unwrap_or_default())
-    }
-
-    fn enter(&self, stream: &TlsStream<TcpStream>, name: &str) -> Stay {
+    fn enter(&self, stream: &TlsStream<TcpStream>, known: Known, name: &str) -> BankStay {
         let (_, session) = stream.get_ref();
         let chain = session.peer_certificates().unwrap_or_default();
-        self.entrance.enter(chain, name, &self.stopping)
+        self.entrance.enter(chain, known, name, &self.stopping)
     }
 
     /// Whose request it is that came through a proxy; `None` if it is nobody's that is known.
@@ -396,19 +337,3 @@ fn whole(bank: &VerifiedBank, answered: Result<Answer, impl Display>) -> Option<
         })
         .ok()
 }
-
-/// Somebody at the door.
-struct Caller {
-    peer: SocketAddr,
-    protocol: Protocol,
-    /// Held until it has proved who it is.
-    unproved: (OwnedSemaphorePermit, OfPeer),
-}
-
-/// Whether only the caller at the head of the queue failed, not the port.
-fn of_one_caller(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
-}
-
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -19,7 +19,11 @@ use x509_parser::{
 };
 
 use crate::{
-    settings::{Listen, Problem, Settings, StaleCrls, Store},
+    authorities::Names,
+    entrance::Files,
+    evidence::checkpoint,
+    identity::DistinguishedName,
+    settings::{Chains, Problem, Settings, StaleCrls, Store},
     telemetry::Holder,
     tls,
 };
@@ -56,6 +60,7 @@ pub fn remarks(settings: &Settings, now: SystemTime) -> Vec<Remark> {
     for file in certificates(settings) {
         remarks.extend(earliest(file).and_then(|at| run_out(file, "the certificate", at, now)));
     }
+    remarks.extend(borrowable(settings));
     for file in &settings.listen.client_crls {
         let next = next_list(file).and_then(|at| run_out(file, "the revocation list", at, now));
         let accepts = settings.listen.stale_crls == StaleCrls::Accept;
@@ -65,12 +70,39 @@ pub fn remarks(settings: &Settings, now: SystemTime) -> Vec<Remark> {
     remarks
 }
 
-/// What the door for banks stands on, and when each runs out.
-pub fn of_the_door(listen: &Listen) -> Vec<(Holder, SystemTime)> {
-    let lists = listen.client_crls.iter().filter_map(|file| next_list(file)).min();
+/// Callers whose issuer is none of the authorities that are believed: its name can be borne by whatever else these issue.
+fn borrowable(settings: &Settings) -> Option<Remark> {
+    let file = &settings.listen.client_ca;
+    let names = Names::of(&tls::chain(file).ok()?).ok()?;
+    let proxies = settings.listen.proxies.iter();
+    // Who vouches for the chain holds the authorities' names, too.
+    let is_vouched_for = |id: &String| {
+        proxies.clone().any(|it| it.chains == Chains::Vouched && it.institutions.contains(id))
+    };
+    let institutions = settings.institutions.iter().filter(|it| !is_vouched_for(&it.id));
+    let pinned = institutions.map(|it| (&it.id, &it.certificate_issuer));
+    let pinned = pinned.chain(proxies.clone().map(|it| (&it.name, &it.certificate_issuer)));
+    let borrowable = pinned.filter(|(_, issuer)| {
+        DistinguishedName::parse(issuer).is_some_and(|issuer| !names.hold(&issuer))
+    });
+    let callers: Vec<_> = borrowable.map(|(caller, _)| caller.as_str()).collect();
+    (!callers.is_empty()).then(|| Remark {
+        file: file.clone(),
+        message: format!(
+            "the authority that `certificate_issuer` names is not in it, so that whoever is below those that are can bear its name: \
+             add its own certificate, for {}",
+            callers.join(", ")
+        ),
+        is_fault: false,
+    })
+}
+
+/// What an entrance stands on, and when each runs out.
+pub fn of_the_entrance(files: &Files) -> Vec<(Holder, SystemTime)> {
+    let lists = files.client_crls.iter().filter_map(|file| next_list(file)).min();
     [
-        (Holder::Gateway, earliest(&listen.certificate)),
-        (Holder::Authority, earliest(&listen.client_ca)),
+        (Holder::Gateway, earliest(&files.certificate)),
+        (Holder::Authority, earliest(&files.client_ca)),
         (Holder::RevocationList, lists),
     ]
     .into_iter()
@@ -154,6 +186,15 @@ fn certificates(settings: &Settings) -> BTreeSet<&Path> {
     }
     let console = settings.console.iter();
     files.extend(console.flat_map(|it| [&it.certificate, &it.client_ca]).flatten().map(|it| &**it));
+    for subscriber in &settings.subscribers {
+        files.insert(&subscriber.ca);
+        files.extend(subscriber.certificate.as_deref());
+    }
+    let telemetry = &settings.telemetry;
+    files.extend(
+        [&telemetry.otlp_ca, &telemetry.otlp_certificate].into_iter().flatten().map(|it| &**it),
+    );
+    files.extend(settings.materials.iter().filter_map(|it| it.s3_ca.as_deref()));
     if let Store::Postgres { tls: Some(tls), .. } = &settings.ledger.store {
         files.insert(&tls.ca);
         files.extend(tls.identity.iter().map(|(certificate, _)| certificate.as_path()));
@@ -173,5 +214,89 @@ fn secrets(settings: &Settings) -> BTreeSet<&Path> {
     files.extend(settings.console.iter().filter_map(|it| it.key.as_deref()));
     files.extend(settings.queue.key_file.as_deref());
     files.extend(settings.contracts.keys.values().map(|keys| keys.gateway.as_path()));
+    // A public key lies among them once it signs no more.
+    let signing = settings.evidence.key_files.iter().filter(|file| checkpoint::is_secret(file));
+    files.extend(signing.map(PathBuf::as_path));
+    for subscriber in &settings.subscribers {
+        files.extend(subscriber.key.as_deref());
+        files.extend(subscriber.secret_files.iter().map(PathBuf::as_path));
+    }
+    files.extend(settings.telemetry.otlp_key.as_deref());
+    files.extend(settings.materials.iter().filter_map(|it| it.s3_secret_file.as_deref()));
     files
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::checkpoint::SigningKey;
+
+    /// Everything that has a secret or a certificate, but for what a server and a registry have.
+    const SETTINGS: &str = r#"
+[listen]
+https = "127.0.0.1:0"
+certificate = "ca.pem"
+key = "listen.key"
+client_ca = "ca.pem"
+[[institution]]
+id = "one"
+name = "一"
+kind = "BANK"
+contract = "one"
+certificate_issuer = "CN=Authority"
+certificate_san = "core.one.example"
+[evidence]
+key_files = ["signing", "signing.pub"]
+[telemetry]
+otlp = "https://localhost:4317"
+otlp_ca = "ca.pem"
+otlp_certificate = "old-otlp.pem"
+otlp_key = "otlp.key"
+[materials]
+s3 = "s3://bucket/prefix"
+s3_access_key = "id"
+s3_secret_file = "s3.secret"
+[[subscriber]]
+name = "core"
+institution = "one"
+address = "https://hooks.example/path"
+secret_files = ["hook.secret"]
+ca = "old-hook-ca.pem"
+certificate = "old-hook.pem"
+key = "hook.key"
+"#;
+
+    #[test]
+    fn every_secret_and_certificate_that_settings_name_is_looked_at() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let file = folder.path().join(name);
+            fs::write(&file, text).unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+        };
+        let (key, private) = SigningKey::generate("directlink").unwrap();
+        write("signing", &private);
+        write("signing.pub", &key.public().to_string());
+        for name in ["listen.key", "otlp.key", "hook.key", "hook.secret", "s3.secret"] {
+            write(name, "secret");
+        }
+        let mut old = rcgen::CertificateParams::default();
+        old.not_after = OffsetDateTime::now_utc() - time::Duration::days(1);
+        let old = old.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem();
+        for name in ["old-otlp.pem", "old-hook.pem", "old-hook-ca.pem"] {
+            write(name, &old);
+        }
+        write("directlink.toml", SETTINGS);
+        let settings = Settings::load(&folder.path().join("directlink.toml")).unwrap();
+        let remarks = remarks(&settings, SystemTime::now());
+        let told: Vec<_> = remarks
+            .iter()
+            .map(|it| (it.file.file_name().unwrap().to_str().unwrap(), &it.message[..6]))
+            .collect();
+        let secret = ["hook.key", "hook.secret", "listen.key", "otlp.key", "s3.secret", "signing"];
+        let old = ["old-hook-ca.pem", "old-hook.pem", "old-otlp.pem"];
+        let expected = secret.map(|it| (it, "it hol")).into_iter();
+        let expected: Vec<_> = expected.chain(old.map(|it| (it, "the ce"))).collect();
+        assert_eq!(told, expected);
+    }
 }

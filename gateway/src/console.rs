@@ -15,6 +15,7 @@ mod lineage;
 mod notices;
 mod now;
 mod personal;
+mod staff;
 mod standing;
 mod trouble;
 mod values;
@@ -26,6 +27,7 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use axum::{
     Router,
     extract::State,
@@ -35,13 +37,18 @@ use axum::{
     routing::{get, post},
 };
 use minijinja::context;
-use tokio::{net::TcpListener, sync::watch, time::interval};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+    time::interval,
+};
 use tokio_util::sync::CancellationToken;
 
-pub use door::DoorError;
+pub use staff::{Guest, Staff};
 pub use visitor::Peer;
 
 use crate::{
+    entrance::Entrance,
     exchange::Gateway,
     ledger::LedgerError,
     pages::{self, Language, Names, Pages},
@@ -49,7 +56,7 @@ use crate::{
     telemetry::Metrics,
     tls::TlsError,
 };
-use door::Doorway;
+use door::Door;
 use now::Past;
 use visitor::Asker;
 
@@ -62,15 +69,31 @@ pub struct Console(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    settings: Settings,
+    /// Those that count.
+    settings: ArcSwap<Settings>,
+    /// Those of the start: all but who signs in waits for the next.
     own: OwnSettings,
-    /// The settings file as it was read: it holds no secret, only the paths of files that do.
-    written: String,
+    staff: ArcSwap<Staff>,
+    /// The way in at its own port.
+    entrance: Option<Arc<Entrance<Staff>>>,
+    /// The settings file as it was last taken: it holds no secret, only the paths of files that do.
+    written: ArcSwap<String>,
     metrics: Metrics,
     past: Past,
     pages: Pages,
     /// Not held: the ledger is closed when the last of its users lets go of it.
     gateway: OnceLock<Weak<Gateway>>,
+}
+
+/// Why there can be no console.
+#[derive(Debug, thiserror::Error)]
+pub enum NoConsole {
+    /// A template of ours is none.
+    #[error("the console's pages cannot be made")]
+    Pages(#[from] minijinja::Error),
+    /// A file of its own port cannot be used.
+    #[error("{}: a file of the console's port cannot be used", .0.file().display())]
+    Files(#[from] TlsError),
 }
 
 /// The templates, by name.
@@ -94,17 +117,22 @@ impl Console {
     /// A console, if settings want one. `written`: the settings file's text.
     ///
     /// # Errors
-    /// A template of ours is none.
+    /// A template of ours is none, or a file of its own port cannot be used.
     pub fn new(
         settings: &Settings,
-        written: String,
+        written: &str,
         metrics: Metrics,
-    ) -> Result<Option<Self>, minijinja::Error> {
+    ) -> Result<Option<Self>, NoConsole> {
         let Some(own) = settings.console.clone() else { return Ok(None) };
+        let staff = Staff::of(&own);
+        let files = door::files(&own);
+        let entrance = files.map(|files| Entrance::open(files, staff.clone())).transpose()?;
         Ok(Some(Self(Arc::new(Inner {
-            settings: settings.clone(),
+            settings: ArcSwap::from_pointee(settings.clone()),
             own,
-            written,
+            staff: ArcSwap::from_pointee(staff),
+            entrance,
+            written: ArcSwap::from_pointee(written.to_owned()),
             metrics,
             past: Past::default(),
             pages: Pages::new(BASE, &TEMPLATES)?,
@@ -123,26 +151,43 @@ impl Console {
         self.0.own.address
     }
 
-    /// Whether the files of its own port can be used.
-    ///
-    /// # Errors
-    /// The first that cannot, where it has a port of its own.
-    pub fn check(&self) -> Result<(), TlsError> {
-        self.address().map_or(Ok(()), |_| door::config(&self.0.own).map(drop))
+    /// The way in at its own port; `None`: it has none.
+    pub fn entrance(&self) -> Option<Arc<Entrance<Staff>>> {
+        self.0.entrance.clone()
     }
 
-    /// Serves the pages at their own port until `stop` is cancelled.
-    ///
-    /// # Errors
-    /// A file of the port cannot be used, or the listener broke.
-    pub async fn serve(
-        self,
-        listener: TcpListener,
-        stop: CancellationToken,
-    ) -> Result<(), DoorError> {
-        let doorway = Doorway::open(listener, &self.0.own, stop.clone())?;
-        let pages = self.routes(stop.clone()).into_make_service_with_connect_info::<Peer>();
-        Ok(axum::serve(doorway, pages).with_graceful_shutdown(stop.cancelled_owned()).await?)
+    /// Goes by these settings from now on, which the file `written` gave: who signed in and may not any more, or not as before,
+    /// is told to leave.
+    pub fn follow(&self, settings: &Arc<Settings>, written: &str) {
+        if let Some(own) = &settings.console {
+            let staff = Staff::of(own);
+            self.0.staff.store(Arc::new(staff.clone()));
+            if let Some(entrance) = &self.0.entrance {
+                entrance.know(staff);
+            }
+        }
+        self.0.settings.store(Arc::clone(settings));
+        self.0.written.store(Arc::new(written.to_owned()));
+    }
+
+    /// The settings that count.
+    fn settings(&self) -> Arc<Settings> {
+        self.0.settings.load_full()
+    }
+
+    /// Serves the pages at their own port until `stop` is cancelled; at once nothing, if there is no such port.
+    pub async fn serve(self, listener: TcpListener, stop: CancellationToken) {
+        let Some(entrance) = self.entrance() else { return };
+        let connections_max = self.0.own.connections_max;
+        let door = Door {
+            entrance,
+            pages: self.routes(stop.clone()),
+            limits: self.settings().limits.clone(),
+            connections: Arc::new(Semaphore::new(connections_max)),
+            metrics: self.0.metrics.clone(),
+            stop,
+        };
+        door.serve(listener).await;
     }
 
     /// Its routes, until `stop` is cancelled. Whoever serves them tells of the [`Peer`].
@@ -194,13 +239,13 @@ impl Console {
 
     /// The ids of all institutions.
     fn institutions(&self) -> Vec<String> {
-        self.0.settings.institutions.iter().map(|it| it.id.clone()).collect()
+        self.settings().institutions.iter().map(|it| it.id.clone()).collect()
     }
 
     fn show(&self, asker: &Asker, page: &str, told: minijinja::Value) -> Response {
         let visitor = &asker.visitor;
         let about = context! {
-            who => visitor.who, may_act => asker.may_act(), signs_in => self.0.own.signs_in(),
+            who => visitor.who, may_act => asker.may_act(), signs_in => self.0.staff.load().signs_in(),
         };
         self.0.pages.show(asker.language, page, context! { ..told, ..about })
     }
@@ -247,7 +292,7 @@ impl Console {
 async fn now(State(console): State<Console>, asker: Asker) -> Response {
     let inner = &console.0;
     let readings = inner.metrics.readings();
-    let mut told = now::Now::of(&inner.settings, &inner.past, readings.clone());
+    let mut told = now::Now::of(&console.settings(), &inner.past, readings.clone());
     let lately = match console.gateway() {
         Some(gateway) => {
             told.count_unknown(&gateway).await;
@@ -277,6 +322,6 @@ async fn offices(State(console): State<Console>, asker: Asker) -> Response {
 
 async fn institutions(State(console): State<Console>, asker: Asker) -> Response {
     let readings = console.0.metrics.readings();
-    let institutions = standing::institutions(&console.0.settings, &readings);
+    let institutions = standing::institutions(&console.settings(), &readings);
     console.show(&asker, "institutions.html", context! { place => "institutions", institutions })
 }

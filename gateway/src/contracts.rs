@@ -6,7 +6,7 @@
 //! disk, and `contracts/watch.rs` takes changes from there while the gateway runs: no message waits for either. Source: docs/decisions/0006-contract-versions.md.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
@@ -31,14 +31,22 @@ pub use folder::{case_files, read_contract};
 pub use versions::Versions;
 pub use watch::watch;
 
-/// All contracts that institutions in the settings use. Which there are is settled at the start; what each says may
-/// change, one whole contract at a time.
+/// All contracts that institutions in the settings use. Which there are may change with the settings, and what each says with
+/// what lies on disk, one whole contract at a time.
 #[derive(Debug)]
 pub struct Contracts {
     folder: PathBuf,
     ports: Ports,
+    served: ArcSwap<Served>,
+    /// Those that subscribers depend on, who are those of the start.
+    told: BTreeSet<String>,
+}
+
+/// The contracts that are served at one moment.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Served {
+    by_name: BTreeMap<String, Arc<Versions>>,
     keys: BTreeMap<String, SealKeys>,
-    served: HashMap<String, ArcSwap<Versions>>,
     /// Those in whose words institutions call; the others only tell.
     called: BTreeSet<String>,
 }
@@ -81,27 +89,73 @@ impl Contracts {
     /// # Errors
     /// All that is wrong with any of them, each with its file and line.
     pub fn load(settings: &Settings) -> Result<Self, Vec<Problem>> {
-        let mut contracts = Self {
+        let contracts = Self {
             folder: settings.contracts.folder.clone(),
             ports: Ports::of(&settings.listen),
+            served: ArcSwap::default(),
+            told: told(settings),
+        };
+        contracts.serve(contracts.over(&Served::default(), settings)?);
+        Ok(contracts)
+    }
+
+    /// What is to be served by changed settings: contracts that are new, or have other keys, as they lie on disk; all others as
+    /// they are served. `before`: the settings that count.
+    ///
+    /// # Errors
+    /// All that is wrong with any of them, and every institution whose filings would get another key than before.
+    pub(crate) fn changed(
+        &self,
+        before: &Settings,
+        settings: &Settings,
+    ) -> Result<Served, Vec<Problem>> {
+        let served = self.served.load();
+        let changed = self.over(&served, settings)?;
+        let mut problems = Vec::new();
+        for institution in &settings.institutions {
+            let earlier = before.institutions.iter().find(|it| it.id == institution.id);
+            let old = earlier.and_then(|it| served.by_name.get(&it.contract));
+            let Some((old, new)) = old.zip(changed.by_name.get(&institution.contract)) else {
+                continue;
+            };
+            if old.key_build() != new.key_build() {
+                problems.extend(new.all.iter().map(|it| it.problem(OTHER_KEY.to_owned())));
+            }
+        }
+        if problems.is_empty() { Ok(changed) } else { Err(problems) }
+    }
+
+    /// Serves these from now on.
+    pub(crate) fn serve(&self, served: Served) {
+        self.served.store(Arc::new(served));
+    }
+
+    fn over(&self, before: &Served, settings: &Settings) -> Result<Served, Vec<Problem>> {
+        let mut served = Served {
+            by_name: BTreeMap::new(),
             keys: settings.contracts.keys.clone(),
-            served: HashMap::new(),
             called: settings.institutions.iter().map(|it| it.contract.clone()).collect(),
         };
         let mut problems = Vec::new();
-        let told = settings.subscribers.iter().filter_map(|it| it.contract.as_ref());
-        for name in settings.institutions.iter().map(|it| &it.contract).chain(told) {
-            if contracts.served.contains_key(name) {
-                continue;
-            }
-            match contracts.compile(name, &Contents::read(&contracts.folder.join(name))) {
+        for name in served.called.union(&self.told) {
+            let was_called = before.called.contains(name) || !served.called.contains(name);
+            let kept = before.by_name.get(name);
+            let kept =
+                kept.filter(|_| was_called && before.keys.get(name) == served.keys.get(name));
+            let versions = match kept {
+                Some(versions) => Ok(Arc::clone(versions)),
+                None => self
+                    .compile(name, &Contents::read(&self.folder.join(name)), &served)
+                    .map(Arc::new),
+            };
+            match versions {
                 Ok(versions) => {
-                    contracts.served.insert(name.clone(), ArcSwap::from_pointee(versions));
+                    served.by_name.insert(name.clone(), versions);
                 }
                 Err(found) => problems.extend(found),
             }
         }
-        if problems.is_empty() { Ok(contracts) } else { Err(problems) }
+        if problems.is_empty() { Ok(served) } else { Err(problems) }
     }
 
     /// The versions that may read what `bank` sends in at `door`. Where none is in force, the one that was last, or else
@@ -115,28 +169,31 @@ impl Contracts {
         door: Door<'_>,
         now: SystemTime,
     ) -> Result<Live, NoReader> {
-        let versions = self.served.get(bank.contract()).ok_or(NoReader::Port)?;
-        versions.load().at(door, day_of(now))
+        let served = self.served.load();
+        let versions = served.by_name.get(bank.contract()).ok_or(NoReader::Port)?;
+        versions.at(door, day_of(now))
     }
 
     /// What `bank` may ask over HTTPS, as an OpenAPI document in JSON, by the version in force; `None` if its messages are
     /// no whole HTTP requests.
     pub fn description(&self, bank: &VerifiedBank, now: SystemTime) -> Option<Bytes> {
-        let versions = self.served.get(bank.contract())?.load();
+        let served = self.served.load();
+        let versions = served.by_name.get(bank.contract())?;
         let day = day_of(now);
         let mut live = versions.all.iter().filter(|version| version.days.contains(&day));
         live.find_map(versions::Version::description)
     }
 
     /// Every contract that is served, as it is now, by name.
-    pub fn all(&self) -> BTreeMap<&str, Arc<Versions>> {
-        self.served.iter().map(|(name, versions)| (name.as_str(), versions.load_full())).collect()
+    pub fn all(&self) -> BTreeMap<String, Arc<Versions>> {
+        self.served.load().by_name.clone()
     }
 
     /// The version of the contract `name` in which is told what nobody asked for: the newest in force; where none is, the one
     /// that was last, or else will be next. `None`: no such contract is served.
     pub fn telling(&self, name: &str, now: SystemTime) -> Option<Arc<Contract>> {
-        let versions = self.served.get(name)?.load();
+        let served = self.served.load();
+        let versions = served.by_name.get(name)?;
         let day = day_of(now);
         let newest = versions.all.iter().find(|version| version.days.contains(&day));
         newest.or_else(|| versions.all.first()).map(|version| Arc::clone(&version.contract))
@@ -144,7 +201,7 @@ impl Contracts {
 
     /// SHA-256 over all versions of the contract `name`, as [`Live::digest`].
     pub(crate) fn digest_of(&self, name: &str) -> Option<Digest> {
-        Some(self.served.get(name)?.load().digest)
+        Some(self.served.load().by_name.get(name)?.digest)
     }
 
     /// Where the contract `name` is.
@@ -153,16 +210,62 @@ impl Contracts {
     }
 
     /// From what lies in the folder of the contract `name` to what can be served.
-    fn compile(&self, name: &str, contents: &Contents) -> Result<Versions, Vec<Problem>> {
-        let versions =
-            Versions::compile(contents, |file, contract| self.keyed(name, file, contract))?;
-        let called = versions.all.iter().filter(|_| self.called.contains(name));
+    fn compile(
+        &self,
+        name: &str,
+        contents: &Contents,
+        among: &Served,
+    ) -> Result<Versions, Vec<Problem>> {
+        let versions = among.compile(name, contents)?;
+        let called = versions.all.iter().filter(|_| among.called.contains(name));
         let unreached = called.filter_map(|version| {
             let needs = self.ports.lacking(version.contract.wire())?;
             Some(version.problem(format!("[wire] needs `{needs}` in [listen] of the settings")))
         });
         let unreached: Vec<_> = unreached.collect();
         if unreached.is_empty() { Ok(versions) } else { Err(unreached) }
+    }
+
+    /// Serves what lies in the folder of the contract `name` from now on, or leaves all as it is.
+    fn take(&self, name: &str, contents: &Contents) -> Result<Arc<Versions>, Vec<Problem>> {
+        let served = self.served.load();
+        let Some(before) = served.by_name.get(name) else { return Err(Vec::new()) };
+        let versions = self.compile(name, contents, &served)?;
+        if before.key_build() != versions.key_build() {
+            return Err(versions.all.iter().map(|it| it.problem(OTHER_KEY.to_owned())).collect());
+        }
+        let versions = Arc::new(versions);
+        self.served.rcu(|served| {
+            let mut served = Served::clone(served);
+            // Not one that settings have just left out.
+            if let Some(before) = served.by_name.get_mut(name) {
+                *before = Arc::clone(&versions);
+            }
+            served
+        });
+        Ok(versions)
+    }
+}
+
+const OTHER_KEY: &str = "`build` of [key] may not change while the gateway runs: a filing that is sent again would get a second \
+                         key, and could be registered twice";
+
+/// The contracts that subscribers are told in, and by which keys of what they are told were built.
+fn told(settings: &Settings) -> BTreeSet<String> {
+    let subscribers = settings.subscribers.iter();
+    let ids = subscribers
+        .clone()
+        .flat_map(|it| it.institution.iter().chain(it.sees.iter().map(|sight| &sight.institution)));
+    let of = |id: &String| {
+        let found = settings.institutions.iter().find(|institution| institution.id == *id);
+        found.map(|institution| institution.contract.clone())
+    };
+    subscribers.filter_map(|it| it.contract.clone()).chain(ids.filter_map(of)).collect()
+}
+
+impl Served {
+    fn compile(&self, name: &str, contents: &Contents) -> Result<Versions, Vec<Problem>> {
+        Versions::compile(contents, |file, contract| self.keyed(name, file, contract))
     }
 
     /// A version of the contract `name`, with its keys if its messages are signed.
@@ -178,21 +281,6 @@ impl Contracts {
                 ),
             }),
         }
-    }
-
-    /// Serves what lies in the folder of the contract `name` from now on, or leaves all as it is.
-    fn take(&self, name: &str, contents: &Contents) -> Result<Arc<Versions>, Vec<Problem>> {
-        let Some(served) = self.served.get(name) else { return Err(Vec::new()) };
-        let versions = self.compile(name, contents)?;
-        let (old, new) = (served.load().key_build(), versions.key_build());
-        if old != new {
-            let told = "`build` of [key] may not change while the gateway runs: a filing that is sent again would get \
-                        a second key, and could be registered twice";
-            return Err(versions.all.iter().map(|it| it.problem(told.to_owned())).collect());
-        }
-        let versions = Arc::new(versions);
-        served.store(Arc::clone(&versions));
-        Ok(versions)
     }
 }
 
@@ -217,16 +305,8 @@ pub fn version_on_disk(
     version: &str,
 ) -> Result<Option<OnDisk>, Vec<Problem>> {
     let folder = settings.contracts.folder.join(name);
-    let contracts = Contracts {
-        folder: settings.contracts.folder.clone(),
-        ports: Ports::of(&settings.listen),
-        keys: settings.contracts.keys.clone(),
-        served: HashMap::new(),
-        called: BTreeSet::new(),
-    };
-    let versions = Versions::compile(&Contents::read(&folder), |file, contract| {
-        contracts.keyed(name, file, contract)
-    })?;
+    let served = Served { keys: settings.contracts.keys.clone(), ..Served::default() };
+    let versions = served.compile(name, &Contents::read(&folder))?;
     let digest = versions.digest;
     let mut all = versions.all.into_iter();
     Ok(all.find(|it| it.contract.version() == version).map(|it| OnDisk {
@@ -399,7 +479,7 @@ mod tests {
 
     impl Contracts {
         pub(super) fn at(&self, path: &str, day: &str) -> Result<Live, NoReader> {
-            self.served["one"].load().at(Door::Https { path }, days(day))
+            self.served.load().by_name["one"].at(Door::Https { path }, days(day))
         }
     }
 
@@ -510,7 +590,7 @@ last = { subject = "case_query", request = "last.json", reply = "reply.json", re
             assert_eq!((live.versions().as_slice(), live.is_in_force()), (versions, is_in_force));
         }
         assert_eq!(contracts.at("/other", "2026-06-01").unwrap_err(), NoReader::Path);
-        let tcp = contracts.served["one"].load().at(Door::Tcp, days("2026-06-01"));
+        let tcp = contracts.served.load().by_name["one"].at(Door::Tcp, days("2026-06-01"));
         assert_eq!(tcp.unwrap_err(), NoReader::Port);
     }
 

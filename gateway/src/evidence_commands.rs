@@ -20,9 +20,10 @@ use gateway::{
         checkpoint::{PublicKey, SignedCheckpoint, SigningKey},
         page,
         proving::{self, NoProof},
+        published::published,
     },
     ledger::Ledger,
-    settings::Settings,
+    settings::{Evidence, Settings},
 };
 use tokio::time::{Instant, sleep};
 
@@ -55,7 +56,7 @@ pub(crate) enum EvidenceCommand {
     /// Walk the whole log in the ledger and name every row that is not what was logged. 审计日志
     #[command(after_help = AUDIT_HELP)]
     Audit {
-        /// The settings file; every key is described in docs/settings.md.
+        /// The settings file; every key is described in docs/settings-reference.md.
         #[arg(long, value_name = "FILE")]
         settings: PathBuf,
         /// A checkpoint that was kept elsewhere; may be repeated.
@@ -97,14 +98,14 @@ Exit codes:
 
 const AUDIT_HELP: &str = "\
 Signatures are compared with the keys in `key_files` of [evidence], old public ones included. Without any, they are not
-looked at.
+looked at. The checkpoint in `checkpoint_folder` counts as kept elsewhere.
 
 Exit codes: 0 the log is what was logged; 1 it is not, or cannot be read; 2 the command line was not understood";
 
 /// Which ledger, and where to.
 #[derive(Args)]
 pub(crate) struct FromLedger {
-    /// The settings file; every key is described in docs/settings.md.
+    /// The settings file; every key is described in docs/settings-reference.md.
     #[arg(long, value_name = "FILE")]
     settings: PathBuf,
     /// File to write to. Default: standard output.
@@ -338,7 +339,11 @@ fn audit(settings: &Path, seen: &[PathBuf]) -> Result<ExitCode, Failure> {
         let note = fs::read_to_string(file).with_context(|| file.display().to_string())?;
         SignedCheckpoint::read(&note).with_context(|| file.display().to_string())
     });
-    let seen: Vec<_> = seen.collect::<anyhow::Result<_>>()?;
+    let mut seen: Vec<_> = seen.collect::<anyhow::Result<_>>()?;
+    // Before the ledger is: the log may grow meanwhile, and what is published with it.
+    let Evidence { checkpoint_folder, origin, .. } = &settings.evidence;
+    let published = checkpoint_folder.as_deref().map(|folder| published(folder, origin));
+    seen.extend(published.transpose().context("[evidence] checkpoint_folder")?.flatten());
     let found = runtime()?.block_on(async {
         let ledger = ledger(&settings).await?;
         let audited = audit::audit(&*ledger, keys.public(), &seen).await;

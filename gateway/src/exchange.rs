@@ -12,20 +12,19 @@ use std::{
 use adapters::{Contract, Decoded, FaultCode, Undecoded};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use proto::v1::{
-    Application, EncumbranceKind, Exchange, Outcome, TitleQuery, TitleState, envelope::Body,
-};
+use proto::v1::{Application, Exchange, Outcome, envelope::Body};
 
 use crate::{
     capability::Capabilities,
     contracts::{Contracts, Live},
     directory::Directory,
+    evidence::checkpoint::Keys,
     fault::{self, Point},
     feeds::Feeds,
     fingerprint::{differing, fingerprint, guards},
     identity::VerifiedBank,
     integrity,
-    ledger::{Admission, Claim, Entry, Fingerprint, Guard, Ledger, LedgerError, Record, State},
+    ledger::{Admission, Claim, Entry, Fingerprint, Ledger, LedgerError, Record, State},
     materials::Materials,
     matter,
     reconciliation::books::booked,
@@ -33,7 +32,7 @@ use crate::{
     registry::{CallError, Caller, Purpose, Registry, Shut, Testimony},
     resolver,
     seal::Seals,
-    settings::{self, Office, Problem, Settings},
+    settings::{self, Office},
     telemetry::{self, Arrival, LedgerVerb, Metrics, Step, step},
     turnstile::Busy,
 };
@@ -42,6 +41,7 @@ mod asking;
 mod availability;
 mod books;
 mod checking;
+mod earlier;
 mod feed;
 mod hall;
 mod papers;
@@ -92,25 +92,19 @@ pub struct Gateway {
     pub document_bytes_max: usize,
     /// What the log of exchanges is called.
     pub origin: String,
+    /// Keys of its checkpoints.
+    pub keys: Arc<Keys>,
     /// What is counted and timed.
     pub metrics: Metrics,
 }
+
+/// How many filings of one loan that came to nothing are put aside for a new one.
+const HOLDERS_MAX: usize = 16;
 
 impl Gateway {
     /// Offices and registries as they are now. Whoever looks twice may find another.
     pub fn directory(&self) -> Arc<Directory> {
         self.directory.load_full()
-    }
-
-    /// Has another directory from now on; returns the registries that settings name no more. One caller at a time.
-    ///
-    /// # Errors
-    /// Everything that stands against it; then nothing has changed.
-    pub(crate) fn take_directory(&self, settings: &Settings) -> Result<Vec<String>, Vec<Problem>> {
-        let changed = self.directory().changed(settings, &self.metrics)?;
-        let left_out = changed.left_out().into_iter().map(str::to_owned).collect();
-        self.directory.store(Arc::new(changed));
-        Ok(left_out)
     }
 
     /// Waits for the ledger; what it did, and how long it took, is traced and counted.
@@ -198,11 +192,9 @@ pub async fn exchange(
 
 /// Refuses, in the bank's own envelope, a message that could not be read to its end.
 pub fn refuse(gateway: &Gateway, contracts: &Live, fault: TransportFault) -> Answer {
-    use proto::v1::NextAction;
     let refusal = match fault {
         TransportFault::TooLarge { limit } => {
-            Refusal::unsent(Code::MessageTooLarge, NextAction::CorrectAndResend)
-                .with_detail(format!("{limit}字节"))
+            Refusal::of(Code::MessageTooLarge).with_detail(format!("{limit}字节"))
         }
         TransportFault::TooSlow => {
             Refusal::retry_same_key(Code::MessageTooSlow, gateway.ask_again_after)
@@ -268,7 +260,7 @@ impl Hearing<'_> {
             Ok(decoded) => (Some(decoded.message), decoded.envelope.exchange.unwrap_or_default()),
             Err(undecoded) => (undecoded.message, undecoded.exchange),
         };
-        let refusal = Refusal::unsent(Code::ContractMissing, proto::v1::NextAction::CallOffice);
+        let refusal = Refusal::of(Code::ContractMissing);
         Told { message, exchange, what: Err(refusal) }
     }
 
@@ -318,7 +310,7 @@ impl Hearing<'_> {
                 Some(Body::FeedQuery(query)) => self.read_feed(query).await.map(Said::Feed),
                 Some(Body::BooksQuery(query)) => self.read_books(query).await.map(Said::Books),
                 Some(Body::Ack(ack)) => self.acknowledge(ack).await.map(Said::Acknowledged),
-                None => Err(Refusal::unsent(Code::Unsupported, proto::v1::NextAction::CallOffice)),
+                None => Err(Refusal::of(Code::Unsupported)),
             },
         };
         Told { message: Some(message), exchange, what }
@@ -330,8 +322,7 @@ impl Hearing<'_> {
         {
             return Ok(());
         }
-        Err(Refusal::unsent(Code::MatterNotAllowed, proto::v1::NextAction::CallOffice)
-            .with_detail(matter::name(application)))
+        Err(Refusal::of(Code::MatterNotAllowed).with_detail(matter::name(application)))
     }
 
     /// The story of a filing.
@@ -379,9 +370,12 @@ impl Hearing<'_> {
         let mut leased_until = Instant::now() + self.gateway.lease;
         fault::point(Point::BeforeAdmit);
         let mut admission = self.admit(&claim).await?;
-        if let Admission::Duplicate(earlier) = &admission
-            && self.stands_no_more(earlier, &application, &office).await
-        {
+        for _ in 0..HOLDERS_MAX {
+            // Behind one that came to nothing there may be another, such as the one that it was to correct.
+            let Admission::Duplicate(earlier) = &admission else { break };
+            if !self.stands_no_more(earlier, &application, &office).await {
+                break;
+            }
             self.lift(earlier, &claim.guards).await?;
             leased_until = Instant::now() + self.gateway.lease;
             admission = self.admit(&claim).await?;
@@ -411,7 +405,9 @@ impl Hearing<'_> {
                 };
                 match self.ask_first(&entry, registry, &claim.fingerprint).await? {
                     Some(outcome) => return Ok(replayed(outcome)),
-                    None => (entry, registry),
+                    None if entry.office == claim.office => (entry, registry),
+                    // It would go there under another office's name.
+                    None => return Err(self.still_unknown(&entry).await.for_people()),
                 }
             }
         };
@@ -437,52 +433,6 @@ impl Hearing<'_> {
     async fn admit(&self, claim: &Claim) -> Result<Admission, Refusal> {
         let admission = self.gateway.timed(LedgerVerb::Admit, self.gateway.ledger.admit(claim));
         admission.await.map_err(|error| self.ledger_away(&error))
-    }
-
-    /// Whether an earlier filing of the same loan is no reason any more to refuse this one: it was never sent, its case
-    /// has ended without a registration, or what it registered is discharged.
-    async fn stands_no_more(
-        &self,
-        earlier: &Record,
-        application: &Application,
-        office: &Office,
-    ) -> bool {
-        match earlier.state {
-            State::Released => true,
-            State::Claimed | State::Unknown | State::Queued => false,
-            // Of a retired one without a case it was told long ago that it came to nothing.
-            State::Retired if earlier.outcome.is_none() => true,
-            State::Settled | State::Retired => {
-                let status = self.present(earlier.clone()).await.status();
-                matter::came_to_nothing(status)
-                    || matter::is_entered(status) && self.is_free(application, office).await
-            }
-        }
-    }
-
-    /// Whether no charge at all stands on any of the properties. A registry may call a charge by another number than its
-    /// certificate's: while one stands, nobody can tell that it is not the one.
-    async fn is_free(&self, application: &Application, office: &Office) -> bool {
-        let properties = matter::properties(application).to_vec();
-        let query = TitleQuery { properties, ..TitleQuery::default() };
-        let Ok(registry) = self.registry_of(&office.registry) else { return false };
-        match registry.query_title(query, office.canonical(), &self.caller()).await {
-            Ok(answer) => answer.entries.iter().all(|entry| {
-                let charges = [EncumbranceKind::Mortgage, EncumbranceKind::AdvanceNotice];
-                entry.state() == TitleState::Found
-                    && !entry.encumbrances.iter().any(|it| charges.contains(&it.kind()))
-            }),
-            Err(error) => {
-                tracing::warn!(registry = registry.name(), %error, "a title could not be asked about");
-                false
-            }
-        }
-    }
-
-    async fn lift(&self, earlier: &Record, guards: &[Guard]) -> Result<(), Refusal> {
-        let lifted = self.gateway.ledger.lift(earlier, guards);
-        let lifted = self.gateway.timed(LedgerVerb::Lift, lifted).await;
-        lifted.map_err(|error| self.ledger_away(&error))
     }
 
     /// Asks the registry by key about a filing that may have reached it, before anything is sent again. `None`: nothing was
@@ -602,10 +552,7 @@ impl Hearing<'_> {
             CallError::NotSent(_) => {
                 Refusal::retry_same_key(Code::RegistryUnavailable, ask_again_after)
             }
-            CallError::Rejected(_) => Refusal {
-                sent: proto::v1::Sent::Yes,
-                ..Refusal::unsent(Code::RegistryRejectedCall, proto::v1::NextAction::CallOffice)
-            },
+            CallError::Rejected(_) => Refusal::of(Code::RegistryRejectedCall),
         }
     }
 
@@ -630,9 +577,7 @@ impl Hearing<'_> {
 
     fn registry_of(&self, name: &str) -> Result<&Registry, Refusal> {
         // Settings refuse an office whose registry they do not name.
-        self.directory
-            .registry(name)
-            .ok_or_else(|| Refusal::unsent(Code::OfficeUnknown, proto::v1::NextAction::CallOffice))
+        self.directory.registry(name).ok_or_else(|| Refusal::of(Code::OfficeUnknown).for_people())
     }
 
     fn claim(
@@ -667,14 +612,13 @@ impl Hearing<'_> {
 
     fn key_reused(&self, application: &Application, earlier: &Fingerprint) -> Refusal {
         let fields = differing(application, self.contract.retry_may_change(), earlier);
-        Refusal::unsent(Code::KeyReused, proto::v1::NextAction::CorrectAndResend)
-            .with_faults(self.faults(FaultCode::KeyReused, &fields))
+        Refusal::of(Code::KeyReused).with_faults(self.faults(FaultCode::KeyReused, &fields))
     }
 
     /// Names the earlier case; or its key, as long as no case is known.
     fn duplicate(&self, earlier: Record) -> Refusal {
         let case = earlier.outcome.map(|outcome| outcome.case_id).filter(|case| !case.is_empty());
-        Refusal::unsent(Code::Duplicate, proto::v1::NextAction::CorrectAndResend)
+        Refusal::of(Code::Duplicate)
             .with_faults(self.faults(FaultCode::Duplicate, &["matter.contract_number".to_owned()]))
             .with_detail(case.unwrap_or(earlier.key))
     }
@@ -695,7 +639,7 @@ fn first_told(outcome: Outcome) -> Outcome {
 
 /// Whoever repeats a filing of long ago has lost track of it: it is neither sent nor to be filed anew.
 fn retired(record: Record) -> Refusal {
-    let refusal = Refusal::unsent(Code::KeyRetired, proto::v1::NextAction::CallOffice);
+    let refusal = Refusal::of(Code::KeyRetired);
     match record.outcome {
         Some(outcome) => refusal.with_detail(outcome.case_id),
         None => refusal,

@@ -127,53 +127,52 @@ pub(crate) struct Field {
     of: Option<MessageDescriptor>,
 }
 
-/// What guards its loan against being filed twice: a digest for each property that is named so that it can be recognised.
-/// None if it secures no new loan, or if the bank insists.
+/// What guards its loan against being filed twice: a digest for each name that a property can be recognised by, since it may
+/// be named otherwise the next time, and with the contract's number as it is written and without its blanks. None if it
+/// secures no new loan, or if the bank insists.
 pub fn guards(application: &Application) -> Vec<Guard> {
     let Some(loan) = matter::loan(application).filter(|_| !application.insist()) else {
         return Vec::new();
     };
     let lenders: BTreeSet<&str> =
         loan.mortgagees.iter().map(|mortgagee| mortgagee.id_number.as_str()).collect();
-    let mut common = digest::Context::new(&SHA256);
     let add = |context: &mut digest::Context, text: &str| {
         context.update(&text.len().to_be_bytes());
         context.update(text.as_bytes());
     };
-    add(&mut common, loan.stage.as_str_name());
-    add(&mut common, loan.contract_number.trim());
-    lenders.into_iter().for_each(|lender| add(&mut common, lender));
-    let guards: BTreeSet<Guard> = (loan.properties.iter().filter_map(recognised_by))
-        .map(|name| {
+    let written = loan.contract_number.trim();
+    let bare: String = written.split_whitespace().collect();
+    let mut guards = BTreeSet::new();
+    for number in [written, &bare] {
+        let mut common = digest::Context::new(&SHA256);
+        add(&mut common, loan.stage.as_str_name());
+        add(&mut common, number);
+        lenders.iter().for_each(|lender| add(&mut common, lender));
+        guards.extend(names(loan.properties).map(|name| {
             let mut context = common.clone();
             add(&mut context, name);
             Guard::of(context.finish().as_ref())
-        })
-        .collect();
+        }));
+    }
     guards.into_iter().collect()
 }
 
 /// Where properties lie in the order of filings: a digest for each name that one of them bears, since another filing may
 /// name the same home by another.
 pub fn places(properties: &[Property]) -> Vec<Guard> {
+    let places: BTreeSet<_> = names(properties)
+        .map(|name| Guard::of(digest::digest(&SHA256, name.as_bytes()).as_ref()))
+        .collect();
+    places.into_iter().collect()
+}
+
+/// What properties are recognised by.
+fn names(properties: &[Property]) -> impl Iterator<Item = &str> {
     let names = properties.iter().flat_map(|property| {
         let named = [&property.unit_code, &property.presale_contract_number];
         named.into_iter().chain(&property.title_numbers)
     });
-    let names = names.map(|name| name.trim()).filter(|name| !name.is_empty());
-    let places: BTreeSet<_> =
-        names.map(|name| Guard::of(digest::digest(&SHA256, name.as_bytes()).as_ref())).collect();
-    places.into_iter().collect()
-}
-
-/// What a property is recognised by.
-fn recognised_by(property: &Property) -> Option<&str> {
-    let titles = property.title_numbers.iter().map(String::as_str);
-    [property.unit_code.as_str(), property.presale_contract_number.as_str()]
-        .into_iter()
-        .chain(titles)
-        .map(str::trim)
-        .find(|name| !name.is_empty())
+    names.map(|name| name.trim()).filter(|name| !name.is_empty())
 }
 
 /// The set leaves of an application, one behind the other: how many steps its path has, the steps (field numbers, and
@@ -444,6 +443,21 @@ mod tests {
         assert!(guards(&first).contains(&guards(&later)[0]));
         later.insist = Some(true);
         assert!(guards(&later).is_empty());
+
+        // Named another way, and its number typed in otherwise.
+        let mut by_all = loan("DY 1", &["A"]);
+        registration(&mut by_all).properties[0].presale_contract_number = "YS-9".into();
+        registration(&mut by_all).properties[0].title_numbers = vec!["T-1".into(), "T-2".into()];
+        let named = [("YS-9", ""), ("", "T-2")].map(|(presale, title)| {
+            let mut application = loan(" D Y1 ", &[""]);
+            let home = &mut registration(&mut application).properties[0];
+            home.presale_contract_number = presale.into();
+            home.title_numbers = vec![title.into()];
+            application
+        });
+        for other in &named {
+            assert!(guards(other).iter().any(|guard| guards(&by_all).contains(guard)));
+        }
 
         let mut others = vec![loan("DY-2", &["B"]), loan("DY-1", &["C"])];
         let mut lender = loan("DY-1", &["B"]);

@@ -63,8 +63,7 @@ impl Policy {
     /// After what time it is to be asked again, the `attempt`-th time, because that is how the registry works.
     fn next_look(&self, outcome: &Outcome, attempt: u32) -> Option<Duration> {
         let status = outcome.status();
-        if self.answers != Answers::Polled || outcome.case_id.is_empty() || matter::is_final(status)
-        {
+        if self.answers != Answers::Polled || matter::is_final(status) {
             return None;
         }
         // What is entered stays so. Its certificate is waited for, but not for ever.
@@ -224,10 +223,9 @@ impl Follower {
     /// Asks the registry how the case stands. Whether that was news.
     async fn ask(&self, follow_up: &FollowUp) -> Result<bool, LedgerError> {
         let record = &follow_up.record;
-        let case_id = record.outcome.as_ref().map_or("", |outcome| outcome.case_id.as_str());
         let caller = Registry::on_behalf_of(&record.institution);
         let registry = self.registry.name();
-        match self.registry.case_by_id(case_id, &caller).await {
+        match self.registry.case_of(record, &caller).await {
             Ok(Some(testimony)) => {
                 fault::point(Point::FollowedUp);
                 let now = self.gateway.compared(testimony, &record.institution, &record.key);

@@ -177,16 +177,20 @@ fn span(word: &str) -> Option<Span> {
     (span.0 < span.1).then_some(span)
 }
 
-/// `[calendar]`: the days that are kept otherwise than their day of the week.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+/// `[calendar]`: days that are kept otherwise than their day of the week.
+///
+/// Asia/Shanghai. A day is `2026-10-01`, a row of days `2026-10-01..2026-10-07`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Calendar {
     /// Days on which no office takes filings: `2026-10-01`, or a row of days, `2026-10-01..2026-10-07`. Default: none.
     #[serde(deserialize_with = "days_of")]
+    #[schemars(with = "Vec<String>")]
     pub holidays: BTreeSet<Date>,
-    /// Weekend days that are worked (调休), written the same; offices keep the hours of the first working day of their
-    /// week. Default: none.
+    /// Weekend days that are worked (调休); an office that has no hours on such a day keeps those of the first working
+    /// day of its week. Default: none.
     #[serde(deserialize_with = "days_of")]
+    #[schemars(with = "Vec<String>")]
     pub workdays: BTreeSet<Date>,
 }
 

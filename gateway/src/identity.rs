@@ -20,11 +20,13 @@ use x509_parser::{
 
 use crate::{
     client_cert,
+    entrance::Guests,
     settings::{BankProxy, Institution, InstitutionKind},
 };
 
-/// An institution that has proved to be who it is. Cheap to copy.
-#[derive(Clone)]
+/// An institution that has proved to be who it is. Cheap to copy. Two are the same if settings say the same of both, and they
+/// showed one certificate.
+#[derive(Clone, PartialEq)]
 pub struct VerifiedBank {
     institution: Arc<Institution>,
     client_cert: HeaderValue,
@@ -84,7 +86,7 @@ impl fmt::Debug for VerifiedBank {
 }
 
 /// Whose certificate one is.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Known {
     /// An institution's own.
     Institution(VerifiedBank),
@@ -145,21 +147,9 @@ impl Identities {
     /// A refusal that names what was shown, for the operator; the caller learns only that it is not known.
     pub fn identify(&self, chain: &[CertificateDer<'_>]) -> Result<Known, IdentityRefusal> {
         let der = chain.first().ok_or(IdentityRefusal::NoCertificate)?;
-        let (_, certificate) =
-            X509Certificate::from_der(der).map_err(IdentityRefusal::Unreadable)?;
+        let certificate = of_a_client(der)?;
         // Only who is refused is described.
         let shown = || Shown::of(&certificate, der);
-        // The handshake takes a certificate that does not say what it is for; a pin on one would let a server's
-        // certificate file mortgages.
-        let usage = certificate.extended_key_usage().ok().flatten();
-        if !usage.is_some_and(|usage| usage.value.client_auth) {
-            return Err(IdentityRefusal::NotForClients(shown()));
-        }
-        // RFC 5280, section 4.2.1.3: a key that is said to be for something is for nothing else.
-        let key_usage = certificate.key_usage().ok().flatten();
-        if key_usage.is_some_and(|usage| !usage.value.digital_signature()) {
-            return Err(IdentityRefusal::NotForSigning(shown()));
-        }
         let issuer = DistinguishedName::of(certificate.issuer());
         let mut known: Vec<&Pinned> = Vec::new();
         for name in alternative_names(&certificate) {
@@ -192,6 +182,14 @@ impl Identities {
     }
 }
 
+impl Guests for Identities {
+    type Guest = Known;
+
+    fn guest(&self, chain: &[CertificateDer<'_>]) -> Result<Known, IdentityRefusal> {
+        self.identify(chain)
+    }
+}
+
 /// Why a caller is nobody we know.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityRefusal {
@@ -207,8 +205,8 @@ pub enum IdentityRefusal {
     /// Its key is said to be for something, and not for signing, which a handshake takes.
     #[error("the client certificate lacks the key usage digitalSignature: {0}")]
     NotForSigning(Shown),
-    /// No institution is pinned to it.
-    #[error("no institution in settings has this certificate: {0}")]
+    /// Nobody is pinned to it.
+    #[error("nobody in settings has this certificate: {0}")]
     Unknown(Shown),
     /// The certificate cannot be shown to a registry; Base64 always fits a header, so this is a fault of ours.
     #[error("the client certificate cannot be told to a registry")]
@@ -230,8 +228,9 @@ pub enum IdentityRefusal {
     Ambiguous(Shown),
 }
 
-/// What a refused certificate says, for the operator who may want to register it. Certificates name institutions; one
-/// that names a person is told all the same, as nobody could act on the refusal otherwise.
+/// What a certificate says that somebody can be known by. Of one that is refused it is told to the operator who may want to
+/// register it: certificates name institutions; one that names a person is told all the same, as nobody could act on the
+/// refusal otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shown {
     /// Who issued it, in the certificate's order.
@@ -243,6 +242,15 @@ pub struct Shown {
 }
 
 impl Shown {
+    /// Of a client's own certificate, the first of `chain`.
+    ///
+    /// # Errors
+    /// There is none, or none that a client may show.
+    pub(crate) fn by(chain: &[CertificateDer<'_>]) -> Result<Self, IdentityRefusal> {
+        let der = chain.first().ok_or(IdentityRefusal::NoCertificate)?;
+        Ok(Self::of(&of_a_client(der)?, der))
+    }
+
     fn of(certificate: &X509Certificate<'_>, der: &[u8]) -> Self {
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, der);
         Self {
@@ -261,27 +269,59 @@ impl fmt::Display for Shown {
     }
 }
 
-/// The names that a client's certificate can be known by, and the SHA-256 of its DER in hexadecimal; `None` if it cannot be
-/// read, is not for clients, or is not in its time. `now`: seconds since 1970.
-pub(crate) fn client_names(der: &[u8], now: i64) -> Option<(Vec<String>, String)> {
-    let (_, certificate) = X509Certificate::from_der(der).ok()?;
-    let usage = certificate.extended_key_usage().ok().flatten()?;
-    let validity = certificate.validity();
-    let in_time = (validity.not_before.timestamp()..=validity.not_after.timestamp()).contains(&now);
-    let shown = Shown::of(&certificate, der);
-    (usage.value.client_auth && in_time).then_some((shown.names, shown.sha256))
+/// Reads a certificate, if a client may show it. `der`: as it is sent.
+fn of_a_client(der: &[u8]) -> Result<X509Certificate<'_>, IdentityRefusal> {
+    let (_, certificate) = X509Certificate::from_der(der).map_err(IdentityRefusal::Unreadable)?;
+    let shown = || Shown::of(&certificate, der);
+    // The handshake takes a certificate that does not say what it is for; a pin on one would let a server's
+    // certificate file mortgages.
+    let usage = certificate.extended_key_usage().ok().flatten();
+    if !usage.is_some_and(|usage| usage.value.client_auth) {
+        return Err(IdentityRefusal::NotForClients(shown()));
+    }
+    // RFC 5280, section 4.2.1.3: a key that is said to be for something is for nothing else.
+    let key_usage = certificate.key_usage().ok().flatten();
+    if key_usage.is_some_and(|usage| !usage.value.digital_signature()) {
+        return Err(IdentityRefusal::NotForSigning(shown()));
+    }
+    Ok(certificate)
 }
 
+/// What a subject alternative name is, which its text tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum NameKind {
+    /// Without `:` and `@`.
+    Dns,
+    /// With a `:`, as every URI has behind its scheme.
+    Uri,
+    /// With an `@`, and no `:`.
+    Mail,
+}
+
+impl NameKind {
+    fn of(text: &str) -> Self {
+        match (text.contains(':'), text.contains('@')) {
+            (true, _) => Self::Uri,
+            (false, true) => Self::Mail,
+            (false, false) => Self::Dns,
+        }
+    }
+}
+
+/// The names that a pin could name.
 fn alternative_names<'c>(certificate: &'c X509Certificate<'_>) -> impl Iterator<Item = &'c str> {
     let extension = certificate.subject_alternative_name().ok().flatten();
-    extension.into_iter().flat_map(|extension| &extension.value.general_names).filter_map(|name| {
-        match name {
-            GeneralName::DNSName(text) | GeneralName::URI(text) | GeneralName::RFC822Name(text) => {
-                Some(*text)
-            }
+    extension
+        .into_iter()
+        .flat_map(|extension| &extension.value.general_names)
+        .filter_map(|name| match name {
+            GeneralName::DNSName(text) => Some((NameKind::Dns, *text)),
+            GeneralName::URI(text) => Some((NameKind::Uri, *text)),
+            GeneralName::RFC822Name(text) => Some((NameKind::Mail, *text)),
             _ => None,
-        }
-    })
+        })
+        // A pin is text alone: a name that reads as one of another kind would be taken for it.
+        .filter_map(|(kind, text)| (NameKind::of(text) == kind).then_some(text))
 }
 
 /// A distinguished name, comparable whatever way it was written down.
@@ -314,7 +354,7 @@ impl DistinguishedName {
     }
 
     /// `None` if a value is in none of the character sets a pin could be written in.
-    fn of(name: &X509Name<'_>) -> Option<Self> {
+    pub(crate) fn of(name: &X509Name<'_>) -> Option<Self> {
         let mut parts = Vec::new();
         for part in name.iter() {
             let mut attributes = Vec::new();
@@ -456,6 +496,26 @@ mod tests {
             assert_eq!(bank.id(), expected);
             let told = bank.client_cert().to_str().unwrap().trim_matches(':');
             assert_eq!(STANDARD.decode(told).unwrap(), shown.as_ref());
+        }
+    }
+
+    #[test]
+    fn a_pin_is_no_name_of_another_kind() {
+        let pins = ["core.one.example", "core@one.example", "core:one"]
+            .map(|san| institution(san, AUTHORITY_NAME, san));
+        let identities = Identities::new(&pins, &[]);
+        let text = |text: &str| text.try_into().unwrap();
+        for san in [
+            SanType::URI(text("core.one.example")),
+            SanType::Rfc822Name(text("core.one.example")),
+            SanType::DnsName(text("core@one.example")),
+            SanType::URI(text("core@one.example")),
+            SanType::DnsName(text("core:one")),
+            SanType::Rfc822Name(text("core:one")),
+        ] {
+            let shown = certificate(AUTHORITY, vec![san.clone()], true);
+            let known = identities.identify(&[shown]);
+            assert!(matches!(known, Err(IdentityRefusal::Unknown(_))), "{san:?}");
         }
     }
 

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use proto::v1::{CaseStatus, NextAction, Outcome, Registered, RegisteredParties, Sent};
+use proto::v1::{CaseStatus, Outcome, Registered, RegisteredParties};
 
 use crate::{
     fingerprint::{Asked, Field},
@@ -27,10 +27,7 @@ pub(crate) fn judged(testimony: Testimony, asked: Option<&Fingerprint>) -> Outco
     if differing.is_empty() {
         return outcome;
     }
-    let told = Refusal {
-        sent: Sent::Yes,
-        ..Refusal::unsent(Code::IntegrityMismatch, NextAction::CallOffice)
-    };
+    let told = Refusal::of(Code::IntegrityMismatch);
     let mut refusal = told.outcome().refusal.unwrap_or_default();
     let fault = |field: String| proto::v1::Fault {
         code: refusal.code.clone(),

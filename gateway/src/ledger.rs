@@ -20,6 +20,7 @@ use crate::matter::is_entered;
 
 pub mod books;
 pub mod cases;
+mod cause;
 pub mod events;
 pub mod evidence;
 pub mod life;
@@ -30,6 +31,7 @@ pub mod sqlite;
 use books::Booked;
 pub use books::Books;
 pub use cases::Cases;
+pub use cause::Cause;
 pub use events::Events;
 use evidence::EvidenceLog;
 use life::Verdict;
@@ -200,7 +202,8 @@ pub trait Ledger: Events + Notices + EvidenceLog + Books + Cases {
     /// office has had its `interval` since the one before, whichever replica sent it. None is given to two takers.
     ///
     /// What was never sent is sent where the office is now, whatever registry was in charge of it when it came; but for a
-    /// correction: it stays with the registry that has the case, and is announced whatever `opening` says.
+    /// correction: it stays with the registry that has the case. Nothing of it is sent before [`Self::announce`] allows it:
+    /// whoever dies before then, and however long its papers take, it waits as it did.
     async fn claim_queued(&self, opening: &Opening) -> Result<Option<Taken>, LedgerError>;
 
     /// Gives a filing of the queue back to it, of which provably nothing was sent; it keeps its place, and is not taken
@@ -293,8 +296,6 @@ pub struct Opening {
     pub office: String,
     /// The registry it is reached through now.
     pub registry: String,
-    /// Whether nothing is sent there before [`Ledger::announce`] allows it; a correction never is.
-    pub announced: bool,
     /// How long this process may work on a filing before another may take it over.
     pub lease: Duration,
     /// How long after one filing the next may be sent.
@@ -474,10 +475,10 @@ pub enum State {
 pub enum LedgerError {
     /// It cannot be reached or written to just now.
     #[error("the ledger is not available")]
-    Unavailable(#[source] Box<dyn Error + Send + Sync>),
+    Unavailable(#[source] Cause),
     /// What it holds cannot be read.
     #[error("the ledger holds something unreadable")]
-    Corrupt(#[source] Box<dyn Error + Send + Sync>),
+    Corrupt(#[source] Cause),
 }
 
 impl LedgerError {
@@ -490,11 +491,11 @@ impl LedgerError {
     }
 
     fn unavailable(cause: impl Into<Box<dyn Error + Send + Sync>>) -> LedgerError {
-        LedgerError::Unavailable(cause.into())
+        LedgerError::Unavailable(Cause::new(cause))
     }
 
-    fn corrupt(cause: impl Into<Box<dyn Error + Send + Sync>>) -> LedgerError {
-        LedgerError::Corrupt(cause.into())
+    pub(crate) fn corrupt(cause: impl Into<Box<dyn Error + Send + Sync>>) -> LedgerError {
+        LedgerError::Corrupt(Cause::new(cause))
     }
 }
 

@@ -16,7 +16,7 @@ pub(crate) enum LedgerCommand {
     /// version before go on serving meanwhile and afterwards. Of all that the settings name, only the ledger's own files
     /// need be there.
     Migrate {
-        /// The settings file; every key is described in docs/settings.md.
+        /// The settings file; every key is described in docs/settings-reference.md.
         #[arg(long, value_name = "FILE")]
         settings: PathBuf,
     },

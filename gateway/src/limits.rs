@@ -4,74 +4,71 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
-use crate::settings::{Institution, seconds};
+use crate::settings::{Institution, Seconds};
 
 /// `[limits]`: what a bank may ask of the gateway.
-#[derive(Debug, Clone, serde::Deserialize)]
+#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Greatest message, in bytes, its length prefix left out. Default: 1,048,576 (1 MiB).
+    /// Greatest message, its length prefix left out.
     pub body_bytes_max: usize,
-    /// Greatest document of a registry that is passed on to a bank (a certificate, say), in bytes. One that is being passed
-    /// on is held in memory until it is known to be whole. Default: 8,388,608 (8 MiB).
+    /// Greatest document of a registry that is passed on to a bank (a certificate, say). One that is being passed on is
+    /// held in memory until it is known to be whole.
     pub document_bytes_max: usize,
-    /// Greatest material inside a message, in bytes; larger ones are uploaded. Default: 262,144 (256 KiB).
+    /// Greatest material inside a message; larger ones are uploaded.
     pub inline_material_bytes_max: usize,
-    /// Greatest head of an HTTP request (request line and header fields), in bytes, at least 8,192. Default: 16,384.
+    /// Greatest head of an HTTP request (request line and header fields), at least 8,192.
     pub header_bytes_max: u32,
-    /// `handshake_seconds_max`: how long a TLS handshake may take, in seconds. Default: 10.
-    #[serde(rename = "handshake_seconds_max", deserialize_with = "seconds")]
+    /// `handshake_seconds_max`: how long a TLS handshake may take.
+    #[serde(rename = "handshake_seconds_max", with = "Seconds")]
     pub handshake_max: Duration,
-    /// `first_byte_seconds_max`: how long a caller may take to begin its TLS handshake, in seconds. Default: 3.
-    #[serde(rename = "first_byte_seconds_max", deserialize_with = "seconds")]
+    /// `first_byte_seconds_max`: how long a caller may take to begin its TLS handshake.
+    #[serde(rename = "first_byte_seconds_max", with = "Seconds")]
     pub first_byte_max: Duration,
     /// `header_seconds_max`: how long the head of an HTTP/1.1 request, or the prefix of a length-prefixed message, may
-    /// take from its first byte on, in seconds; HTTP/1.1 is looked at as often, so it may take twice as long.
-    /// Default: 10.
-    #[serde(rename = "header_seconds_max", deserialize_with = "seconds")]
+    /// take from its first byte on; HTTP/1.1 is looked at as often, so it may take twice as long.
+    #[serde(rename = "header_seconds_max", with = "Seconds")]
     pub header_max: Duration,
-    /// `body_seconds_max`: how long the rest of a message may take, in seconds. Default: 30.
-    #[serde(rename = "body_seconds_max", deserialize_with = "seconds")]
+    /// `body_seconds_max`: how long the rest of a message may take.
+    #[serde(rename = "body_seconds_max", with = "Seconds")]
     pub body_max: Duration,
-    /// `answer_seconds_max`: how long a bank may take to receive an answer, in seconds; then the HTTP/2 stream, or else the
-    /// connection, ends. Default: 30.
-    #[serde(rename = "answer_seconds_max", deserialize_with = "seconds")]
+    /// `answer_seconds_max`: how long a bank may take to receive an answer, which keeps its place until then; an answer
+    /// that is not taken ends its connection, over HTTP/2 its stream.
+    #[serde(rename = "answer_seconds_max", with = "Seconds")]
     pub answer_max: Duration,
-    /// `idle_seconds_max`: how long a connection is kept on which nothing is asked, in seconds. Default: 300.
-    #[serde(rename = "idle_seconds_max", deserialize_with = "seconds")]
+    /// `idle_seconds_max`: how long a connection is kept on which nothing is asked.
+    #[serde(rename = "idle_seconds_max", with = "Seconds")]
     pub idle_max: Duration,
-    /// Most connections of known banks, both ports together; further ones are closed after the handshake.
-    /// Default: 4,096.
+    /// Most connections of known banks and proxies, both ports together; further ones are closed after the handshake.
     pub connections_max: usize,
-    /// Most of them that are of proxies, all together: others must find a place beside them. Default: 2048.
+    /// Most of them that are of proxies, all together: others must find a place beside them.
     pub proxy_connections_max: usize,
     /// Most messages of all institutions that are being answered at a time; further ones are refused before they are
-    /// read. Default: 1,024.
+    /// read.
     pub exchanges_max: usize,
     /// Most messages of one institution that are being answered at a time. Less than a registry has room for, so that
-    /// no institution alone fills it. Default: 64.
+    /// no institution alone fills it.
     pub institution_exchanges_max: usize,
     /// Most connections of one institution, both ports together; further ones are closed after the handshake.
-    /// Default: 256.
     pub institution_connections_max: usize,
-    /// Most messages a second of one institution, over a while. Default: 200.
+    /// Most messages a second of one institution, over a while.
     pub institution_messages_per_second_max: NonZeroU32,
-    /// Most messages of one institution at once, after a pause. Default: 400.
+    /// Most messages of one institution at once, after a pause.
     pub institution_messages_burst_max: NonZeroU32,
     /// Most callers at a time on each port that have not yet proved who they are; further ones wait in the system's
-    /// queue. Default: 256.
+    /// queue.
     pub handshakes_max: usize,
-    /// Most of them from one IPv4 address, or from IPv6 addresses that begin with the same 64 bits; further ones are closed.
-    /// Half a port, so that nobody shuts one alone, and not less, because many banks may come through one proxy or NAT.
-    /// Default: 128.
+    /// Most of them from one IPv4 address, or from IPv6 addresses with the same first 64 bits; further ones are closed. Half
+    /// a port, so that nobody shuts one alone. Where all banks come from one address (a NAT, a load balancer) it may
+    /// be as many as `handshakes_max`.
     pub peer_handshakes_max: usize,
-    /// Most requests at a time on one HTTP/2 connection. Default: 128.
+    /// Most requests at a time on one HTTP/2 connection.
     pub http2_streams_max: u32,
-    /// Most HTTP/2 streams that a bank may have reset and that are not yet cleared away. Default: 32.
+    /// Most HTTP/2 streams that a bank has reset and that are not yet cleared away.
     pub http2_resets_max: usize,
-    /// `shutdown_seconds_max`: how long what is in flight may take to finish once the process is told to stop, in
-    /// seconds; longer than any registry's `deadline_seconds`. Default: 30.
-    #[serde(rename = "shutdown_seconds_max", deserialize_with = "seconds")]
+    /// `shutdown_seconds_max`: how long what is in flight may take to finish once the process is told to stop; longer
+    /// than any registry's `deadline_seconds`.
+    #[serde(rename = "shutdown_seconds_max", with = "Seconds")]
     pub shutdown_max: Duration,
 }
 

@@ -73,7 +73,7 @@ enum Ended {
     #[error("the registry's stream of events could not be had")]
     NotHad(#[from] CallError),
     #[error("the registry's stream of events broke off: {}", .0.code())]
-    BrokeOff(#[source] Box<Status>),
+    BrokeOff(Box<Status>), // Its words are the registry's: names may be in them.
     #[error("what a registry told could not be recorded")]
     Unrecorded(#[from] LedgerError),
     #[error("another replica hears the registry now")]
@@ -125,6 +125,7 @@ impl Listener {
         let told = self.registry.watch(&watch.cursor).await?;
         tracing::info!(registry = self.registry.name(), "a registry's events are heard");
         let mut told = told.ready_chunks(TOGETHER_MAX);
+        let mut cursor = watch.cursor.clone();
         while let Some(together) = told.next().await {
             let mut notices = Vec::with_capacity(together.len());
             let mut broke_off = Ok(());
@@ -134,20 +135,26 @@ impl Listener {
                     Err(status) => broke_off = Err(Ended::BrokeOff(Box::new(status))),
                 }
             }
-            self.take(watch, notices).await?;
+            self.take(watch, notices, &mut cursor).await?;
             *heard = true;
             broke_off?;
         }
         Ok(())
     }
 
-    /// Records what was told, each filing once in a transaction.
-    async fn take(&self, watch: &Watch, notices: Vec<Notice>) -> Result<(), Ended> {
-        let (mut accounts, mut cursor, mut named) = (Vec::new(), String::new(), HashSet::new());
+    /// Records what was told, each filing once in a transaction, with the cursor after it. What comes without one is
+    /// told again if the stream breaks off before the next.
+    async fn take(
+        &self,
+        watch: &Watch,
+        notices: Vec<Notice>,
+        cursor: &mut String,
+    ) -> Result<(), Ended> {
+        let (mut accounts, mut named) = (Vec::new(), HashSet::new());
         for Notice { cursor: place, account } in notices {
             if let Some((institution, key, testimony)) = account {
                 if !named.insert((institution.clone(), key.clone())) {
-                    self.record(watch, &std::mem::take(&mut accounts), &cursor).await?;
+                    self.record(watch, &std::mem::take(&mut accounts), cursor).await?;
                     named = HashSet::from([(institution.clone(), key.clone())]);
                 }
                 let account = self.gateway.account(&self.registry, institution, key, testimony);
@@ -155,12 +162,11 @@ impl Listener {
             } else {
                 self.gateway.metrics.heard(self.registry.name(), Heard::Unreadable, "");
             }
-            cursor = place;
+            if !place.is_empty() {
+                *cursor = place;
+            }
         }
-        if !cursor.is_empty() {
-            self.record(watch, &accounts, &cursor).await?;
-        }
-        Ok(())
+        self.record(watch, &accounts, cursor).await
     }
 
     async fn record(&self, watch: &Watch, accounts: &[Account], cursor: &str) -> Result<(), Ended> {

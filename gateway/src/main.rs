@@ -8,6 +8,7 @@ mod evidence_commands;
 mod ledger_commands;
 mod manual;
 mod notice_commands;
+mod operator;
 mod reconciliation_commands;
 
 use std::{
@@ -29,19 +30,20 @@ use gateway::{
     attendance::Attendance,
     bank_port::BankPort,
     certificates,
-    console::Console,
+    console::{Console, NoConsole},
     contracts,
-    directory::watch::{self, Seen},
+    directory::watch::{self, Followers, Seen},
     entrance::{self, Entrance},
     evidence::sequencer,
     exchange::Gateway,
     feeds,
+    identity::Identities,
     ledger::{Ledger, LedgerError},
     notices, opener,
     retention::{self, Old},
     settings::{Problem, Settings, Store},
     telemetry::{self, Metrics, NoCollector, Telemetry},
-    tls::Protocol,
+    tls::{Protocol, TlsError},
     turnstile::Turnstile,
 };
 use ledger_commands::LedgerCommand;
@@ -103,10 +105,10 @@ enum Command {
     ///
     /// Logs are JSON lines on standard error. The first line that says `serving` tells the addresses of the ports. A
     /// SIGTERM or SIGINT lets nobody in any more and finishes what is in flight; a second one stops at once. Contracts
-    /// that change on disk are taken without a restart, and so are offices, registries, matters and the calendar of the
-    /// settings; a SIGHUP makes it look for them at once.
+    /// that change on disk are taken without a restart, and so are institutions, the console's people, offices, registries,
+    /// matters and the calendar of the settings; a SIGHUP makes it look for them at once.
     Serve {
-        /// The settings file; every key is described in docs/settings.md.
+        /// The settings file; every key is described in docs/settings-reference.md.
         #[arg(long, value_name = "FILE")]
         settings: PathBuf,
         /// Only load everything the settings name (certificates, keys, contracts) and say all that is wrong. Opens no
@@ -234,7 +236,7 @@ struct Ready {
     seen: Seen,
     metrics: Metrics,
     parts: Parts,
-    entrance: Arc<Entrance>,
+    entrance: Arc<Entrance<Identities>>,
     console: Option<Console>,
 }
 
@@ -249,14 +251,10 @@ fn prepare(file: &Path) -> Result<Ready, Failure> {
     problems.extend(no_collector(&settings, file));
     match (parts, entrance) {
         (Ok(parts), Ok(entrance)) if problems.is_empty() => {
-            // It could be read a moment ago; a console without it is better than none.
-            let written = std::fs::read_to_string(file).unwrap_or_default();
-            let console = Console::new(&settings, written, metrics.clone())
-                .map_err(|error| Failure::Broken(error.into()))?;
-            let checked = console.as_ref().map_or(Ok(()), Console::check);
-            checked.map_err(|error| {
-                let (file, message) = (error.file().to_owned(), error.to_string());
-                Failure::Faulty(vec![Problem { file, line: None, message }])
+            let console = Console::new(&settings, &seen.text, metrics.clone());
+            let console = console.map_err(|error| match error {
+                NoConsole::Pages(error) => Failure::Broken(error.into()),
+                NoConsole::Files(error) => Failure::Faulty(vec![about(&error)]),
             })?;
             return Ok(Ready { settings, seen, metrics, parts, entrance, console });
         }
@@ -295,12 +293,13 @@ fn no_collector(settings: &Settings, file: &Path) -> Option<Problem> {
 }
 
 /// The way in for banks.
-fn entrance(settings: &Settings) -> Result<Arc<Entrance>, Problem> {
-    Entrance::open(settings.listen.clone(), &settings.institutions).map_err(|error| Problem {
-        file: error.file().to_owned(),
-        line: None,
-        message: error.to_string(),
-    })
+fn entrance(settings: &Settings) -> Result<Arc<Entrance<Identities>>, Problem> {
+    let identities = Identities::new(&settings.institutions, &settings.listen.proxies);
+    Entrance::open((&settings.listen).into(), identities).map_err(|error| about(&error))
+}
+
+fn about(error: &TlsError) -> Problem {
+    Problem { file: error.file().to_owned(), line: None, message: error.to_string() }
 }
 
 fn runtime() -> Result<Runtime, Failure> {
@@ -345,9 +344,11 @@ async fn serve_until_told(ready: Ready, open: impl OpensLedger) -> anyhow::Resul
         admin_stop.clone(),
     );
     let pages = tokio::spawn(pages);
+    let mut console_address = None;
     let own_pages = match console.clone().map(|console| (console.address(), console)) {
         Some((Some(address), console)) => {
             let listener = bind(address).await?;
+            console_address = Some(listener.local_addr()?);
             Some(tokio::spawn(console.serve(listener, admin_stop.clone())))
         }
         Some((None, _)) | None => None,
@@ -360,14 +361,22 @@ async fn serve_until_told(ready: Ready, open: impl OpensLedger) -> anyhow::Resul
     let ledger = open(&settings).await.context("the ledger cannot be opened")?;
     let keys = Arc::clone(&parts.keys);
     let subscribers = std::mem::take(&mut parts.subscribers);
-    let gateway = Arc::new(assembly::assemble(&settings, parts, ledger));
+    let gateway = assembly::assemble(&settings, parts, ledger).context("[materials]")?;
+    let gateway = Arc::new(gateway);
     if let Some(console) = &console {
         console.serving(&gateway);
     }
     let resolving = CancellationToken::new();
     let attendance = Attendance::begin(Arc::clone(&gateway), &settings, resolving.clone());
-    let every = settings.contracts.reload;
-    workers.spawn(watch::watch(Arc::clone(&gateway), attendance, seen, every, settings_reload));
+    let turnstile = Arc::new(Turnstile::new(&settings.limits, &settings.institutions, &metrics));
+    let followers = Followers {
+        gateway: Arc::clone(&gateway),
+        entrance: Arc::clone(&entrance),
+        turnstile: Arc::clone(&turnstile),
+        console: console.clone(),
+    };
+    let (every, started) = (settings.contracts.reload, (seen, settings.clone()));
+    workers.spawn(watch::watch(followers, attendance, started, every, settings_reload));
 
     if let Some(seals) = &gateway.seals {
         let (gateway, seals) = (Arc::clone(&gateway), Arc::clone(seals));
@@ -401,15 +410,14 @@ async fn serve_until_told(ready: Ready, open: impl OpensLedger) -> anyhow::Resul
         contracts::watch(Arc::clone(&gateway), settings.contracts.reload, reload, watching.clone());
     workers.spawn(watch);
 
-    let noticed = signal(SignalKind::hangup())?;
-    workers.spawn(entrance::watch(
-        Arc::clone(&entrance),
-        metrics.clone(),
-        noticed,
-        watching.clone(),
-    ));
+    let (every, asked) = (settings.listen.reload, signal(SignalKind::hangup())?);
+    let (banks, until) = (Arc::clone(&entrance), watching.clone());
+    workers.spawn(entrance::watch(banks, every, metrics.clone(), asked, until.clone()));
+    if let Some(people) = console.as_ref().and_then(Console::entrance) {
+        let asked = signal(SignalKind::hangup())?;
+        workers.spawn(entrance::watch(people, every, metrics.clone(), asked, until));
+    }
 
-    let turnstile = Turnstile::new(&settings.limits, &settings.institutions, &metrics);
     let port = BankPort::new(Arc::clone(&gateway), entrance, turnstile, settings.limits, metrics);
     let ports = [(Protocol::Https, settings.listen.https), (Protocol::Tcp, settings.listen.tcp)];
     let (mut addresses, mut listeners) = ([None, None], Vec::new());
@@ -423,7 +431,7 @@ async fn serve_until_told(ready: Ready, open: impl OpensLedger) -> anyhow::Resul
         workers.spawn(Arc::clone(&port).serve(listener, protocol));
     }
     readiness.serving(Arc::clone(&gateway.ledger));
-    tell_serving(admin_address, addresses);
+    tell_serving(admin_address, console_address, addresses);
 
     told.stop().await;
     tracing::info!("stopping: nobody is let in any more");
@@ -443,7 +451,7 @@ async fn serve_until_told(ready: Ready, open: impl OpensLedger) -> anyhow::Resul
     admin_stop.cancel();
     pages.await?.context("the port for operators broke")?;
     if let Some(own_pages) = own_pages {
-        own_pages.await?.context("the console's port broke")?;
+        own_pages.await.context("the console's port broke")?;
     }
     drop::<Arc<Gateway>>(gateway);
     anyhow::ensure!(cut_off == 0, "{cut_off} connections and exchanges were cut off");
@@ -455,11 +463,16 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("{address} cannot be listened on"))
 }
 
-fn tell_serving(admin: SocketAddr, [https, tcp]: [Option<SocketAddr>; 2]) {
+fn tell_serving(
+    admin: SocketAddr,
+    console: Option<SocketAddr>,
+    [https, tcp]: [Option<SocketAddr>; 2],
+) {
     let told = |address: Option<SocketAddr>| address.map(|address| address.to_string());
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         admin = admin.to_string(),
+        console = told(console),
         https = told(https),
         tcp = told(tcp),
         "serving"

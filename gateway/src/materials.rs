@@ -4,7 +4,7 @@
 //! and have the digest. A part that is there is never written again, whoever uploads the same at the same time. So none is ever held in memory, an upload that broke off goes on at any replica, and nothing is
 //! copied. Here is no HTTP and no registry; what may be uploaded is the settings'. Source: docs/security.md.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, fs::DirBuilder, os::unix::fs::DirBuilderExt, sync::Arc};
 
 use aws_lc_rs::digest::{self, SHA256};
 use bytes::{Bytes, BytesMut};
@@ -153,20 +153,35 @@ pub struct Materials {
 const PART_BYTES: usize = 2 * 1024 * 1024;
 
 impl Materials {
-    /// Opens the store, making its folder if it is one.
+    /// Opens the store, making its folder if it is one and not there yet. What lies in it is for nobody else on the machine.
     ///
     /// # Errors
     /// [`NoStore`].
     pub fn open(settings: &Settings) -> Result<Self, NoStore> {
         let store: Arc<dyn ObjectStore> = match &settings.s3 {
             None => {
-                std::fs::create_dir_all(&settings.folder).map_err(NoStore::Folder)?;
+                let made = DirBuilder::new().recursive(true).mode(0o700).create(&settings.folder);
+                made.map_err(NoStore::Folder)?;
                 let folder = LocalFileSystem::new_with_prefix(&settings.folder)?;
                 Arc::new(folder.with_automatic_cleanup(true))
             }
             Some(url) => s3(settings, url)?,
         };
         Ok(Self { store, settings: Arc::new(settings.clone()) })
+    }
+
+    /// Whether the store could be opened, as far as files tell. Makes nothing and asks nobody.
+    ///
+    /// # Errors
+    /// [`NoStore`].
+    pub fn examine(settings: &Settings) -> Result<(), NoStore> {
+        match &settings.s3 {
+            Some(url) => s3(settings, url).map(drop),
+            None if settings.folder.exists() && !settings.folder.is_dir() => {
+                Err(NoStore::Folder(std::io::ErrorKind::NotADirectory.into()))
+            }
+            None => Ok(()),
+        }
     }
 
     /// What is taken, and how much.
@@ -561,6 +576,24 @@ mod tests {
             ..Settings::default()
         };
         Scene { materials: Materials::open(&settings).unwrap(), _folder: folder }
+    }
+
+    #[test]
+    fn what_is_uploaded_is_for_nobody_else_on_the_machine_and_a_check_makes_nothing() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| {
+            let folder = folder.path().join(name);
+            Settings { folder, ..Settings::default() }
+        };
+        let settings = at("some/materials");
+        Materials::examine(&settings).unwrap();
+        assert!(!settings.folder.exists());
+        Materials::open(&settings).unwrap();
+        let mode = std::fs::metadata(&settings.folder).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        std::fs::write(folder.path().join("file"), "").unwrap();
+        assert!(matches!(Materials::examine(&at("file")), Err(NoStore::Folder(_))));
     }
 
     fn announced(offset: usize, length: usize, size: usize) -> Announced {

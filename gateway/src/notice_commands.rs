@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use gateway::{
     assembly,
-    evidence::act::{Act, OperatorAct},
+    evidence::act::Act,
     ledger::{
         Ledger,
         events::EventId,
@@ -15,7 +15,7 @@ use gateway::{
     settings::Settings,
 };
 
-use super::{Failure, runtime, say};
+use super::{Failure, operator, runtime, say};
 
 #[derive(Subcommand)]
 pub(crate) enum NoticeCommand {
@@ -64,7 +64,7 @@ pub(crate) enum NoticeCommand {
 /// Which ledger.
 #[derive(Args)]
 pub(crate) struct From {
-    /// The settings file; every key is described in docs/settings.md.
+    /// The settings file; every key is described in docs/settings-reference.md.
     #[arg(long, value_name = "FILE")]
     settings: PathBuf,
 }
@@ -190,7 +190,7 @@ async fn resend(settings: &Settings, subscriber: &str, id: Option<&str>) -> anyh
     let id: Option<EventId> = id.map(str::parse).transpose()?;
     let ledger = beside(settings).await?;
     let subject = id.map_or_else(|| subscriber.to_owned(), |id| format!("{subscriber} {id}"));
-    note(settings, &*ledger, Act::Resend, &subject).await?;
+    operator::note(settings, &*ledger, Act::Resend, &subject).await?;
     let again = ledger.resend(subscriber, id.as_ref()).await;
     match again.context("the ledger cannot be written to")? {
         0 => bail!("nothing of that is parked for `{subscriber}`"),
@@ -199,33 +199,9 @@ async fn resend(settings: &Settings, subscriber: &str, id: Option<&str>) -> anyh
     Ok(())
 }
 
-/// Keeps who is about to do what in the log of exchanges; what cannot be kept is not done.
-async fn note(
-    settings: &Settings,
-    ledger: &dyn Ledger,
-    act: Act,
-    subject: &str,
-) -> anyhow::Result<()> {
-    let names = ["SUDO_USER", "LOGNAME", "USER"].into_iter();
-    let mut names = names.filter_map(|name| std::env::var(name).ok());
-    let who = names.find(|name| !name.is_empty()).unwrap_or_else(|| "nobody named".to_owned());
-    let done = OperatorAct {
-        origin: &settings.evidence.origin,
-        institution: None,
-        key: None,
-        who: &who,
-        by: "command",
-        act,
-        subject: Some(subject),
-        at: time::OffsetDateTime::now_utc(),
-    };
-    let kept = ledger.witness(&done.to_keep()?, None).await.leaf;
-    kept.context("the act could not be kept in the log of exchanges, and was not done")
-}
-
 async fn resume(settings: &Settings, subscriber: &str) -> anyhow::Result<()> {
     let ledger = beside(settings).await?;
-    note(settings, &*ledger, Act::Resume, subscriber).await?;
+    operator::note(settings, &*ledger, Act::Resume, subscriber).await?;
     let resumed = ledger.resume(subscriber).await;
     if !resumed.context("the ledger cannot be written to")? {
         bail!("nobody was ever told under the name `{subscriber}`");

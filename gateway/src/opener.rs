@@ -13,7 +13,7 @@ use std::{
 };
 
 use http::HeaderValue;
-use proto::v1::{Application, NextAction, Outcome, Sent};
+use proto::v1::{Application, Outcome};
 use tokio::{
     task::{AbortHandle, JoinSet},
     time::sleep,
@@ -130,7 +130,9 @@ impl Opener {
             let pause = match self.take(&office, interval).await {
                 Ok(Some(taken)) => {
                     let opener = Arc::clone(&self);
-                    under_way.spawn(async move { opener.send(taken).await });
+                    // By the ledger its lease began no earlier.
+                    let leased_until = begun + self.gateway.lease;
+                    under_way.spawn(async move { opener.send(taken, leased_until).await });
                     // The ledger keeps the pace; who took long to take it need not wait as long again.
                     interval.saturating_sub(begun.elapsed())
                 }
@@ -163,8 +165,6 @@ impl Opener {
         let opening = Opening {
             office: office.code.clone(),
             registry: office.registry.clone(),
-            // Whatever happens before it is announced, nothing of it was sent: its papers may take longer than its lease.
-            announced: true,
             lease: self.gateway.lease,
             interval,
         };
@@ -173,8 +173,7 @@ impl Opener {
         taken.map_err(Held::Ledger)
     }
 
-    async fn send(&self, taken: Taken) {
-        let leased_until = Instant::now() + self.gateway.lease;
+    async fn send(&self, taken: Taken, leased_until: Instant) {
         fault::point(Point::QueueTaken);
         let (institution, key) = (taken.entry.institution.clone(), taken.entry.key.clone());
         let trouble = |done: &Result<(), LedgerError>| done.as_ref().err().map(LedgerError::label);
@@ -271,10 +270,7 @@ impl Opener {
         match error {
             CallError::Rejected(_) if !sent_before => {
                 // Sent again it would be rejected again, and hold up those behind it.
-                let refusal = Refusal {
-                    sent: Sent::Yes,
-                    ..Refusal::unsent(Code::RegistryRejectedCall, NextAction::CallOffice)
-                };
+                let refusal = Refusal::of(Code::RegistryRejectedCall);
                 self.settle(entry, refusal.outcome()).await
             }
             CallError::NoAnswer(_) | CallError::Rejected(_) => self.put_off(entry, true).await,

@@ -15,6 +15,7 @@ use clap::{Args, Subcommand};
 use gateway::{
     assembly,
     directory::Directory,
+    evidence::act::Act,
     hours::ZONE,
     ledger::books::{Finding, Which},
     reconciliation::{
@@ -28,7 +29,7 @@ use gateway::{
 use proto::Date;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{Failure, columns::columns, runtime, say};
+use super::{Failure, columns::columns, operator, runtime, say};
 
 /// What `reconcile` is asked.
 #[derive(Args)]
@@ -52,7 +53,7 @@ pub(crate) struct Reconcile {
     /// Write the differences as CSV as well.
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
-    /// The settings file; every key is described in docs/settings.md.
+    /// The settings file; every key is described in docs/settings-reference.md.
     #[arg(long, value_name = "FILE")]
     settings: PathBuf,
 }
@@ -80,7 +81,7 @@ pub(crate) enum FindingsCommand {
         /// Closed ones too.
         #[arg(long)]
         all: bool,
-        /// The settings file; every key is described in docs/settings.md.
+        /// The settings file; every key is described in docs/settings-reference.md.
         #[arg(long, value_name = "FILE")]
         settings: PathBuf,
     },
@@ -92,7 +93,7 @@ pub(crate) enum FindingsCommand {
         /// What was done about it, for whoever looks later. No personal data.
         #[arg(long, value_name = "TEXT")]
         note: String,
-        /// The settings file; every key is described in docs/settings.md.
+        /// The settings file; every key is described in docs/settings-reference.md.
         #[arg(long, value_name = "FILE")]
         settings: PathBuf,
     },
@@ -217,7 +218,7 @@ fn listed(file: &Path) -> anyhow::Result<Vec<Entry>> {
             _ if !seen.insert(cell(key).to_owned()) => {
                 wrong.push(format!("line {line}: this key stands twice"));
             }
-            (None, _) => wrong.push(format!("line {line}: `{said}` is no status")),
+            (None, _) => wrong.push(format!("line {line}: {}", no_status(said))),
             (_, None) => wrong.push(format!("line {line}: the amount is no whole number of 分")),
             (Some(status), Some(amount_fen)) => entries.push(Entry {
                 key: cell(key).to_owned(),
@@ -230,6 +231,14 @@ fn listed(file: &Path) -> anyhow::Result<Vec<Entry>> {
     }
     anyhow::ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
     Ok(entries)
+}
+
+/// What is no status is told if it could have been one; else it is another column's, a name or an amount.
+fn no_status(said: &str) -> String {
+    match !said.is_empty() && said.bytes().all(|it| it.is_ascii_uppercase() || it == b'_') {
+        true => format!("`{said}` is no status"),
+        false => "what stands there is no status".to_owned(),
+    }
 }
 
 fn tell(day: Date, registry: &str, report: &Report) {
@@ -405,6 +414,7 @@ fn close(settings: &Path, id: i64, note: &str) -> Result<ExitCode, Failure> {
     let closed = runtime()?.block_on(async {
         let ledger = assembly::ledger_beside(&settings).await;
         let ledger = ledger.context("the ledger cannot be opened")?;
+        operator::note(&settings, &*ledger, Act::CloseFinding, &id.to_string()).await?;
         ledger.close_finding(id, note).await.context("the ledger cannot be written to")
     });
     if closed.map_err(Failure::Broken)? {

@@ -1,12 +1,13 @@
 //! A refusal: why the gateway, or a registry through it, says no, whether anything was sent, and what to do next.
 //!
-//! One row a code, in [`Code::row`]; docs/errors.md lists the same codes. A [`Fault`] of a message becomes part of a
-//! refusal in [`Refusal::of_faults`]. It knows no bank's words: the contract puts it into the bank's envelope.
+//! One row a code, in [`Code::row`]; docs/errors.md is made of them and of what is said of each here (`make
+//! reference`). A [`Fault`] of a message becomes part of a refusal in [`Refusal::of_faults`]. It knows no bank's words: the contract puts it into the bank's envelope.
 
 use std::time::Duration;
 
 use adapters::{Fault, FaultCode};
 use proto::v1;
+use strum::{EnumIter, EnumMessage};
 
 /// Why a message was refused.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,71 +27,84 @@ pub struct Refusal {
 }
 
 /// The codes of refusals that the gateway makes itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, EnumMessage)]
 pub enum Code {
     /// The message has faults; the first one's code is the refusal's.
+    #[strum(disabled)]
     Faulty(FaultCode),
-    /// The message is longer than allowed.
+    /// Longer than the limit in the settings.
     MessageTooLarge,
-    /// The message did not arrive within the time allowed.
+    /// Not complete within the time in the settings.
     MessageTooSlow,
-    /// The institution sends faster, or has more under way, than it may.
+    /// The institution sends faster, or has more under way, than it may; the message was not read.
     InstitutionBusy,
-    /// All institutions together have as much under way as the gateway takes.
+    /// All institutions together have as much under way as the gateway takes; the message was not read.
     GatewayBusy,
-    /// No version of the institution's contract is in force.
+    /// No version of the institution's contract is in force today.
     ContractMissing,
-    /// The institution is not of a kind that may ask for the matter.
+    /// The institution is not of a kind that may ask for the matter, as a bank that asks for a seizure; the words name
+    /// it.
     MatterNotAllowed,
-    /// No office is in charge of the properties.
+    /// No office is in charge of the properties, or nothing in the message says where they lie, or nobody knows the
+    /// stated office. Next is `CALL_OFFICE` where the office's registry is in settings no more.
     OfficeUnknown,
-    /// The properties lie under several offices, or the evidence disagrees.
+    /// The properties lie under several offices, and the words say which would have to be filed where; or pieces of
+    /// evidence disagree (unit code, presale contract, title numbers, stated office): each is told at its place.
     RouteConflict,
-    /// The office in charge does not take the matter.
+    /// The office in charge does not take this matter; the words name it, with address, telephone and hours.
     UnsupportedByOffice,
-    /// The key was used for another application.
+    /// The key belongs to another application; the faults name the places that differ.
     KeyReused,
-    /// The key was used so long ago that what was told is deleted.
+    /// The key was used so long ago that what was told is deleted; the words name its case, if it had one.
     KeyRetired,
-    /// The same loan was filed under another key.
+    /// The same loan was filed under another key, and that filing is open or registered; the words name its case or,
+    /// while none is known, its key.
     Duplicate,
-    /// The first message with this key is still being worked on.
+    /// The first message with this key is being worked on; this one was not sent, that one may have been.
     StillWorking,
-    /// The ledger cannot be written: nothing was sent.
+    /// The ledger cannot be written, so nothing may be sent.
     LedgerUnavailable,
-    /// The registry cannot be reached: nothing was sent.
+    /// The registry could not be reached.
     RegistryUnavailable,
-    /// The registry did not answer lately and is left alone for a while: nothing was sent.
+    /// The registry did not answer lately and is left alone for a while.
     RegistryPaused,
-    /// As many calls are at the registry as may be: nothing was sent.
+    /// As many calls are at the registry as may be.
     RegistryBusy,
-    /// It was sent and no answer came; the gateway goes on asking.
+    /// It was sent, or may have been, and no answer came; the gateway keeps asking. Next is `CALL_OFFICE` once the
+    /// gateway asks no more (`give_up_seconds`).
     OutcomeUnknown,
-    /// The registry refused the call itself; nothing was done there.
+    /// The registry rejected the call itself, before looking at the application.
     RegistryRejectedCall,
-    /// A question was asked and no answer came: nothing was registered, changed or answered by it.
+    /// A question was asked and the registry gave no answer; a question registers nothing, so `sent` is NO whatever
+    /// became of it.
     QuestionUnanswered,
-    /// The document that the registry gave is not whole, or not what its digest says; it was not passed on.
+    /// The registry's document is shorter, longer or another than its length and digest say, or longer than
+    /// `document_bytes_max`; it was not passed on. Next is `CALL_OFFICE` where it is too long.
     DocumentUnsound,
-    /// The case has no such certificate, or the registry no document of it.
+    /// The case has no such certificate; or it has, and the registry no document of it. Next is `CALL_OFFICE` where the
+    /// document is missing.
     CertificateUnknown,
-    /// The case cannot be withdrawn any more.
+    /// The case is entered or has ended, so it cannot be withdrawn; the words name its status. Sent is `NO` where that
+    /// was known before the registry was asked.
     NotWithdrawn,
-    /// Whether the case is withdrawn is not known.
+    /// The registry did not answer a withdrawal, and the case has not ended so far; asking for it again is safe.
     WithdrawalUnknown,
-    /// The registry registered something else than was asked for.
+    /// The case is registered, but the registry's own account of the entry differs from what was asked for, in the
+    /// fields named; nothing is to be paid out on it.
     IntegrityMismatch,
     /// A material of the filing could not be handed to the registry; the filing was not sent.
     MaterialUndelivered,
-    /// The store of materials does not work; the filing was not sent.
+    /// The store of materials does not work; the filing was not sent. Of an upload: 503.
     MaterialsUnavailable,
-    /// There is no such case.
+    /// A question about a case that the institution does not have.
     CaseUnknown,
-    /// There is no such event in the institution's feed, nor was one.
+    /// The feed has no such event, and had none: the place or the identifier is another's, or the ledger was set back.
+    /// Read the feed from its beginning, `after=start`.
     EventUnknown,
-    /// The filing never reached the registry; it may be sent again.
+    /// A question about a filing that did not reach the registry, or the wish to withdraw it. Next is
+    /// `CORRECT_AND_RESEND` to who would withdraw it.
     NeverSent,
-    /// The matter or question is not one this gateway carries.
+    /// A matter or question that this gateway does not carry.
     Unsupported,
 }
 
@@ -98,199 +112,278 @@ pub enum Code {
 struct Row {
     name: &'static str,
     layer: v1::Layer,
+    /// Whether anything reached the registry, as a rule.
+    sent: v1::Sent,
+    /// What the bank is to do, as a rule.
+    next: v1::NextAction,
     zh: &'static str,
     en: &'static str,
 }
 
 impl Code {
     fn row(self) -> Row {
-        let row = |name, layer, zh, en| Row { name, layer, zh, en };
+        use v1::{Layer, NextAction as Next, Sent};
+        let row = |name, layer, sent, next, zh, en| Row { name, layer, sent, next, zh, en };
         match self {
             Self::Faulty(fault) => {
                 let (name, zh, en) = fault.words();
-                row(name, layer_of(fault), zh, en)
+                row(name, layer_of(fault), Sent::No, Next::CorrectAndResend, zh, en)
             }
             Self::MessageTooLarge => row(
                 "MESSAGE_TOO_LARGE",
-                v1::Layer::Transport,
+                Layer::Transport,
+                Sent::No,
+                Next::CorrectAndResend,
                 "报文超过允许的长度",
                 "message is too large",
             ),
             Self::MessageTooSlow => row(
                 "MESSAGE_TOO_SLOW",
-                v1::Layer::Transport,
+                Layer::Transport,
+                Sent::No,
+                Next::RetrySameKey,
                 "报文未在规定时间内到齐",
                 "message took too long to arrive",
             ),
             Self::InstitutionBusy => row(
                 "INSTITUTION_BUSY",
-                v1::Layer::Transport,
+                Layer::Transport,
+                Sent::No,
+                Next::RetrySameKey,
                 "贵机构报文过多，本报文未处理，请稍后以原流水号重发",
                 "the institution sends more than it may; this message was not looked at",
             ),
             Self::GatewayBusy => row(
                 "GATEWAY_BUSY",
-                v1::Layer::Transport,
+                Layer::Transport,
+                Sent::No,
+                Next::RetrySameKey,
                 "网关繁忙，本报文未处理，请稍后以原流水号重发",
                 "the gateway has as much under way as it takes; this message was not looked at",
             ),
             Self::ContractMissing => row(
                 "CONTRACT_MISSING",
-                v1::Layer::Identity,
+                Layer::Identity,
+                Sent::No,
+                Next::CallOffice,
                 "该机构当日没有生效的接口约定",
                 "no contract of the institution is in force today",
             ),
             Self::MatterNotAllowed => row(
                 "MATTER_NOT_ALLOWED",
-                v1::Layer::Identity,
+                Layer::Identity,
+                Sent::No,
+                Next::CallOffice,
                 "贵机构无权申请该登记类型",
                 "the institution is not of a kind that may ask for the matter",
             ),
             Self::OfficeUnknown => row(
                 "OFFICE_UNKNOWN",
-                v1::Layer::Routing,
+                Layer::Routing,
+                Sent::No,
+                Next::CorrectAndResend,
                 "无法确定登记机构",
                 "no registry office is in charge",
             ),
             Self::RouteConflict => row(
                 "ROUTE_CONFLICT",
-                v1::Layer::Routing,
+                Layer::Routing,
+                Sent::No,
+                Next::CorrectAndResend,
                 "不动产分属不同登记机构",
                 "properties lie under different offices",
             ),
             Self::UnsupportedByOffice => row(
                 "UNSUPPORTED_BY_OFFICE",
-                v1::Layer::Routing,
+                Layer::Routing,
+                Sent::No,
+                Next::CallOffice,
                 "登记机构不受理该业务，未发送",
                 "the office in charge does not take the matter; nothing was sent",
             ),
             Self::KeyReused => row(
                 "KEY_REUSED",
-                v1::Layer::Ledger,
+                Layer::Ledger,
+                Sent::No,
+                Next::CorrectAndResend,
                 "流水号已用于内容不同的报文",
                 "key was used for another message",
             ),
             Self::KeyRetired => row(
                 "KEY_RETIRED",
-                v1::Layer::Ledger,
+                Layer::Ledger,
+                Sent::No,
+                Next::CallOffice,
                 "流水号早已使用，记录已过保存期",
                 "the key was used long ago and its record is deleted",
             ),
             Self::Duplicate => row(
                 "DUPLICATE",
-                v1::Layer::Ledger,
+                Layer::Ledger,
+                Sent::No,
+                Next::CorrectAndResend,
                 "同一合同、不动产和抵押权人的登记已另行申请，未发送",
                 "the same loan was filed under another key",
             ),
             Self::StillWorking => row(
                 "STILL_WORKING",
-                v1::Layer::Ledger,
+                Layer::Ledger,
+                Sent::Unknown,
+                Next::RetrySameKey,
                 "首次报文仍在处理，请稍后查询",
                 "the first message is still being worked on",
             ),
             Self::LedgerUnavailable => row(
                 "LEDGER_UNAVAILABLE",
-                v1::Layer::Ledger,
+                Layer::Ledger,
+                Sent::No,
+                Next::RetrySameKey,
                 "网关台账暂不可用，未发送",
                 "the ledger is away; nothing was sent",
             ),
             Self::RegistryUnavailable => row(
                 "REGISTRY_UNAVAILABLE",
-                v1::Layer::Registry,
+                Layer::Registry,
+                Sent::No,
+                Next::RetrySameKey,
                 "登记机构暂不可达，未发送",
                 "the registry cannot be reached; nothing was sent",
             ),
             Self::RegistryPaused => row(
                 "REGISTRY_PAUSED",
-                v1::Layer::Registry,
+                Layer::Registry,
+                Sent::No,
+                Next::RetrySameKey,
                 "登记机构近期无应答，暂停发送，未发送",
                 "the registry did not answer lately and is left alone for a while; nothing was sent",
             ),
             Self::RegistryBusy => row(
                 "REGISTRY_BUSY",
-                v1::Layer::Registry,
+                Layer::Registry,
+                Sent::No,
+                Next::RetrySameKey,
                 "发往登记机构的业务已满，未发送",
                 "as many calls are at the registry as may be; nothing was sent",
             ),
             Self::OutcomeUnknown => row(
                 "OUTCOME_UNKNOWN",
-                v1::Layer::Registry,
+                Layer::Registry,
+                Sent::Unknown,
+                Next::RetrySameKey,
                 "登记机构无应答，请以原流水号查询",
                 "the registry gave no answer; ask again with the same serial",
             ),
             Self::RegistryRejectedCall => row(
                 "REGISTRY_REJECTED_CALL",
-                v1::Layer::Registry,
+                Layer::Registry,
+                Sent::Yes,
+                Next::CallOffice,
                 "登记机构拒绝了网关的调用",
                 "the registry rejected the gateway's call",
             ),
             Self::QuestionUnanswered => row(
                 "QUESTION_UNANSWERED",
-                v1::Layer::Registry,
+                Layer::Registry,
+                Sent::No,
+                Next::RetrySameKey,
                 "登记机构无应答，查询未得结果，请稍后再查",
                 "the registry gave no answer to a question; nothing was registered by it",
             ),
             Self::DocumentUnsound => row(
                 "DOCUMENT_UNSOUND",
-                v1::Layer::Registry,
+                Layer::Registry,
+                Sent::No,
+                Next::RetrySameKey,
                 "登记机构的文件不完整或与其摘要不符，未转交",
                 "the registry's document is not whole, or not what its digest says; it was not passed on",
             ),
             Self::CertificateUnknown => row(
                 "CERTIFICATE_UNKNOWN",
-                v1::Layer::Business,
+                Layer::Business,
+                Sent::No,
+                Next::CorrectAndResend,
                 "该笔业务没有该证书，或登记机构没有其电子文件",
                 "the case has no such certificate, or the registry no document of it",
             ),
             Self::NotWithdrawn => row(
                 "NOT_WITHDRAWN",
-                v1::Layer::Business,
+                Layer::Business,
+                Sent::Yes,
+                Next::CallOffice,
                 "该笔业务已不能撤回",
                 "the case cannot be withdrawn any more",
             ),
             Self::WithdrawalUnknown => row(
                 "WITHDRAWAL_UNKNOWN",
-                v1::Layer::Registry,
+                Layer::Registry,
+                Sent::Unknown,
+                Next::RetrySameKey,
                 "登记机构无应答，是否撤回尚不清楚，请再次申请撤回",
                 "the registry gave no answer; ask for the withdrawal again",
             ),
             Self::IntegrityMismatch => row(
                 "INTEGRITY_MISMATCH",
-                v1::Layer::Registry,
+                Layer::Registry,
+                Sent::Yes,
+                Next::CallOffice,
                 "登记机构登簿内容与申请不一致，请立即联系登记机构",
                 "the registry registered something else than was asked for",
             ),
             Self::MaterialUndelivered => row(
                 "MATERIAL_UNDELIVERED",
-                v1::Layer::Registry,
+                Layer::Registry,
+                Sent::No,
+                Next::RetrySameKey,
                 "申请材料未能送达登记机构，申请未发送",
                 "a material could not be handed to the registry; the filing was not sent",
             ),
             Self::MaterialsUnavailable => row(
                 "MATERIALS_UNAVAILABLE",
-                v1::Layer::Ledger,
+                Layer::Ledger,
+                Sent::No,
+                Next::RetrySameKey,
                 "材料库暂不可用，申请未发送",
                 "the store of materials is away; the filing was not sent",
             ),
-            Self::CaseUnknown => {
-                row("CASE_UNKNOWN", v1::Layer::Ledger, "没有该笔业务", "there is no such case")
-            }
+            Self::CaseUnknown => row(
+                "CASE_UNKNOWN",
+                Layer::Ledger,
+                Sent::No,
+                Next::CorrectAndResend,
+                "没有该笔业务",
+                "there is no such case",
+            ),
             Self::EventUnknown => row(
                 "EVENT_UNKNOWN",
-                v1::Layer::Ledger,
+                Layer::Ledger,
+                Sent::No,
+                Next::CorrectAndResend,
                 "没有该事件，请从头读取事件",
                 "there is no such event; read the feed from its beginning",
             ),
             Self::NeverSent => row(
                 "NEVER_SENT",
-                v1::Layer::Ledger,
+                Layer::Ledger,
+                Sent::No,
+                Next::RetrySameKey,
                 "该笔未送达登记机构，请以原流水号重发",
                 "the filing never reached the registry; send it again",
             ),
-            Self::Unsupported => {
-                row("UNSUPPORTED", v1::Layer::Mapping, "不支持该业务", "not supported")
-            }
+            Self::Unsupported => row(
+                "UNSUPPORTED",
+                Layer::Mapping,
+                Sent::No,
+                Next::CallOffice,
+                "不支持该业务",
+                "not supported",
+            ),
         }
+    }
+
+    /// Whether anything reached the registry, and what the bank is to do, as a rule.
+    pub(crate) fn rule(self) -> (v1::Sent, v1::NextAction) {
+        let Row { sent, next, .. } = self.row();
+        (sent, next)
     }
 
     /// The code as banks and documents write it.
@@ -310,7 +403,7 @@ impl Code {
 }
 
 /// In which layer a fault of a message arises.
-fn layer_of(fault: FaultCode) -> v1::Layer {
+pub(crate) fn layer_of(fault: FaultCode) -> v1::Layer {
     use FaultCode as F;
     match fault {
         F::LengthMismatch => v1::Layer::Transport,
@@ -363,26 +456,23 @@ impl Refusal {
     /// A message with faults: nothing was sent; correct it and send it under a new key.
     pub fn of_faults(faults: Vec<Fault>) -> Self {
         let code = faults.first().map_or(Code::Unsupported, |first| Code::Faulty(first.code));
-        Self { faults, ..Self::unsent(code, v1::NextAction::CorrectAndResend) }
+        Self { faults, ..Self::of(code) }
     }
 
-    /// A refusal before anything was sent.
-    pub fn unsent(code: Code, next: v1::NextAction) -> Self {
-        Self { code, sent: v1::Sent::No, next, retry_after: None, faults: Vec::new(), detail: None }
+    /// As it is by rule.
+    pub fn of(code: Code) -> Self {
+        let Row { sent, next, .. } = code.row();
+        Self { code, sent, next, retry_after: None, faults: Vec::new(), detail: None }
     }
 
-    /// Nothing was sent; the same message with the same key is welcome after a while.
+    /// The same message with the same key is welcome after a while.
     pub fn retry_same_key(code: Code, after: Duration) -> Self {
-        Self { retry_after: Some(after), ..Self::unsent(code, v1::NextAction::RetrySameKey) }
+        Self { next: v1::NextAction::RetrySameKey, retry_after: Some(after), ..Self::of(code) }
     }
 
     /// It was sent, or may have been: the gateway finds out, the bank asks again with the same key.
     pub fn outcome_unknown(ask_again_after: Duration) -> Self {
-        Self {
-            sent: v1::Sent::Unknown,
-            retry_after: Some(ask_again_after),
-            ..Self::unsent(Code::OutcomeUnknown, v1::NextAction::RetrySameKey)
-        }
+        Self::retry_same_key(Code::OutcomeUnknown, ask_again_after)
     }
 
     /// Asking again would not help: people have to find out.
@@ -393,7 +483,7 @@ impl Refusal {
 
     /// This copy was not sent, but the first may have been: a bank that read NO here could file the same loan elsewhere.
     pub fn still_working(ask_again_after: Duration) -> Self {
-        Self { code: Code::StillWorking, ..Self::outcome_unknown(ask_again_after) }
+        Self::retry_same_key(Code::StillWorking, ask_again_after)
     }
 
     /// The faults that go with it.

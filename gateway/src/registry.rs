@@ -35,6 +35,7 @@ use tonic::{
 
 use crate::{
     fault::{self, Point},
+    ledger::Record,
     retry::Delays,
     settings::Registry as Settings,
     telemetry::{self, Metrics, Peer, RegistryCall, Step},
@@ -73,7 +74,7 @@ pub struct Registry {
     metrics: Metrics,
 }
 
-/// Why a call gave no answer.
+/// Why a call gave no answer. What a registry says beside the code is not told: names may be in its words.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
     /// It was not called: it is in trouble, or has as many calls as it has room for.
@@ -84,10 +85,10 @@ pub enum CallError {
     NotSent(#[source] Box<Status>),
     /// The registry rejected the call itself; by the service's definition nothing was done.
     #[error("the registry rejected the call: {}", .0.code())]
-    Rejected(#[source] Box<Status>),
+    Rejected(Box<Status>),
     /// It was sent, or may have been, and nothing came that answers it; whether anything was done is not known.
     #[error("the registry gave no answer: {}", .0.code())]
-    NoAnswer(#[source] Box<Status>),
+    NoAnswer(Box<Status>),
 }
 
 /// The address or the server name in settings is none.
@@ -284,6 +285,22 @@ impl Registry {
         caller: &Caller,
     ) -> Result<Option<Testimony>, CallError> {
         self.case(By::IdempotencyKey(key.to_owned()), caller).await
+    }
+
+    /// Where the case of a filing stands: by the registry's number, and by the key as long as there is none.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn case_of(
+        &self,
+        record: &Record,
+        caller: &Caller,
+    ) -> Result<Option<Testimony>, CallError> {
+        let case_id = record.outcome.as_ref().map_or("", |outcome| outcome.case_id.as_str());
+        match case_id.is_empty() {
+            true => self.case_by_key(&record.key, caller).await,
+            false => self.case_by_id(case_id, caller).await,
+        }
     }
 
     /// Where a case stands, by the registry's number.

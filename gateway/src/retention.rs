@@ -2,7 +2,7 @@
 //! findings; the salts of leaves of the log of exchanges, which stays whole; and what banks uploaded.
 //!
 //! In small batches, so that no exchange waits for long; any number of replicas may run this, and the ledger's clock alone
-//! says what is old. It decides nothing about open filings: those are never deleted.
+//! says what is old. Filings whose outcome is not known, that wait or that are still asked about are never deleted.
 
 use std::{sync::Arc, time::Duration};
 

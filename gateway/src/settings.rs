@@ -2,7 +2,8 @@
 //!
 //! An unknown key is refused, and every problem that can be seen is told at once, with its line. No secret stands in
 //! the file, only the paths of the files that hold them. What is named here is not opened here: `directlink serve
-//! --check` loads the certificates, keys and contracts. The reader's view, with an example: docs/settings.md.
+//! --check` loads the certificates, keys and contracts. An example: docs/settings.md. What stands beside a field here is what
+//! docs/settings-reference.md says of its key (`make reference`).
 
 use std::{
     fmt, fs,
@@ -27,6 +28,7 @@ mod reconciliation;
 mod registry;
 mod resolver;
 mod subscriber;
+mod taken;
 mod telemetry;
 
 pub use console::{Console, Person, Proxy, Role};
@@ -39,7 +41,7 @@ pub use ledger::{Ledger, Store};
 pub use listen::{Admin, BankProxy, Chains, Listen, StaleCrls};
 pub use materials::Materials;
 pub use office::{Delivery, Office, Queue, Routing};
-pub(crate) use reader::seconds;
+pub(crate) use reader::Seconds;
 pub use reconciliation::Reconciliation;
 pub use registry::{Answers, Registry};
 pub use resolver::Resolver;
@@ -48,7 +50,7 @@ pub use telemetry::{OtlpProtocol, Telemetry};
 
 /// Everything one gateway is told. Paths in it are absolute, or relative to the working directory if the settings
 /// file was named so.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, schemars::JsonSchema)]
 pub struct Settings {
     /// `[listen]`: the ports for banks.
     pub listen: Listen,
@@ -57,14 +59,18 @@ pub struct Settings {
     /// `[console]`: pages for operators. Default: there are none.
     pub console: Option<Console>,
     /// `[ledger]`: where keys and outcomes are kept.
+    #[schemars(with = "reader::WrittenLedger")]
     pub ledger: Ledger,
     /// `[contracts]`: where the banks' contracts are.
     pub contracts: Contracts,
     /// `[[institution]]`: who may file, at least one.
+    #[schemars(rename = "institution")]
     pub institutions: Vec<Arc<Institution>>,
     /// `[[registry]]`: where applications are sent.
+    #[schemars(rename = "registry")]
     pub registries: Vec<Arc<Registry>>,
     /// `[[office]]`: who is in charge of which land.
+    #[schemars(rename = "office")]
     pub offices: Vec<Office>,
     /// `[routing]`: what else decides the office.
     pub routing: Routing,
@@ -83,6 +89,7 @@ pub struct Settings {
     /// `[reconciliation]`: when books are compared with registries. Default: only when somebody asks.
     pub reconciliation: Option<Reconciliation>,
     /// `[[subscriber]]`: who is told of events by the gateway itself. Default: nobody.
+    #[schemars(rename = "subscriber")]
     pub subscribers: Vec<Arc<Subscriber>>,
     /// `[expectation]`: how long matters are said to take.
     pub expectation: Expectation,
@@ -138,8 +145,6 @@ impl fmt::Display for Problem {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
 
     const SMALLEST: &str = r#"
@@ -306,32 +311,5 @@ retired = { "140100" = "140101", "140101" = "140105" }
         assert_told("[admin]\n", &[(1, "`listen` is missing"), (1, "`institution` is missing")]);
         let told = problems("[listen]\nhttps = \n[admin\naddress = 1\n");
         assert!(told.len() >= 2, "both syntax faults are told: {told:#?}");
-    }
-
-    /// The reader's list is held to the keys that are read: an unknown key is answered with all that are known.
-    #[test]
-    fn every_key_is_documented_and_no_other() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/settings.md");
-        let document = fs::read_to_string(path).unwrap();
-        let (_, keys) = document.split_once("## Every key").unwrap();
-        let (keys, _) = keys.split_once("\n## ").unwrap();
-        for section in keys.split("\n### `").skip(1) {
-            let table = section.split('`').next().unwrap();
-            // A list inside a table of a list stands under one of those; in a table it stands by itself.
-            let around = table.strip_prefix("[[").and_then(|name| name.split_once('.'));
-            let around = around.map(|(name, _)| format!("[[{name}]]"));
-            let around = around.filter(|list| keys.contains(&format!("\n### `{list}`")));
-            let around = around.map(|list| format!("{list}\n")).unwrap_or_default();
-            let told = problems(&format!("{around}{table}\nzzz = 1\n"));
-            let expected = told.iter().find(|(_, told)| told.contains("`zzz`"));
-            let expected = expected.unwrap_or_else(|| panic!("{table}: {told:?}")).1.clone();
-            let known: BTreeSet<&str> = expected.split('`').skip(3).step_by(2).collect();
-            let listed: BTreeSet<&str> = section
-                .lines()
-                .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
-                .collect();
-            assert_eq!(listed, known, "{table}");
-        }
-        assert_eq!(keys.matches("\n### `").count(), 26, "a table without its section");
     }
 }

@@ -21,19 +21,25 @@ use rustls::{
     version::{TLS12, TLS13},
 };
 
-use crate::settings::StaleCrls;
+use crate::{
+    authorities::{Names, Verifier},
+    settings::StaleCrls,
+};
 
-/// What is spoken inside TLS on a bank port.
+/// What is spoken inside TLS on a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Protocol {
     /// HTTP/2 or HTTP/1.1, as the bank chooses by ALPN; HTTP/1.1 where it does not choose.
     Https,
     /// Length-prefixed messages.
     Tcp,
+    /// The console's pages: HTTP/1.1.
+    Pages,
 }
 
-/// What judges banks' certificates. `client_ca`: PEM file of the authorities they may be issued by. `crls`: files of revocation
-/// lists, PEM or DER; with any, a certificate is let in only if a list of its issuer says nothing against it.
+/// What judges the certificates that callers show. `client_ca`: PEM file of the authorities they may be issued by. `crls`: files of revocation
+/// lists, PEM or DER; with any, a certificate is let in only if a list of its issuer says nothing against it. Nobody but they
+/// themselves bears the name of one of the authorities.
 ///
 /// # Errors
 /// The first thing that is wrong, with its file.
@@ -42,7 +48,10 @@ pub fn client_verifier(
     crls: &[PathBuf],
     stale: StaleCrls,
 ) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
-    let authorities = Arc::new(authorities(client_ca)?);
+    let certificates = chain(client_ca)?;
+    let unfit = |source| TlsError::NotAuthority { file: client_ca.to_owned(), source };
+    let names = Names::of(&certificates).map_err(unfit)?;
+    let authorities = Arc::new(trusted(certificates, client_ca)?);
     let lists: Vec<_> = crls.iter().map(|file| revocations(file)).collect::<Result<_, _>>()?;
     let builder = WebPkiClientVerifier::builder_with_provider(authorities, provider())
         .with_crls(lists.into_iter().flatten());
@@ -51,7 +60,9 @@ pub fn client_verifier(
         StaleCrls::Accept => builder,
     };
     let built = builder.build();
-    built.map_err(|source| TlsError::Authorities { file: client_ca.to_owned(), source })
+    let inner =
+        built.map_err(|source| TlsError::Authorities { file: client_ca.to_owned(), source })?;
+    Ok(Arc::new(Verifier { names, inner }))
 }
 
 /// A server side that takes whoever has a certificate by the authorities in `client_ca`; all paths are PEM files.
@@ -68,7 +79,7 @@ pub fn server_config(
     port_config(certificate, key, verifier, protocol)
 }
 
-/// The server side of a bank port. `certificate`: PEM file of the gateway's certificate with its chain, `key` of its private
+/// The server side of a port. `certificate`: PEM file of the gateway's certificate with its chain, `key` of its private
 /// key.
 ///
 /// # Errors
@@ -91,6 +102,7 @@ pub fn port_config(
     config.alpn_protocols = match protocol {
         Protocol::Https => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
         Protocol::Tcp => Vec::new(),
+        Protocol::Pages => vec![b"http/1.1".to_vec()],
     };
     Ok(Arc::new(config))
 }
@@ -229,8 +241,15 @@ fn provider() -> Arc<CryptoProvider> {
 }
 
 fn authorities(file: &Path) -> Result<RootCertStore, TlsError> {
+    trusted(chain(file)?, file)
+}
+
+fn trusted(
+    certificates: Vec<CertificateDer<'static>>,
+    file: &Path,
+) -> Result<RootCertStore, TlsError> {
     let mut store = RootCertStore::empty();
-    for certificate in chain(file)? {
+    for certificate in certificates {
         store
             .add(certificate)
             .map_err(|source| TlsError::NotAuthority { file: file.to_owned(), source })?;

@@ -2,10 +2,12 @@
 //! messages all of them together may have under way.
 //!
 //! It lets in or turns back at once; nobody waits here, so nothing queues. It is asked before a message is read, and
-//! knows nothing of what one says. What a registry has room for is another matter: `registry/gate.rs`.
+//! knows nothing of what one says. Which institutions there are, and what each may, changes with the settings; whoever is inside
+//! keeps the account it came with. What a registry has room for is another matter: `registry/gate.rs`.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use governor::{
     DefaultDirectRateLimiter, Quota, RateLimiter,
     clock::{Clock, DefaultClock},
@@ -21,13 +23,18 @@ use crate::{
 /// The turnstile all institutions come through.
 #[derive(Debug)]
 pub struct Turnstile {
-    accounts: HashMap<String, Arc<Account>>,
+    limits: Limits,
+    accounts: ArcSwap<HashMap<String, Arc<Account>>>,
+    /// Of all institutions together.
+    all_exchanges: Arc<Semaphore>,
+    metrics: Metrics,
 }
 
 /// What one institution has under way.
 #[derive(Debug)]
 pub struct Account {
     institution: String,
+    share: Share,
     pace: DefaultDirectRateLimiter,
     exchanges: Arc<Semaphore>,
     connections: Arc<Semaphore>,
@@ -67,31 +74,47 @@ impl Turnstile {
         let all_exchanges = Arc::new(Semaphore::new(limits.exchanges_max));
         let (size, taken) = (limits.exchanges_max, Arc::clone(&all_exchanges));
         metrics.watch_exchanges(move || size.saturating_sub(taken.available_permits()));
-        let account = |institution: &Arc<Institution>| {
-            let Share {
-                exchanges_max,
-                connections_max,
-                messages_per_second_max,
-                messages_burst_max,
-            } = limits.share_of(institution);
-            Account {
-                institution: institution.id.clone(),
-                pace: RateLimiter::direct(
-                    Quota::per_second(messages_per_second_max).allow_burst(messages_burst_max),
-                ),
-                exchanges: Arc::new(Semaphore::new(exchanges_max)),
-                connections: Arc::new(Semaphore::new(connections_max)),
-                all_exchanges: Arc::clone(&all_exchanges),
-                metrics: metrics.clone(),
-            }
+        let turnstile = Self {
+            limits: limits.clone(),
+            accounts: ArcSwap::default(),
+            all_exchanges,
+            metrics: metrics.clone(),
         };
-        let accounts = institutions.iter().map(|it| (it.id.clone(), Arc::new(account(it))));
-        Self { accounts: accounts.collect() }
+        turnstile.know(institutions);
+        turnstile
+    }
+
+    /// Has accounts for these institutions from now on. One of which nothing else may be had than before is kept, with all that
+    /// is under way.
+    pub fn know(&self, institutions: &[Arc<Institution>]) {
+        let before = self.accounts.load();
+        let account = |institution: &Arc<Institution>| {
+            let (id, share) = (&institution.id, self.limits.share_of(institution));
+            let kept = before.get(id).filter(|account| account.share == share).map(Arc::clone);
+            (id.clone(), kept.unwrap_or_else(|| Arc::new(self.account_of(id, share))))
+        };
+        self.accounts.store(Arc::new(institutions.iter().map(account).collect()));
+    }
+
+    fn account_of(&self, institution: &str, share: Share) -> Account {
+        let Share { exchanges_max, connections_max, messages_per_second_max, messages_burst_max } =
+            share;
+        Account {
+            institution: institution.to_owned(),
+            share,
+            pace: RateLimiter::direct(
+                Quota::per_second(messages_per_second_max).allow_burst(messages_burst_max),
+            ),
+            exchanges: Arc::new(Semaphore::new(exchanges_max)),
+            connections: Arc::new(Semaphore::new(connections_max)),
+            all_exchanges: Arc::clone(&self.all_exchanges),
+            metrics: self.metrics.clone(),
+        }
     }
 
     /// The account of an institution, by its id; `None` if settings do not name it.
     pub fn account(&self, institution: &str) -> Option<Arc<Account>> {
-        self.accounts.get(institution).cloned()
+        self.accounts.load().get(institution).cloned()
     }
 }
 

@@ -21,7 +21,7 @@ use gateway::{
     contracts::{Door, NoReader},
     entrance::Entrance,
     exchange::{Answer, AnswerKind, TransportFault},
-    identity::VerifiedBank,
+    identity::{Identities, VerifiedBank},
     limits::Limits,
     settings::{Institution, InstitutionKind, InstitutionMode, Listen, StaleCrls},
     telemetry::{Arrival, Metrics},
@@ -42,10 +42,14 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 #[path = "ports/authority.rs"]
 mod authority;
+#[path = "ports/console.rs"]
+mod console;
 #[path = "ports/entrance.rs"]
 mod entrance;
 #[path = "ports/floods.rs"]
 mod floods;
+#[path = "ports/impostor.rs"]
+mod impostor;
 #[path = "ports/proxy.rs"]
 mod proxy;
 #[path = "ports/unread.rs"]
@@ -144,7 +148,8 @@ struct House {
     folder: TempDir,
     authority: Authority,
     desk: Arc<Double>,
-    entrance: Arc<Entrance>,
+    entrance: Arc<Entrance<Identities>>,
+    turnstile: Arc<Turnstile>,
     port: Arc<BankPort<Double>>,
     metrics: Metrics,
     https: SocketAddr,
@@ -189,13 +194,14 @@ impl House {
             proxies: Vec::new(),
         };
         change(&mut listen, &authority);
-        let entrance = Entrance::open(listen, &institutions).unwrap();
+        let identities = Identities::new(&institutions, &listen.proxies);
+        let entrance = Entrance::open((&listen).into(), identities).unwrap();
         let metrics = Metrics::new().unwrap();
-        let turnstile = Turnstile::new(&limits, &institutions, &metrics);
+        let turnstile = Arc::new(Turnstile::new(&limits, &institutions, &metrics));
         let port = BankPort::new(
             Arc::clone(&desk),
             Arc::clone(&entrance),
-            turnstile,
+            Arc::clone(&turnstile),
             limits,
             metrics.clone(),
         );
@@ -206,7 +212,7 @@ impl House {
             tokio::spawn(Arc::clone(&port).serve(listener, protocol));
         }
         let (https, tcp) = (addresses[0], addresses[1]);
-        Self { folder, authority, desk, entrance, port, metrics, https, tcp }
+        Self { folder, authority, desk, entrance, turnstile, port, metrics, https, tcp }
     }
 
     /// Connects with a certificate for `name`, or with none.

@@ -110,6 +110,7 @@ struct Serving {
     lines: Lines<BufReader<ChildStderr>>,
     admin: String,
     https: String,
+    console: Option<String>,
 }
 
 impl Serving {
@@ -120,7 +121,8 @@ impl Serving {
         let line = next_saying(&mut lines, "serving").await;
         let address = |port: &str| line[port].as_str().unwrap().to_owned();
         assert_eq!(line.get("tcp"), None, "a port that settings leave out is not opened");
-        Self { admin: address("admin"), https: address("https"), child, lines }
+        let console = line["console"].as_str().map(str::to_owned);
+        Self { admin: address("admin"), https: address("https"), console, child, lines }
     }
 
     fn tell(&self, signal: &str) {
@@ -187,6 +189,17 @@ async fn settings_are_checked_and_everything_wrong_is_told_at_once() {
     }
     fs::write(file("gateway.pem"), before).unwrap();
     fs::set_permissions(file("gateway.key"), fs::Permissions::from_mode(0o600)).unwrap();
+
+    // A check makes nothing, and says whose issuer anybody could pass for.
+    let below = SETTINGS.replace("CN=Authority", "CN=Below");
+    fs::write(file("directlink.toml"), format!("{below}[materials]\n")).unwrap();
+    let (code, said, told) = run(folder.path(), &check).await;
+    assert_eq!(code, Some(0), "{told}");
+    assert!(
+        said.contains("ca.pem: the authority that `certificate_issuer` names is not in it"),
+        "{said}"
+    );
+    assert!(!file("materials").exists());
 
     // A contract that no open port speaks, and a secret that is not there.
     let wrong = SETTINGS.replace("https = ", "tcp = ").replace(
@@ -328,12 +341,12 @@ async fn a_revoked_bank_is_out_while_it_serves_and_a_new_certificate_is_shown() 
 
     authority.renew(folder.path());
     serving.tell("-HUP");
-    next_saying(&mut serving.lines, "certificates for the banks' ports were taken anew").await;
+    next_saying(&mut serving.lines, "certificates were taken anew").await;
     assert_ne!(shown(&connect().await.unwrap()), before);
 
     fs::write(folder.path().join("gateway.key"), "no key").unwrap();
     serving.tell("-HUP");
-    let told = next_saying(&mut serving.lines, "certificates for the banks' ports have chan").await;
+    let told = next_saying(&mut serving.lines, "certificates have changed").await;
     assert_eq!(told["level"], "ERROR");
     connect().await.unwrap();
     authority.renew(folder.path());
@@ -372,4 +385,55 @@ async fn a_port_that_is_taken_is_said() {
         code == Some(1) && told.contains(&format!("{address} cannot be listened on")),
         "{told}"
     );
+}
+
+#[tokio::test]
+async fn people_of_the_console_and_its_lists_change_while_it_serves() {
+    let (folder, authority) = folder();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    let person = |name: &str| {
+        format!(
+            "[[console.person]]\nname = \"{name}\"\nrole = \"viewer\"\ncertificate = \"{name}.example\"\n"
+        )
+    };
+    let settings = |people: &str| {
+        let console = "[console]\nrefresh_seconds = 1\naddress = \"127.0.0.1:0\"\ncertificate = \"gateway.pem\"\n\
+                       key = \"gateway.key\"\nclient_ca = \"ca.pem\"\nclient_crls = [\"list.crl\"]\n";
+        let listen = SETTINGS.replace("[listen]", "[listen]\nreload_seconds = 1");
+        write("directlink.toml", &format!("{listen}{console}{people}"));
+    };
+    write("list.crl", &authority.revoked(&[], time::Duration::days(9)));
+    settings(&(person("wang") + &person("li")));
+    let mut serving = Serving::start(folder.path()).await;
+    // One page after the other on a connection that stands.
+    let connect = async |name: &str| {
+        let client = authority.client(Some(&format!("{name}.example")), &["http/1.1"]);
+        let tcp = TcpStream::connect(serving.console.as_deref().unwrap()).await.unwrap();
+        let server = ServerName::try_from("localhost").unwrap();
+        let mut stream = within(TlsConnector::from(client).connect(server, tcp)).await.unwrap();
+        let request = "GET /console/ HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut head = [0; 12];
+        within(stream.read_exact(&mut head)).await.unwrap();
+        (stream, String::from_utf8(head.to_vec()).unwrap())
+    };
+    let ((mut wang, wang_told), (mut li, li_told)) = (connect("wang").await, connect("li").await);
+    assert_eq!((wang_told.as_str(), li_told.as_str()), ("HTTP/1.1 200", "HTTP/1.1 200"));
+
+    settings(&person("li"));
+    serving.tell("-HUP");
+    let told = next_saying(&mut serving.lines, "a connection is ended").await;
+    assert_eq!(told["name"], "wang");
+    next_saying(&mut serving.lines, "changed settings count from now on").await;
+    within(wang.read_to_end(&mut Vec::new())).await.ok();
+    assert_eq!(connect("wang").await.1, "HTTP/1.1 403");
+
+    // Nobody asks it to look: it does by itself.
+    write("list.crl", &authority.revoked(&["li.example"], time::Duration::days(9)));
+    let told = next_saying(&mut serving.lines, "a connection is ended").await;
+    assert_eq!(told["name"], "li");
+    within(li.read_to_end(&mut Vec::new())).await.ok();
+    let metrics = get(&serving.admin, "/metrics").await;
+    let known = r#"directlink_certificate_expires{holder="revocation_list",name="console"}"#;
+    assert!(metrics.contains(known), "{metrics}");
 }

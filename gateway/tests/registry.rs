@@ -23,7 +23,10 @@ use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use proto::v1::{Application, Institution};
+use proto::{
+    Date,
+    v1::{Application, Institution},
+};
 use rustls::ServerConfig;
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
@@ -165,4 +168,55 @@ async fn what_a_proxy_answers_in_the_registrys_place_promises_nothing() {
     .await;
     let error = submit(&house.registry(address)).await;
     assert!(matches!(error, CallError::NoAnswer(_)), "{error:?}");
+}
+
+/// What a registry says that says too much.
+const NAMED: &str = "390101199003070011 is not to be served";
+
+/// All that an error tells of itself, as a log line has it.
+fn told(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+#[tokio::test]
+async fn what_a_registry_says_beside_the_code_is_not_told() {
+    let house = House::new();
+    // UNAVAILABLE, which leaves open what was done, and PERMISSION_DENIED, which does not.
+    for code in ["14", "7"] {
+        let acceptor = house.acceptor(&house.file("ca.pem"));
+        let address = listen(move |stream| {
+            let accepting = acceptor.accept(stream);
+            async move {
+                let service = service_fn(move |request: Request<Incoming>| async move {
+                    drop(request);
+                    let answer = Response::builder()
+                        .header("content-type", "application/grpc")
+                        .header("grpc-status", code)
+                        .header("grpc-message", NAMED);
+                    Ok::<_, Infallible>(answer.body(Full::new(Bytes::new())).unwrap())
+                });
+                let stream = TokioIo::new(accepting.await.unwrap());
+                let _over = http2::Builder::new(TokioExecutor::new())
+                    .serve_connection(stream, service)
+                    .await;
+            }
+        })
+        .await;
+        let registry = house.registry(address);
+        let caller = Registry::on_behalf_of("bank");
+        let day = Date::parse("2026-03-05").unwrap();
+        let list = registry.list_day(day, "bank", "1401", String::new(), 9);
+        let errors = [
+            ("WatchEvents", registry.watch("").await.err()),
+            ("SumDay", registry.sum_day(day).await.err()),
+            ("ListDay", list.await.err()),
+            ("GetCase", registry.case_by_key("key", &caller).await.err()),
+        ];
+        for (call, error) in errors {
+            let told = told(&error.expect("nobody here answers"));
+            assert!(told.starts_with("the registry "), "{call}: {told}");
+            assert!(!told.contains("390101199003070011"), "{call}: {told}");
+        }
+    }
 }

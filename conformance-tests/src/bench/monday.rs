@@ -111,8 +111,8 @@ pub async fn run(plan: &Plan, mut say: impl FnMut(&str)) -> anyhow::Result<Monda
     monday.clock_speed = plan.speed;
     let opened = Instant::now();
     monday.start().await?;
-    let memory =
-        drained(gateway(&mut deployment)?.process_id(), &opened, &deployment, plan).await?;
+    let process = gateway(&mut deployment)?.process_id();
+    let memory = drained(process, &opened, &deployment, plan, &mut say).await?;
     let by_the_machine_ms = opened.elapsed().as_millis();
     empty(gateway(&mut deployment)?).await?;
     stop(gateway(&mut deployment)?).await?;
@@ -333,6 +333,7 @@ async fn drained(
     opened: &Instant,
     deployment: &Deployment,
     plan: &Plan,
+    say: &mut impl FnMut(&str),
 ) -> anyhow::Result<Memory> {
     let process = process.context("the gateway does not run")?;
     let paced = Duration::from_secs(60) / plan.per_minute.max(1) / plan.speed.max(1);
@@ -343,10 +344,16 @@ async fn drained(
     early.context("the queue does not drain")?;
     let early = resident_kib(process)?;
     let mut memory = Memory { early, most: early, late: early };
+    let mut tenths = 0;
     while timeout(LOOK_EVERY, control.when(|counts| counts.cases >= all)).await.is_err() {
         ensure!(opened.elapsed() < limit, "the queue does not drain");
         memory.late = resident_kib(process)?;
         memory.most = memory.most.max(memory.late);
+        let entered = control.counts().cases;
+        if (entered * 10).checked_div(all).is_some_and(|now| now > tenths) {
+            tenths = entered * 10 / all.max(1);
+            say(&format!("  {entered} of {all} are entered"));
+        }
     }
     let grown = memory.most.saturating_sub(memory.early);
     ensure!(grown < GROWTH_KIB_MAX, "memory grew by {grown} KiB");
@@ -417,6 +424,7 @@ fn told(milliseconds: i64) -> anyhow::Result<String> {
     Ok(format!("{hour:02}:{minute:02}:{second:02}"))
 }
 
+/// What was aimed at was reached, or there is nothing to print but an error.
 impl fmt::Display for Monday {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { filings, homes, per_minute, fullest_minute, first_sent, last_sent, .. } = self;
@@ -426,17 +434,18 @@ impl fmt::Display for Monday {
         writeln!(
             out,
             "rate: sent from {first_sent} to {last_sent} by the gateway's clock ({took_s} s), \
-             {fullest_minute} in the fullest minute ({per_minute} allowed, and one that was late)"
+             {fullest_minute} in the fullest minute (aim: {per_minute} at most, and one that was late, reached)"
         )?;
         writeln!(
             out,
-            "order: no home was overtaken; each registered once; {said_again} were said again; the registry was slow over one in ten"
+            "order: no home was overtaken, each registered once (aim, reached); {said_again} were said again; the registry was slow over one in ten"
         )?;
         writeln!(
             out,
-            "memory: {} MiB when a tenth was sent, {} at the most since, {} at the end",
+            "memory: {} MiB when a tenth was sent, {} at the most since (aim: less than {} more, reached), {} at the end",
             mib(self.early_kib),
             mib(self.most_kib),
+            mib(GROWTH_KIB_MAX),
             mib(self.late_kib)
         )?;
         write!(out, "that clock ran {speed} times as fast: {by_the_machine_ms} ms by the machine's")

@@ -177,14 +177,16 @@ struct Notices {
 
 const MONDAY_EXAMPLES: &str = "\
 Examples:
-  bench monday contracts/banks/yunshui first_general                                a province's: 5,000 filings for 1,000 homes
-  bench monday contracts/banks/yunshui first_general --homes 100 --speed 40         500, sooner";
+  bench monday                                a province's: 5,000 filings for 1,000 homes
+  bench monday --homes 100 --speed 40         500, sooner";
 
 #[derive(Debug, Args)]
 struct Monday {
     /// Folder of the bank's contract.
+    #[arg(default_value = "contracts/banks/yunshui")]
     contract: PathBuf,
     /// Its sample of a mortgage of one home, which is filed for each.
+    #[arg(default_value = "first_general")]
     case: String,
     /// How many homes are charged.
     #[arg(long, default_value_t = 1_000)]

@@ -1,18 +1,19 @@
 //! Judges a history: whether banks were told nothing but the truth, and nothing was done twice or lost.
 //!
 //! It knows no gateway, ledger or registry: only lines. docs/soak.md says its rules in words. In its folder: `life.rs`, what
-//! may follow on what; `feeds.rs`, the events; `log.rs`, the log of exchanges.
+//! may follow on what; `feeds.rs`, the events; `notices.rs`, what banks were told of them; `log.rs`, the log of exchanges.
 
 mod feeds;
 mod life;
 mod log;
+mod notices;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
 };
 
-use self::{feeds::Feeds, life::may_become, log::Log};
+use self::{feeds::Feeds, life::may_become, log::Log, notices::Notices};
 use super::{Event, Filing, Line, Says, What};
 
 /// What a history comes to.
@@ -26,6 +27,8 @@ pub struct Judgement {
     pub kills: u64,
     /// Events in the banks' feeds.
     pub events: u64,
+    /// Notices of them that were sent to subscribers, those that were sent again included.
+    pub notices: u64,
     /// Leaves in the log of exchanges.
     pub leaves: u64,
     /// Checkpoints that were signed of it.
@@ -72,8 +75,11 @@ pub enum Promise {
     Wrong,
     /// Once trouble stops, everything is settled.
     Unsettled,
-    /// Of each case its events are told, each once, numbered without a gap, and in an order that is possible.
+    /// Of each case its events are told, numbered without a gap, and in an order that is possible: once in its bank's feed,
+    /// and to who subscribes each time as the same.
     Mistold,
+    /// Who subscribes is told of every event in the end.
+    Untold,
     /// Every answer that a bank heard has one leaf, of the very bytes; the log is one tree, and what was signed.
     Unproved,
 }
@@ -87,10 +93,12 @@ impl Judgement {
 
     /// What came of events and evidence, in a line.
     pub fn told_and_proved(&self) -> String {
-        let Self { events, leaves, checkpoints, unwritten, .. } = self;
+        let Self { events, notices, leaves, checkpoints, unwritten, .. } = self;
         format!(
-            "events {events}, mistold {}, leaves {leaves}, checkpoints {checkpoints}, unwritten {unwritten}, unproved {}",
+            "events {events}, mistold {}, notices {notices}, untold {}, leaves {leaves}, checkpoints {checkpoints}, \
+             unwritten {unwritten}, unproved {}",
             self.count(Promise::Mistold),
+            self.count(Promise::Untold),
             self.count(Promise::Unproved),
         )
     }
@@ -131,7 +139,7 @@ pub fn judge(lines: &[Line]) -> Judgement {
     let mut judgement = Judgement::default();
     let mut lives: BTreeMap<&Filing, Life<'_>> = BTreeMap::new();
     let mut filings: HashMap<u64, &Filing> = HashMap::new();
-    let (mut feeds, mut log) = (Feeds::default(), Log::default());
+    let (mut feeds, mut log, mut notices) = (Feeds::default(), Log::default(), Notices::default());
     let mut calm = false;
     for (at, line) in lines.iter().enumerate() {
         match line {
@@ -155,6 +163,8 @@ pub fn judge(lines: &[Line]) -> Judgement {
                 feeds.read(bank, *reading, events);
                 log.read(bank, sent, heard);
             }
+            Line::Subscribes { bank } => notices.subscribes(bank),
+            Line::Told { bank, notice } => notices.told(bank, notice),
             Line::GivenUp { filing } => lives.entry(filing).or_default().given_up_at = Some(at),
             Line::Trouble { what } => judgement.kills += u64::from(what.starts_with("kill ")),
             Line::Calm => calm = true,
@@ -168,6 +178,7 @@ pub fn judge(lines: &[Line]) -> Judgement {
                 judgement.events += 1;
                 lives.entry(filing).or_default().events.push(event);
                 feeds.holds(&filing.bank, event);
+                notices.holds(filing, event);
             }
             Line::Leaf { leaf, salt } => log.leaf(leaf, salt),
             Line::Checkpoint { note } => log.checkpoint(note),
@@ -190,8 +201,15 @@ pub fn judge(lines: &[Line]) -> Judgement {
         let (about, broken) = (About::Bank(bank), Promise::Mistold);
         Complaint { about, broken, how }
     };
+    judgement.notices = notices.count();
     if calm {
         judgement.complaints.extend(feeds.judge().into_iter().map(mistold));
+        let told = notices.judge().into_iter();
+        judgement.complaints.extend(told.map(|(about, broken, how)| Complaint {
+            about,
+            broken,
+            how,
+        }));
     }
     let proved = log.judge(calm);
     (judgement.leaves, judgement.checkpoints) = (proved.leaves, proved.checkpoints);

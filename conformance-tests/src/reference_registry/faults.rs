@@ -4,6 +4,9 @@ use std::collections::{HashMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
+/// Whom a registry names that says more than it should of why it does not answer.
+pub const SOMEBODY: &str = "言多必失(示例)";
+
 /// The calls that can be made to fail.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -7,13 +7,13 @@
 //! A matter is judged in a file of its own; here stands what they share. An objection (异议) doesn't stop a registration: it warns (实施细则 art. 84). The rank (顺位) an application states is
 //! not compared: rank follows from the order of entry.
 
+mod applicants;
 mod mortgage;
 mod notice;
 mod ownership;
 mod reissue;
 mod seizure;
 
-use proto::Share;
 use proto::v1::{
     AdvanceNotice, AdvanceNoticeDischarge, Application, EncumbranceKind, Institution,
     MortgageChange, MortgageDischarge, MortgageRegistration, MortgageTransfer, NewHomeTransfer,
@@ -23,7 +23,7 @@ use proto::v1::{
 
 use super::{
     complaint::{Complaints, Reason},
-    register::{ChargeId, Holder, Register, Stamp, Title, TitleId, concerns, share_of},
+    register::{ChargeId, Register, Stamp, Title, TitleId},
 };
 use reissue::Reissued;
 
@@ -248,68 +248,6 @@ fn title_numbers(title: &Title, position: usize, property: &Property, complaints
     if property.title_numbers.iter().any(|number| !title.title_numbers.contains(number)) {
         let field = format!("matter.properties[{position}].title_numbers");
         complaints.add(Reason::TitleNumberMismatch, &field, property_name(property));
-    }
-}
-
-/// Whether the parties of that list may dispose of a home: they own it, and all who own it are among them, or those who have
-/// two thirds of it where it is owned by shares (民法典 art. 301). A share that is stated must be the registered one.
-fn owners(
-    title: &Title,
-    position: usize,
-    property: &Property,
-    list: &str,
-    parties: &[Party],
-    complaints: &mut Complaints,
-) {
-    let concerned = |party: &&Party| concerns(party, position);
-    let held = |holder: &&Holder| parties.iter().filter(concerned).any(|party| holder.is(party));
-    let shares: Vec<_> = title.holders.iter().filter(held).filter_map(|it| it.share).collect();
-    for (place, party) in parties.iter().enumerate().filter(|(_, party)| concerned(party)) {
-        let registered = title.holders.iter().find(|holder| holder.is(party));
-        let registered = registered.and_then(|holder| holder.share);
-        if registered.zip(share_of(party)).is_some_and(|(is, said)| !is.may_be(said)) {
-            let field = format!("matter.{list}[{place}].share");
-            complaints.add(Reason::ShareMismatch, &field, property_name(property));
-        }
-    }
-    if Share::make_two_thirds(&shares) {
-        strangers(title, position, property, list, parties, complaints);
-    } else {
-        holders(title, position, property, list, parties, complaints);
-    }
-}
-
-/// Whether the parties of that list are the title's holders, and all of them.
-fn holders(
-    title: &Title,
-    position: usize,
-    property: &Property,
-    list: &str,
-    parties: &[Party],
-    complaints: &mut Complaints,
-) {
-    strangers(title, position, property, list, parties, complaints);
-    let present = parties.iter().filter(|party| concerns(party, position));
-    let absent = |holder: &Holder| !present.clone().any(|party| holder.is(party));
-    if title.holders.iter().any(absent) {
-        complaints.add(Reason::HolderAbsent, &format!("matter.{list}"), property_name(property));
-    }
-}
-
-/// Tells of each party of that list that is none of the title's holders.
-fn strangers(
-    title: &Title,
-    position: usize,
-    property: &Property,
-    list: &str,
-    parties: &[Party],
-    complaints: &mut Complaints,
-) {
-    for (place, party) in parties.iter().enumerate() {
-        if concerns(party, position) && !title.holders.iter().any(|holder| holder.is(party)) {
-            let field = format!("matter.{list}[{place}].id_number");
-            complaints.add(Reason::HolderMismatch, &field, property_name(property));
-        }
     }
 }
 

@@ -23,7 +23,7 @@ use super::{
     Shared, Step,
     cases::timestamp,
     evidence::Received,
-    faults::{Call, Fault, Silence},
+    faults::{Call, Fault, SOMEBODY, Silence},
     listener::Caller,
     stream,
 };
@@ -354,7 +354,7 @@ fn text(metadata: &MetadataMap, name: &str) -> String {
 
 pub(super) async fn before(fault: Option<Fault>, caller: &Caller) -> Result<(), Status> {
     match fault {
-        Some(Fault::Unavailable) => Err(Status::unavailable("ordered to be unavailable")),
+        Some(Fault::Unavailable) => Err(Status::unavailable(format!("not now, {SOMEBODY}"))),
         Some(Fault::DropBeforeCommit { how }) => match vanish(how, caller).await {},
         Some(
             Fault::Delay { .. }

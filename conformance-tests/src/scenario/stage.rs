@@ -19,8 +19,9 @@ use super::{
 use crate::{
     deployment::{BankPlaces, Deployment, Gateway, Places, Plan},
     fake_bank::{FakeBank, Heard, Line},
+    personal::Personal,
     postgres_server::PostgresServer,
-    reference_registry::{self, Counts, Received, Repeats, SAMPLES},
+    reference_registry::{self, Counts, Received, Repeats, SAMPLES, SOMEBODY},
     samples::{self, Samples},
 };
 
@@ -247,6 +248,9 @@ pub async fn play(
     let (mut subscribers, told) =
         Subscribers::plan(&scenario.subscribers, &theatre.contracts, &role.bank)?;
     let mut settings = scenario.settings.clone();
+    // Whatever is logged at all is looked through in the end.
+    let telemetry = settings.entry("telemetry").or_insert_with(|| toml::Table::new().into());
+    telemetry.as_table_mut().context("[telemetry]")?.insert("log".to_owned(), "trace".into());
     if !told.is_empty() {
         settings.insert("subscriber".to_owned(), told.into());
     }
@@ -294,6 +298,7 @@ pub async fn play(
             );
         }
     }
+    stage.tells_nothing_of_people().await?;
     let deployment = stage.deployment();
     for registry in std::iter::once(&deployment.registry).chain(&deployment.another) {
         let most = registry.control().counts().registrations_per_key_max;
@@ -364,6 +369,8 @@ struct Turn<'s> {
     told: Told,
     /// What was sent on other connections, oldest first.
     started: VecDeque<JoinHandle<anyhow::Result<Heard>>>,
+    /// What both sides said of people.
+    personal: Personal,
 }
 
 /// What a bank last heard of.
@@ -450,6 +457,30 @@ impl<'s> Stage<'s> {
     /// What the bank whose turn it is heard last.
     pub fn heard(&self) -> Option<&Heard> {
         self.turn.as_ref()?.heard.as_ref()
+    }
+
+    /// What was said of people so far, by banks and to them.
+    pub fn personal(&self) -> impl Iterator<Item = &Personal> {
+        self.turn.iter().chain(&self.another).map(|turn| &turn.personal)
+    }
+
+    /// Whether logs and metrics are silent about people.
+    ///
+    /// # Errors
+    /// What they say, and where.
+    async fn tells_nothing_of_people(&mut self) -> anyhow::Result<()> {
+        let mut told = vec![self.deployment.log_text()];
+        for gateway in self.deployment.gateways.iter().filter(|it| it.process_id().is_some()) {
+            told.push(gateway.metrics().await.unwrap_or_default());
+        }
+        for (personal, text) in
+            self.personal().flat_map(|it| told.iter().map(move |text| (it, text)))
+        {
+            if let Some((secret, line)) = personal.told_in(text) {
+                bail!("`{secret}` is told to operators: {line}");
+            }
+        }
+        Ok(())
     }
 
     /// Plays one step.
@@ -623,12 +654,14 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 impl<'s> Turn<'s> {
     fn new(deployment: &Deployment, role: &'s Role) -> anyhow::Result<Self> {
         let bank = FakeBank::new(deployment, &role.bank, Arc::clone(&role.contract))?;
+        let mut personal = Personal::default();
+        personal.note_text(SOMEBODY);
         let (told, started) = (Told::default(), VecDeque::new());
-        Ok(Self { role, other: None, bank, line: None, heard: None, told, started })
+        Ok(Self { role, other: None, bank, line: None, heard: None, told, started, personal })
     }
 
     async fn send_to_all(&mut self, message: &Message, gateways: &[Gateway]) -> anyhow::Result<()> {
-        let bytes = self.role.bytes_of(message, &self.told, self.other)?;
+        let bytes = self.bytes_of(message)?;
         let name = self.role.message_of(message);
         // Connected before anything is sent, so that nothing but the wire lies between the copies.
         let mut lines = Vec::new();
@@ -656,8 +689,7 @@ impl<'s> Turn<'s> {
     }
 
     fn start(&mut self, message: &Message) -> anyhow::Result<()> {
-        let (bank, bytes) =
-            (self.bank.clone(), self.role.bytes_of(message, &self.told, self.other)?);
+        let (bank, bytes) = (self.bank.clone(), self.bytes_of(message)?);
         let name = self.role.message_of(message);
         self.started.push_back(tokio::spawn(async move {
             let mut line = bank.connect().await?;
@@ -668,6 +700,7 @@ impl<'s> Turn<'s> {
 
     async fn started_hears(&mut self, hears: &Hears) -> anyhow::Result<()> {
         let heard = self.started.pop_front().context("nothing was started")?.await??;
+        self.note(&heard);
         let checked = self.check(&heard, hears);
         self.heard = Some(heard);
         checked
@@ -686,8 +719,21 @@ impl<'s> Turn<'s> {
         self.bank.is_turned_away(credentials, bytes).await
     }
 
-    async fn send(&mut self, message: &Message) -> anyhow::Result<Heard> {
+    /// The bytes of a message that is about to be sent.
+    fn bytes_of(&mut self, message: &Message) -> anyhow::Result<Vec<u8>> {
         let bytes = self.role.bytes_of(message, &self.told, self.other)?;
+        self.personal.note_message(&self.role.contract, &bytes);
+        Ok(bytes)
+    }
+
+    fn note(&mut self, heard: &Heard) {
+        if let Heard::Answer { envelope, .. } = heard {
+            self.personal.note(envelope);
+        }
+    }
+
+    async fn send(&mut self, message: &Message) -> anyhow::Result<Heard> {
+        let bytes = self.bytes_of(message)?;
         let mut line = match self.line.take() {
             Some(line) => line,
             None => self.bank.connect().await?,
@@ -696,6 +742,7 @@ impl<'s> Turn<'s> {
         if !heard.is_nothing() {
             self.line = Some(line);
         }
+        self.note(&heard);
         self.told.case = heard.case().map(str::to_owned).or(self.told.case.take());
         let heard_of = heard
             .certificate()

@@ -190,6 +190,11 @@ impl Subscribers {
         Ok(())
     }
 
+    /// Those that opened, by name.
+    pub(crate) fn receivers(&self) -> impl Iterator<Item = (&str, &Receiver)> {
+        self.receivers.iter().map(|(name, receiver)| (name.as_str(), receiver))
+    }
+
     /// Plays one step.
     pub(super) async fn play(
         &mut self,

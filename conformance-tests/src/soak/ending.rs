@@ -51,6 +51,27 @@ pub(super) async fn wait_until_books_agree(
     Ok(())
 }
 
+/// Waits until `directlink notices list` says that who subscribes was told of everything, or no longer than that: what is
+/// left then is judged with the rest.
+///
+/// # Errors
+/// The program cannot be run.
+pub(super) async fn wait_until_told(system: &System, time_max: Duration) -> anyhow::Result<()> {
+    let deadline = Instant::now() + time_max;
+    let nothing_left = |told: &str, bank: &str| {
+        let wanted = format!("{bank}: undelivered 0, parked 0");
+        told.lines().any(|line| line.strip_prefix(&wanted).is_some_and(|it| !it.contains("ended")))
+    };
+    while Instant::now() < deadline {
+        let (_, told) = directlink(system, &["notices", "list"]).await?;
+        if system.audience().banks().all(|bank| nothing_left(&told, bank)) {
+            break;
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
+    Ok(())
+}
+
 /// What `directlink evidence audit` says of the log: whatever became of processes and networks, it is one tree, and what was
 /// signed.
 ///

@@ -1,5 +1,5 @@
-//! What goes wrong during a soak: one thing after another, in two rows at once, so that a process may be killed while the
-//! network to the registry is down.
+//! What goes wrong during a soak: one thing after another, in three rows at once, so that a process may be killed while the
+//! network to the registry is down and subscribers take nothing.
 
 use std::{collections::BTreeSet, fmt, path::Path, str::FromStr, time::Duration};
 
@@ -8,12 +8,13 @@ use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::Order;
+use super::{Order, told::Audience};
 use crate::{
     deployment::{Deployment, Gateway},
     faulty_network::{Condition, FaultyNetwork},
     history::{Line, Writer},
     postgres_server::PostgresServer,
+    receiver::Manner,
     reference_registry::{Call, Control, Fault as RegistryFault, Review, Silence},
     scenario::StoreKind,
 };
@@ -35,11 +36,24 @@ pub enum Fault {
     LedgerNetwork,
     /// Postgres stops and starts again.
     Postgres,
+    /// Banks that subscribe take no notices, want them later, or hang up.
+    Subscribers,
+}
+
+/// To what it is done; one thing after another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Row {
+    /// Gateways and the ledger.
+    Inside,
+    /// The registry, and what leads there.
+    Registry,
+    /// Those who are told.
+    Subscribers,
 }
 
 impl Fault {
     /// Every one.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Kill,
         Self::Restart,
         Self::Registry,
@@ -47,23 +61,27 @@ impl Fault {
         Self::Network,
         Self::LedgerNetwork,
         Self::Postgres,
+        Self::Subscribers,
     ];
 
     /// Whether it can happen with this store.
     pub fn concerns(self, store: StoreKind) -> bool {
         match self {
-            Self::Kill | Self::Restart | Self::Registry | Self::RegistryDown | Self::Network => {
-                true
-            }
+            Self::Kill
+            | Self::Restart
+            | Self::Registry
+            | Self::RegistryDown
+            | Self::Network
+            | Self::Subscribers => true,
             Self::LedgerNetwork | Self::Postgres => store == StoreKind::Postgres,
         }
     }
 
-    /// Whether it is done to gateways and the ledger; if not, to the registry and what leads there.
-    fn is_inside(self) -> bool {
+    fn row(self) -> Row {
         match self {
-            Self::Kill | Self::Restart | Self::LedgerNetwork | Self::Postgres => true,
-            Self::Registry | Self::RegistryDown | Self::Network => false,
+            Self::Kill | Self::Restart | Self::LedgerNetwork | Self::Postgres => Row::Inside,
+            Self::Registry | Self::RegistryDown | Self::Network => Row::Registry,
+            Self::Subscribers => Row::Subscribers,
         }
     }
 
@@ -76,6 +94,7 @@ impl Fault {
             Self::Network => "network",
             Self::LedgerNetwork => "ledger-network",
             Self::Postgres => "postgres",
+            Self::Subscribers => "subscribers",
         }
     }
 }
@@ -103,6 +122,7 @@ pub(super) struct System {
     deployment: Deployment,
     to_registry: FaultyNetwork,
     postgres: Option<(PostgresServer, FaultyNetwork)>,
+    audience: Audience,
 }
 
 impl System {
@@ -110,8 +130,13 @@ impl System {
         deployment: Deployment,
         to_registry: FaultyNetwork,
         postgres: Option<(PostgresServer, FaultyNetwork)>,
+        audience: Audience,
     ) -> Self {
-        Self { deployment, to_registry, postgres }
+        Self { deployment, to_registry, postgres, audience }
+    }
+
+    pub(super) fn audience(&self) -> &Audience {
+        &self.audience
     }
 
     pub(super) fn registry(&self) -> &Control {
@@ -133,12 +158,13 @@ impl System {
         history: &Writer,
         calm: &CancellationToken,
     ) -> anyhow::Result<()> {
-        let possible = |inside: bool| {
+        let possible = |row: Row| {
             let faults = order.faults.iter().copied();
-            let fits = |fault: &Fault| fault.concerns(order.store) && fault.is_inside() == inside;
+            let fits = |fault: &Fault| fault.concerns(order.store) && fault.row() == row;
             faults.filter(fits).collect::<BTreeSet<_>>()
         };
-        let Self { deployment, to_registry, postgres } = self;
+        let Self { deployment, to_registry, postgres, audience } = self;
+        let audience = &*audience;
         let control = deployment.registry.control().clone();
         let mut inside = Inside { gateways: &mut deployment.gateways, postgres };
         let reviewers = review(control.clone(), StdRng::seed_from_u64(order.seed ^ 3), calm);
@@ -147,17 +173,24 @@ impl System {
         let rows = tokio::try_join!(
             row(
                 StdRng::seed_from_u64(seed ^ 1),
-                possible(true),
+                possible(Row::Inside),
                 history,
                 calm,
                 async |fault, rng, note| { inside.suffer(fault, rng, note).await }
             ),
             row(
                 StdRng::seed_from_u64(seed ^ 2),
-                possible(false),
+                possible(Row::Registry),
                 history,
                 calm,
                 async |fault, rng, note| { outside.suffer(fault, rng, note).await }
+            ),
+            row(
+                StdRng::seed_from_u64(seed ^ 5),
+                possible(Row::Subscribers),
+                history,
+                calm,
+                async |_, rng, note| take_nothing(audience, rng, note).await
             ),
             async {
                 reviewers.await;
@@ -170,6 +203,7 @@ impl System {
     /// Brings everything back.
     pub(super) async fn calm(&mut self) -> anyhow::Result<()> {
         self.to_registry.turn(Condition::Sound);
+        self.audience.answer(Manner::Takes);
         let control = self.registry();
         control.clear_orders();
         control.release();
@@ -305,7 +339,9 @@ impl Inside<'_> {
                 tokio::task::block_in_place(|| server.start_again())
             }
             (Fault::LedgerNetwork | Fault::Postgres, None)
-            | (Fault::Registry | Fault::RegistryDown | Fault::Network, _) => Ok(()),
+            | (Fault::Registry | Fault::RegistryDown | Fault::Network | Fault::Subscribers, _) => {
+                Ok(())
+            }
         }
     }
 }
@@ -335,9 +371,30 @@ impl Outside<'_> {
                 self.control.up().await
             }
             Fault::Network => fail(self.to_registry, "registry", rng, note).await,
-            Fault::Kill | Fault::Restart | Fault::LedgerNetwork | Fault::Postgres => Ok(()),
+            Fault::Kill
+            | Fault::Restart
+            | Fault::LedgerNetwork
+            | Fault::Postgres
+            | Fault::Subscribers => Ok(()),
         }
     }
+}
+
+/// For a while those who subscribe do not take what they are told, or do not say so.
+async fn take_nothing(audience: &Audience, rng: &mut StdRng, note: Note<'_>) -> anyhow::Result<()> {
+    let says = |status, retry_after| Manner::Says { status, retry_after, only: None };
+    let manner = match rng.random_range(0..6) {
+        0 | 1 => says(500, None),
+        2 => says(503, Some(1)),
+        3 => says(429, Some(2)),
+        4 => Manner::Silent,
+        _ => Manner::Cuts,
+    };
+    note(format!("subscribers: {manner:?}"))?;
+    audience.answer(manner);
+    sleep(milliseconds(rng, 50, 800)).await;
+    audience.answer(Manner::Takes);
+    Ok(())
 }
 
 fn registry_fault(rng: &mut StdRng) -> RegistryFault {

@@ -134,7 +134,6 @@ async fn what_was_never_sent_goes_where_its_office_is_now_and_a_correction_where
     let found = ledger.find("bank", "correction").await.unwrap().unwrap();
     assert_eq!(found.registry, registry, "it is asked about there");
 
-    // Its registry may be one that promises nothing: nothing of it was sent until that was announced.
     ledger.requeue(&taken[1].entry, Duration::ZERO).await.unwrap();
     let again = ledger.claim_queued(&opening).await.unwrap().unwrap();
     assert_eq!((&again.entry.registry, again.ask_first), (&registry, false));
@@ -148,7 +147,7 @@ pub(super) fn waits(key: &str, places: &[u8], closed: bool) -> Claim {
     Claim { waiting, ..claim(key) }
 }
 
-fn sealed(key: &str) -> Sealed {
+pub(super) fn sealed(key: &str) -> Sealed {
     Sealed { key: "2026".into(), bytes: key.as_bytes().to_vec() }
 }
 
@@ -156,14 +155,13 @@ fn opening() -> Opening {
     Opening {
         office: "1401".into(),
         registry: "province".into(),
-        announced: false,
         lease: Duration::from_secs(60),
         interval: Duration::ZERO,
     }
 }
 
 /// The first time an office is asked for, its pace is only noted.
-async fn next(ledger: &dyn Ledger) -> Option<Taken> {
+pub(super) async fn next(ledger: &dyn Ledger) -> Option<Taken> {
     match ledger.claim_queued(&opening()).await.unwrap() {
         Some(taken) => Some(taken),
         None => ledger.claim_queued(&opening()).await.unwrap(),

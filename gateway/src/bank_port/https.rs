@@ -14,19 +14,14 @@ use std::{
 use adapters::wire::HttpRoute;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header, request::Parts};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::{
-    body::{Body, Incoming},
-    server::conn::{http1, http2},
-    service::service_fn,
-};
+use http_body_util::BodyExt;
+use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::server::TlsStream;
 
 use super::{
-    Account, BankPort, Desk, Place, Stay, books,
-    pace::{Pace, Paced},
+    Account, BankPort, BankStay, Desk, Place, books,
     problem::Problem,
     telling::{PIECE_BYTES, Streams, Told},
     upload, whole,
@@ -36,6 +31,7 @@ use crate::{
     exchange::{Answer, AnswerKind, TransportFault},
     identity::VerifiedBank,
     limits::Limits,
+    pace::{self, Pace, Paced, Unread, serve_http1},
     settings::BankProxy,
     telemetry::Arrival,
     turnstile::Busy,
@@ -44,9 +40,9 @@ use crate::{
 /// Somebody known at this port.
 pub(super) enum Caller {
     /// A bank.
-    Institution { bank: VerifiedBank, account: Arc<Account>, stay: Stay },
+    Institution { bank: VerifiedBank, account: Arc<Account>, stay: BankStay },
     /// One that tells of each request whose it is.
-    Proxy { proxy: Arc<BankProxy>, stay: Stay },
+    Proxy { proxy: Arc<BankProxy>, stay: BankStay },
 }
 
 /// Serves one connection to its end. `caller`: `None` is told that it is not known, whatever it asks.
@@ -74,8 +70,8 @@ pub(super) async fn serve<D: Desk>(
             None => port.stopping.cancelled().await,
         }
     };
-    let io = TokioIo::new(Paced { stream, pace: Arc::clone(&pace) });
     if is_http2 {
+        let io = TokioIo::new(Paced { stream, pace: Arc::clone(&pace) });
         let connection = http2_builder(limits).serve_connection(io, service);
         let mut connection = pin!(connection);
         let ended = tokio::select! {
@@ -92,35 +88,8 @@ pub(super) async fn serve<D: Desk>(
         }
     } else {
         let keep_alive = visit.caller.is_some();
-        let connection = http1_builder(limits, keep_alive).serve_connection(io, service);
-        let mut connection = pin!(connection);
-        let ended = tokio::select! {
-            ended = connection.as_mut() => Some(ended),
-            () = leaving => None,
-            () = pace.stalled(limits.idle_max, limits) => None,
-        };
-        // A message of which only a part of the head has come is not in flight: nothing is lost by closing.
-        if ended.is_none() && !pace.is_reading() {
-            connection.as_mut().graceful_shutdown();
-            tokio::select! {
-                _ended = connection => {}
-                () = pace.stalled(limits.answer_max, limits) => {}
-            }
-        }
+        serve_http1(stream, service, &pace, limits, keep_alive, leaving).await;
     }
-}
-
-fn http1_builder(limits: &Limits, keep_alive: bool) -> http1::Builder {
-    let head_bytes_max = usize::try_from(limits.header_bytes_max).unwrap_or(usize::MAX);
-    let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .keep_alive(keep_alive)
-        // Its clock runs while a connection idles too: kept short it would close on banks that are about to ask.
-        .header_read_timeout(None)
-        .max_header_size(head_bytes_max)
-        .max_buf_size(head_bytes_max.max(READ_BYTES));
-    builder
 }
 
 fn http2_builder(limits: &Limits) -> http2::Builder<Streams> {
@@ -135,9 +104,6 @@ fn http2_builder(limits: &Limits) -> http2::Builder<Streams> {
         .keep_alive_timeout(PING);
     builder
 }
-
-/// How much of an HTTP/1.1 body is read at a time, at most.
-const READ_BYTES: usize = 64 * 1024;
 
 /// How often an HTTP/2 peer is asked whether it is still there, and how long it may take to say so.
 const PING: Duration = Duration::from_secs(20);
@@ -192,7 +158,7 @@ impl<D: Desk> Visit<D> {
     /// A message that may not come in now, before anything of its body is read: in the bank's own words, if it is known which.
     /// It is counted, and not in the log: a bank could fill that.
     fn turned_back(&self, bank: &VerifiedBank, head: &Parts, busy: Busy) -> Unheard {
-        let problem = Problem::Busy(busy);
+        let problem = Problem::from(busy);
         let agreed = self.port.desk.agreed(bank, Door::Https { path: head.uri.path() }).ok();
         let told = agreed.and_then(|agreed| {
             let route = agreed.as_ref().http.as_ref()?;
@@ -358,16 +324,11 @@ fn says(headers: &HeaderMap, name: &str, value: &str) -> bool {
 
 async fn read(body: &mut Incoming, limits: &Limits) -> Result<Bytes, Problem> {
     let limit = limits.body_bytes_max;
-    let told = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-    if told > limit {
-        return Err(Problem::TooLarge { limit });
-    }
-    match timeout(limits.body_max, Limited::new(body, limit).collect()).await {
-        Ok(Ok(whole)) => Ok(whole.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::TooLarge { limit }),
-        Ok(Err(_)) => Err(Problem::Truncated),
-        Err(_) => Err(Problem::TooSlow),
-    }
+    pace::read(body, limit, limits).await.map_err(|unread| match unread {
+        Unread::TooLarge => Problem::TooLarge { limit },
+        Unread::Truncated => Problem::Truncated,
+        Unread::TooSlow => Problem::TooSlow,
+    })
 }
 
 /// Reads on for a while without keeping anything, so that the caller comes to reading the answer.

@@ -3,22 +3,25 @@
 //! One row a code, as in `refusal`; the codes are listed in docs/errors.md. All of these are said before anything was
 //! sent to a registry, but [`Problem::AnswerLost`].
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
+use strum::{EnumIter, EnumMessage, IntoEnumIterator};
 
-use crate::turnstile::Busy;
+use crate::{reference, turnstile::Busy};
 
 /// Why a request has no answer in the bank's own words.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, EnumIter, EnumMessage)]
 pub(super) enum Problem {
-    /// No institution is known by the certificate.
+    /// The certificate is registered for no institution.
     IdentityUnknown,
-    /// The institution's contract does not use HTTPS.
+    /// The institution's contract does not use this port.
     PortUnused,
-    /// A path the contract does not have.
+    /// Another path than the contract's.
     PathUnknown,
-    /// A method the contract does not have there: those it has.
+    /// Another method than the contract's.
     MethodNotAllowed { agreed: String },
     /// A header field that the contract names is missing or says something else.
     HeaderUnexpected,
@@ -30,32 +33,64 @@ pub(super) enum Problem {
     TooSlow,
     /// The body ended before its end.
     Truncated,
-    /// The institution, or all together, send more than may be.
-    Busy(Busy),
+    /// The institution sends faster, or has more under way, than it may, where the contract's refusal cannot be written for a
+    /// message that was not read; with `Retry-After`.
+    InstitutionBusy { retry_after: Duration },
+    /// All institutions together have as much under way as the gateway takes, where the same holds; with `Retry-After`.
+    GatewayBusy { retry_after: Duration },
     /// The message was taken, but its answer could not be written.
     AnswerLost,
-    /// An upload that does not say how long it is.
+    /// An upload without `Content-Length`.
     LengthRequired,
     /// A `Content-Range` that cannot be read, or is not as long as what comes.
     RangeInvalid,
     /// Nothing was uploaded of that material.
     MaterialUnknown,
-    /// A material longer than allowed, in bytes.
+    /// A material longer than `bytes_max` of `[materials]`.
     MaterialTooLarge { limit: u64 },
-    /// Materials of that media type are not taken.
+    /// A media type that is not among `media_types`.
     MaterialTypeUnsupported,
-    /// It does not begin as its media type does.
+    /// A material that does not begin as its media type does.
     MaterialContent,
-    /// What comes is shorter than a part may be, in bytes, and does not end the material.
+    /// A part shorter than `part_bytes_min` of `[materials]` that does not end its material.
     MaterialPartTooSmall { least: u64 },
-    /// The upload goes on elsewhere.
+    /// An upload that goes on elsewhere than it broke off, or that another upload of the same material has overtaken;
+    /// `Upload-Offset` says where.
     MaterialOffset { offset: u64 },
-    /// It has another digest.
+    /// A material with another SHA-256 than its path says; what there was of it is deleted.
     MaterialDigest,
     /// The store of materials does not work.
     MaterialsUnavailable,
     /// The ledger cannot be read.
     LedgerUnavailable,
+}
+
+impl From<Busy> for Problem {
+    fn from(busy: Busy) -> Self {
+        match busy {
+            Busy::Institution { retry_after } => Self::InstitutionBusy { retry_after },
+            Busy::Gateway { retry_after } => Self::GatewayBusy { retry_after },
+        }
+    }
+}
+
+/// One code of a problem, for the page that lists them.
+#[derive(Serialize)]
+pub(crate) struct Listed {
+    code: &'static str,
+    what: String,
+    status: u16,
+    sent: &'static str,
+    next: &'static str,
+}
+
+/// Every problem.
+pub(crate) fn problems() -> impl Iterator<Item = Listed> {
+    Problem::iter().map(|problem| {
+        let Row { status, code, sent, next, .. } = problem.row();
+        let what = reference::said(&problem);
+        Listed { code, what, status: status.as_u16(), sent, next }
+    })
 }
 
 struct Row {
@@ -143,7 +178,7 @@ impl Problem {
                 "报文不完整",
                 "the message ended before its end",
             ),
-            Self::Busy(Busy::Institution { .. }) => (
+            Self::InstitutionBusy { .. } => (
                 StatusCode::TOO_MANY_REQUESTS,
                 "INSTITUTION_BUSY",
                 "TRANSPORT",
@@ -151,7 +186,7 @@ impl Problem {
                 "贵机构报文过多，本报文未处理，请稍后以原流水号重发",
                 "your institution sends more than it may: send this message again later under the same key",
             ),
-            Self::Busy(Busy::Gateway { .. }) => (
+            Self::GatewayBusy { .. } => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "GATEWAY_BUSY",
                 "TRANSPORT",
@@ -303,8 +338,8 @@ impl Problem {
         if let Self::MaterialOffset { offset } = self {
             headers.insert("upload-offset", HeaderValue::from(*offset));
         }
-        if let Self::Busy(busy) = self {
-            let seconds = busy.retry_after().as_millis().div_ceil(1000).max(1);
+        if let Self::InstitutionBusy { retry_after } | Self::GatewayBusy { retry_after } = self {
+            let seconds = retry_after.as_millis().div_ceil(1000).max(1);
             if let Ok(seconds) = HeaderValue::from_str(&seconds.to_string()) {
                 headers.insert(header::RETRY_AFTER, seconds);
             }

@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 
-use super::{Account, BankPort, Desk, Place, Stay};
+use super::{Account, BankPort, BankStay, Desk, Place};
 use crate::{
     contracts::Door,
     exchange::{Answer, AnswerKind, TransportFault},
@@ -31,7 +31,7 @@ pub(super) async fn serve<D: Desk>(
     stream: TlsStream<TcpStream>,
     bank: VerifiedBank,
     account: Arc<Account>,
-    stay: Stay,
+    stay: BankStay,
 ) {
     if agreed(&port, &bank).is_none() {
         tracing::warn!(
@@ -63,7 +63,7 @@ async fn converse<D: Desk>(
     line: &mut Line,
     bank: &VerifiedBank,
     account: &Account,
-    stay: &Stay,
+    stay: &BankStay,
 ) -> io::Result<Left> {
     loop {
         let begun = tokio::select! {

@@ -20,7 +20,7 @@ use hyper::{
 use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 
-use super::pace::Answering;
+use crate::pace::Answering;
 
 /// The body of an answer.
 pub(super) struct Told {

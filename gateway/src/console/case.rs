@@ -26,6 +26,7 @@ use crate::{
     evidence::{
         act::Act,
         bundle::{Judge, Proof, Verdict},
+        checkpoint::PublicKey,
         leaf::Leaf,
         proving::{self, NoProof},
     },
@@ -115,8 +116,10 @@ struct Happened {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Proved {
-    /// Under a checkpoint, unchanged.
+    /// Under a checkpoint that one of the log's keys has signed, unchanged.
     Yes,
+    /// Under a checkpoint, unchanged; by whom that is signed nobody has looked at.
+    Unvouched,
     /// It is not what the log has there.
     No,
     /// There is no checkpoint over it.
@@ -147,8 +150,10 @@ struct Hearer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Evidence {
-    /// Everything is in the log under the newest checkpoint.
+    /// Everything is in the log under the newest checkpoint, which one of the log's keys has signed.
     Holds,
+    /// Everything is in the log under the newest checkpoint; settings have no key to hold its signature to.
+    Unvouched,
     /// It is not as it was.
     Fails,
     /// Something is not under a checkpoint yet.
@@ -226,7 +231,7 @@ async fn seen(
     let leaves = ledger.leaves_of(institution, key).await?;
     let events = ledger.events_of(institution, key).await?;
     let tellings = ledger.tellings(institution, key).await?;
-    let (evidence, proofs) = evidence(ledger, &leaves).await;
+    let (evidence, proofs) = evidence(ledger, gateway.keys.public(), &leaves).await;
     let mut timeline: Vec<_> = leaves
         .iter()
         .zip(proofs)
@@ -424,12 +429,16 @@ fn happening(event: &Event, tellings: &[Telling]) -> Happening {
 const PROOFS_MAX: usize = 100;
 
 /// Whether all leaves of a case are in the log, and each of them.
-async fn evidence(ledger: &dyn Ledger, leaves: &[KeptLeaf]) -> (Evidence, Vec<Proved>) {
+async fn evidence(
+    ledger: &dyn Ledger,
+    keys: &[PublicKey],
+    leaves: &[KeptLeaf],
+) -> (Evidence, Vec<Proved>) {
     let mut proofs = Vec::with_capacity(leaves.len());
     let mut all = if leaves.is_empty() { Evidence::None } else { Evidence::Holds };
     for (number, kept) in leaves.iter().enumerate() {
         let (proof, one) = match kept.index {
-            Some(index) if number < PROOFS_MAX => proved(ledger, kept, index).await,
+            Some(index) if number < PROOFS_MAX => proved(ledger, keys, kept, index).await,
             Some(_) => (Proved::NotYet, Evidence::Unread),
             None => (Proved::NotYet, Evidence::TooNew),
         };
@@ -437,7 +446,7 @@ async fn evidence(ledger: &dyn Ledger, leaves: &[KeptLeaf]) -> (Evidence, Vec<Pr
         let rank = |evidence: Evidence| match evidence {
             Evidence::Fails => 4,
             Evidence::Unread => 3,
-            Evidence::Unsigned => 2,
+            Evidence::Unsigned | Evidence::Unvouched => 2,
             Evidence::TooNew => 1,
             Evidence::Holds | Evidence::None => 0,
         };
@@ -449,13 +458,19 @@ async fn evidence(ledger: &dyn Ledger, leaves: &[KeptLeaf]) -> (Evidence, Vec<Pr
     (all, proofs)
 }
 
-async fn proved(ledger: &dyn Ledger, kept: &KeptLeaf, index: u64) -> (Proved, Evidence) {
+async fn proved(
+    ledger: &dyn Ledger,
+    keys: &[PublicKey],
+    kept: &KeptLeaf,
+    index: u64,
+) -> (Proved, Evidence) {
     match proving::exchange_at(ledger, index).await {
         Ok(bundle) => {
             let is_it = bundle.exchanges.iter().all(|it| it.leaf == kept.text);
-            match Judge::default().judge(&Proof::Bundle(bundle)).verdict() {
-                // Who may sign is for whoever judges a bundle elsewhere to know; here it is this gateway's own log.
-                Verdict::Holds | Verdict::Unvouched if is_it => (Proved::Yes, Evidence::Holds),
+            let judge = Judge { keys: keys.to_vec(), ..Judge::default() };
+            match judge.judge(&Proof::Bundle(bundle)).verdict() {
+                Verdict::Holds if is_it => (Proved::Yes, Evidence::Holds),
+                Verdict::Unvouched if is_it => (Proved::Unvouched, Evidence::Unvouched),
                 Verdict::Holds | Verdict::Unvouched | Verdict::Fails => {
                     (Proved::No, Evidence::Fails)
                 }
@@ -476,4 +491,66 @@ async fn proved(ledger: &dyn Ledger, kept: &KeptLeaf, index: u64) -> (Proved, Ev
 /// That long ago, by this machine's clock.
 pub(super) fn ago(length: Duration) -> SystemTime {
     SystemTime::now().checked_sub(length).unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        evidence::{
+            checkpoint::{Checkpoint, SigningKey},
+            leaf::{Exchange, Salt},
+            sequencer,
+        },
+        ledger::{self, LedgerSettings, SqliteSettings, evidence::NewLeaf},
+    };
+
+    fn leaf() -> NewLeaf {
+        let exchange = Exchange {
+            origin: "log",
+            institution: "bank",
+            key: Some("k"),
+            message: None,
+            contract: "bank",
+            version: "1",
+            contract_digest: [7; 32],
+            heard: OffsetDateTime::UNIX_EPOCH,
+            answered: OffsetDateTime::UNIX_EPOCH,
+            result: "A",
+            registry: None,
+            office: None,
+            case: None,
+            trace: None,
+            received: b"sent",
+            canonical: None,
+            registry_answer: None,
+            replied: b"heard",
+        };
+        let salt = Salt::fresh().unwrap();
+        let text = Leaf::of(&exchange, &salt).text().to_owned();
+        let (institution, key) = ("bank".to_owned(), Some("k".to_owned()));
+        NewLeaf { institution, key, text, salt, mentions: Vec::new() }
+    }
+
+    #[tokio::test]
+    async fn evidence_holds_only_under_a_signature_by_one_of_the_logs_keys() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        let log = ledger::open(&LedgerSettings::Sqlite(SqliteSettings { path })).await.unwrap();
+        log.witness(&leaf(), None).await.leaf.unwrap();
+        while !sequencer::grow(&*log).await.unwrap().is_all {}
+        let head = log.head().await.unwrap();
+        let [own, stranger] = [(), ()].map(|()| SigningKey::generate("log").unwrap().0);
+        let checkpoint = Checkpoint { origin: "log".into(), size: head.size, root: head.root };
+        log.keep_checkpoint(head.size, &checkpoint.signed([&own])).await.unwrap();
+        let leaves = log.leaves_of("bank", "k").await.unwrap();
+        for (keys, expected) in [
+            (vec![own.public().clone()], (Evidence::Holds, Proved::Yes)),
+            (vec![stranger.public().clone()], (Evidence::Fails, Proved::No)),
+            (Vec::new(), (Evidence::Unvouched, Proved::Unvouched)),
+        ] {
+            let (all, each) = evidence(&*log, &keys, &leaves).await;
+            assert_eq!((all, each.as_slice()), (expected.0, &[expected.1][..]));
+        }
+    }
 }

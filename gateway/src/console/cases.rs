@@ -176,10 +176,10 @@ fn read_place(text: &str) -> Option<Place> {
 const UNKNOWN_MAX: u32 = 200;
 
 pub(super) async fn unknown(State(console): State<Console>, asker: Asker) -> Response {
-    let settings = &console.0.settings.registries;
+    let settings = console.settings();
     let make = async |gateway: Arc<Gateway>| {
         let mut registries = Vec::new();
-        for registry in settings {
+        for registry in &settings.registries {
             let unknown = gateway.ledger.unknown(&registry.name).await?;
             registries.push(context! {
                 name => registry.name,

@@ -32,20 +32,21 @@ struct Version {
 }
 
 pub(super) async fn list(State(console): State<Console>, asker: Asker) -> Response {
-    let institutions = &console.0.settings.institutions;
+    let settings = console.settings();
     let make = async |gateway: Arc<Gateway>| {
         let served: Vec<_> = gateway
             .contracts
             .all()
             .into_iter()
             .map(|(name, versions)| Served {
-                institutions: institutions
+                institutions: settings
+                    .institutions
                     .iter()
                     .filter(|it| it.contract == name)
                     .map(|it| it.id.clone())
                     .collect(),
                 versions: versions.contracts().map(version).collect(),
-                name: name.to_owned(),
+                name,
             })
             .collect();
         Ok(Some(context! { place => "contracts", served }))
@@ -69,7 +70,7 @@ pub(super) async fn one(
     Path((name, version)): Path<(String, String)>,
 ) -> Response {
     let make = async |gateway: Arc<Gateway>| {
-        let Some(versions) = gateway.contracts.all().remove(name.as_str()) else {
+        let Some(versions) = gateway.contracts.all().remove(&name) else {
             return Ok(None);
         };
         let Some(contract) = versions.contracts().find(|it| it.version() == version) else {

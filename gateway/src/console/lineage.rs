@@ -55,8 +55,7 @@ pub(super) async fn show(
         Ok(leaves) => leaves,
         Err(error) => return console.ledger_away(&asker, &error),
     };
-    let settings = &console.0.settings;
-    match lineage(settings, &institution, &leaves, &sent, reply.as_deref()) {
+    match lineage(&console.settings(), &institution, &leaves, &sent, reply.as_deref()) {
         Ok(told) => {
             console.show(&asker, "lineage.html", context! { place => "cases", told, institution })
         }

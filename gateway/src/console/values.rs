@@ -10,16 +10,16 @@ use super::{Console, standing, visitor::Asker};
 const HIDDEN: &str = "••••••";
 
 pub(super) async fn show(State(console): State<Console>, asker: Asker) -> Response {
-    let inner = &console.0;
+    let (inner, settings) = (&console.0, console.settings());
     let readings = inner.metrics.readings();
     let outdated =
         readings.iter().any(|it| it.name == "directlink_settings_outdated" && it.value > 0);
     let told = context! {
         place => "settings",
-        written => hidden(&inner.written),
-        values => values(&format!("{:#?}", inner.settings)),
+        written => hidden(&inner.written.load()),
+        values => values(&format!("{settings:#?}")),
         outdated,
-        certificates => standing::certificates(&inner.settings),
+        certificates => standing::certificates(&settings),
         version => env!("CARGO_PKG_VERSION"),
     };
     console.show(&asker, "settings.html", told)
@@ -80,35 +80,43 @@ fn shown(path: &str, value: &str) -> String {
     if is_secret && !is_file && value != "None" && value != "[]" {
         return HIDDEN.to_owned();
     }
-    without_user(value)
+    public(value)
 }
 
-/// An address without the user and password that may stand before its host.
-fn without_user(text: &str) -> String {
-    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
-    let end = rest.find(['/', '"', ' ']).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at_checked(end).unwrap_or((rest, ""));
-    match authority.rsplit_once('@') {
+/// A text whose addresses lack the user and password that may stand before the host; web addresses also what stands behind
+/// it, for whoever knows the whole of one may be let in by it.
+fn public(text: &str) -> String {
+    let Some((before, rest)) = text.split_once("://") else { return text.to_owned() };
+    let is_web = before.ends_with("http") || before.ends_with("https");
+    let end = rest.find(['/', '?', '#', '"', '\'', ' ']).unwrap_or(rest.len());
+    let (authority, rest) = rest.split_at_checked(end).unwrap_or((rest, ""));
+    let end = rest.find(['"', '\'', ' ']).unwrap_or(rest.len());
+    let (path, rest) = rest.split_at_checked(end).unwrap_or((rest, ""));
+    let host = match authority.rsplit_once('@') {
         // A name alone says who asks a database; before a web address it is a secret itself.
-        Some((user, host)) if user.contains(':') || scheme.starts_with("http") => {
-            format!("{scheme}://{HIDDEN}@{host}{}", without_user(path))
-        }
-        _ => format!("{scheme}://{authority}{}", without_user(path)),
-    }
+        Some((user, host)) if user.contains(':') || is_web => format!("{HIDDEN}@{host}"),
+        _ => authority.to_owned(),
+    };
+    let path = match path {
+        "" | "/" => path.to_owned(),
+        _ if is_web => format!("/{HIDDEN}"),
+        path => path.to_owned(),
+    };
+    format!("{before}://{host}{path}{}", public(rest))
 }
 
 /// The settings file's text, with nothing in it that looks like a secret.
 fn hidden(written: &str) -> String {
     let line = |line: &str| match line.split_once('=') {
-        Some((key, value)) => {
+        Some((key, _)) => {
             let name = key.trim().to_ascii_lowercase();
             let is_secret = ["password", "secret", "token"].iter().any(|it| name.contains(it));
             match is_secret && !name.contains("file") && !line.trim_start().starts_with('#') {
                 true => format!("{key}= {HIDDEN}"),
-                false => format!("{key}={}", without_user(value)),
+                false => public(line),
             }
         }
-        None => line.to_owned(),
+        None => public(line),
     };
     written.lines().map(line).collect::<Vec<_>>().join("\n")
 }
@@ -133,11 +141,13 @@ mod tests {
         password: &'static str,
         password_file: &'static str,
         url: Option<&'static str>,
+        address: &'static str,
     }
 
     fn inner() -> Inner {
         let url = Some("postgresql://ann:hush@db/one");
-        Inner { password: "hush", password_file: "/etc/p", url }
+        let address = "https://hooks.example:8443/hush/1?key=hush";
+        Inner { password: "hush", password_file: "/etc/p", url, address }
     }
 
     #[test]
@@ -160,6 +170,7 @@ mod tests {
             assert_eq!(of(&format!("{path}.password")), HIDDEN);
             assert_eq!(of(&format!("{path}.password_file")), "\"/etc/p\"");
             assert!(of(&format!("{path}.url")).contains("db/one"));
+            assert_eq!(of(&format!("{path}.address")), "\"https://hooks.example:8443/••••••\"");
         }
         assert!(!format!("{told:?}").contains("hush"), "{told:?}");
     }
@@ -169,7 +180,21 @@ mod tests {
         let file = "a = 1\napi_token = \"hush\"\nsecret_files = [\"s\"]\nurl = \"https://u:hush@h/p\"\n# token = what";
         let shown = hidden(file);
         assert!(!shown.contains("hush"), "{shown}");
-        assert!(shown.contains("secret_files = [\"s\"]") && shown.contains("@h/p\""), "{shown}");
+        assert!(
+            shown.contains("secret_files = [\"s\"]") && shown.contains("@h/••••••\""),
+            "{shown}"
+        );
         assert!(shown.contains("# token = what"));
+        for (written, expected) in [
+            ("address = 'https://h/hush' # why", "address = 'https://h/••••••' # why"),
+            ("  'https://h?a=hush', 'tcp://h:1'", "  'https://h/••••••', 'tcp://h:1'"),
+            (
+                "[{ a = \"http://h/hush?b=c\", d = \"http://i\" }]",
+                "[{ a = \"http://h/••••••\", d = \"http://i\" }]",
+            ),
+            ("postgres = \"postgresql://ann@db/one\"", "postgres = \"postgresql://ann@db/one\""),
+        ] {
+            assert_eq!(hidden(written), expected);
+        }
     }
 }

@@ -3,7 +3,7 @@
 //! What a proxy says is believed from the proxy alone; whoever comes through it is who it says, and nobody by its
 //! certificate. Where settings have nobody sign in, everybody who can reach the port looks, and nobody acts.
 
-use std::{net::IpAddr, sync::Arc};
+use std::net::IpAddr;
 
 use axum::{
     extract::{ConnectInfo, FromRequestParts, Request, State, connect_info::Connected},
@@ -12,14 +12,12 @@ use axum::{
     response::{IntoResponse, Response},
     serve::IncomingStream,
 };
-use time::OffsetDateTime;
 use tokio::net::TcpListener;
 
-use super::{Console, door::Doorway};
+use super::{Console, Guest, Staff};
 use crate::{
-    identity::client_names,
     pages::Language,
-    settings::{Console as Settings, Proxy, Role},
+    settings::{Proxy, Role},
 };
 
 /// At the other end of a connection.
@@ -27,19 +25,13 @@ use crate::{
 pub struct Peer {
     /// From where it came.
     pub(super) address: IpAddr,
-    /// The certificate that it showed, as DER, its chain verified.
-    pub(super) certificate: Option<Arc<[u8]>>,
+    /// Who it is by the certificate that it showed.
+    pub(super) guest: Option<Guest>,
 }
 
 impl Connected<IncomingStream<'_, TcpListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
-        Self { address: stream.remote_addr().ip(), certificate: None }
-    }
-}
-
-impl Connected<IncomingStream<'_, Doorway>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, Doorway>) -> Self {
-        stream.remote_addr().clone()
+        Self { address: stream.remote_addr().ip(), guest: None }
     }
 }
 
@@ -84,10 +76,9 @@ pub(super) async fn admit(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let settings = &console.0.own;
+    let staff = console.0.staff.load_full();
     let peer = request.extensions().get::<ConnectInfo<Peer>>().map(|it| it.0.clone());
-    let now = OffsetDateTime::now_utc().unix_timestamp();
-    let visitor = peer.and_then(|peer| known(settings, &peer, request.headers(), now));
+    let visitor = peer.and_then(|peer| known(&staff, &peer, request.headers()));
     let Some(visitor) = visitor else {
         tracing::warn!("somebody who is not known asked for the console");
         return console.stranger(language);
@@ -102,8 +93,8 @@ pub(super) async fn admit(
     }
     request.extensions_mut().insert(visitor);
     let mut response = next.run(request).await;
-    if settings.signs_in() {
-        let secure = if settings.address.is_some() { "; Secure" } else { "" };
+    if staff.signs_in() {
+        let secure = if console.address().is_some() { "; Secure" } else { "" };
         let cookie = format!("{HERE}=yes; Path=/console/; SameSite=Strict; HttpOnly{secure}");
         if let Ok(cookie) = HeaderValue::try_from(cookie) {
             response.headers_mut().append(header::SET_COOKIE, cookie);
@@ -121,28 +112,24 @@ fn is_of_this_site(headers: &HeaderMap) -> bool {
     pairs.any(|pair| pair.split_once('=') == Some((HERE, "yes")))
 }
 
-/// Who it is; `None` if nobody knows. `now`: seconds since 1970.
-fn known(settings: &Settings, peer: &Peer, headers: &HeaderMap, now: i64) -> Option<Visitor> {
-    if !settings.signs_in() {
+/// Who it is; `None` if nobody knows.
+fn known(staff: &Staff, peer: &Peer, headers: &HeaderMap) -> Option<Visitor> {
+    if !staff.signs_in() {
         return Some(Visitor { who: String::new(), by: "nothing", role: Role::Viewer });
     }
-    let shown = peer.certificate.as_deref().and_then(|der| client_names(der, now));
-    let is_known_by = |pin: &str| shown.as_ref().is_some_and(|shown| is_pinned(pin, shown));
-    if let Some(proxy) = &settings.proxy {
-        let calls_from = proxy.addresses.is_empty() || proxy.addresses.contains(&peer.address);
-        if calls_from && proxy.certificate.as_ref().is_none_or(|pin| is_known_by(pin)) {
-            return told_of(proxy, headers);
+    let calls_from =
+        |proxy: &Proxy| proxy.addresses.is_empty() || proxy.addresses.contains(&peer.address);
+    match &peer.guest {
+        Some(Guest::Person(person)) => {
+            Some(Visitor { who: person.name.clone(), by: "certificate", role: person.role })
         }
-    }
-    let person = settings.people.iter().find(|person| is_known_by(&person.certificate))?;
-    Some(Visitor { who: person.name.clone(), by: "certificate", role: person.role })
-}
-
-/// Whether a certificate is the one that settings name: by its digest, or by one of its names.
-fn is_pinned(pin: &str, (names, sha256): &(Vec<String>, String)) -> bool {
-    match pin.strip_prefix("sha256:") {
-        Some(digest) => digest.replace(':', "").eq_ignore_ascii_case(sha256),
-        None => names.iter().any(|name| name.eq_ignore_ascii_case(pin)),
+        Some(Guest::Proxy(proxy)) if calls_from(proxy) => told_of(proxy, headers),
+        Some(Guest::Proxy(_)) => None,
+        None => {
+            // One that shows a certificate is nobody without it.
+            let proxy = staff.proxy.as_ref().filter(|it| it.certificate.is_none());
+            told_of(proxy.filter(|it| calls_from(it))?, headers)
+        }
     }
 }
 
@@ -171,16 +158,19 @@ const WHO_BYTES_MAX: usize = 128;
 
 #[cfg(test)]
 mod tests {
+    use rustls::pki_types::CertificateDer;
+
     use super::*;
+    use crate::entrance::Guests;
 
-    const NOW: i64 = 1_772_673_154;
-
-    fn settings(text: &str) -> Settings {
-        toml::from_str(text).unwrap()
+    fn staff(text: &str) -> Staff {
+        Staff::of(&toml::from_str(text).unwrap())
     }
 
-    fn peer(address: &str, certificate: Option<&[u8]>) -> Peer {
-        Peer { address: address.parse().unwrap(), certificate: certificate.map(Arc::from) }
+    /// Somebody at the other end who has shown a certificate, or none.
+    fn peer(staff: &Staff, address: &str, shown: Option<&CertificateDer<'static>>) -> Peer {
+        let guest = shown.and_then(|shown| staff.guest(std::slice::from_ref(shown)).ok());
+        Peer { address: address.parse().unwrap(), guest }
     }
 
     fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -190,48 +180,42 @@ mod tests {
         fields.iter().map(field).collect()
     }
 
-    fn certificate(name: &str) -> Vec<u8> {
+    fn certificate(name: &str) -> CertificateDer<'static> {
         let mut params = rcgen::CertificateParams::new([name.to_owned()]).unwrap();
         params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
-        params.not_after = time::OffsetDateTime::from_unix_timestamp(NOW + 60).unwrap();
         let key = rcgen::KeyPair::generate().unwrap();
-        params.self_signed(&key).unwrap().der().to_vec()
+        params.self_signed(&key).unwrap().der().clone()
     }
 
     #[test]
     fn where_nobody_signs_in_everybody_looks_and_nobody_acts() {
         let told = headers(&[("x-forwarded-user", "x"), ("x-forwarded-groups", "ops")]);
-        let visitor = known(&settings(""), &peer("127.0.0.1", None), &told, NOW).unwrap();
+        let staff = staff("");
+        let visitor = known(&staff, &peer(&staff, "127.0.0.1", None), &told).unwrap();
         assert_eq!(visitor.role, Role::Viewer);
     }
 
     #[test]
-    fn a_certificate_is_somebody_in_its_time_and_nobody_after_it() {
-        let der = certificate("wang.ops.example");
-        let pins = ["Wang.ops.example".to_owned(), {
-            let (_, digest) = client_names(&der, NOW).unwrap();
-            format!("sha256:{digest}")
-        }];
-        for pin in pins {
-            let it = settings(&format!(
+    fn a_certificate_is_somebody_by_its_name_or_its_digest() {
+        let own = certificate("wang.ops.example");
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &own);
+        for pin in ["Wang.ops.example".to_owned(), format!("sha256:{}", hex::encode(digest))] {
+            let it = staff(&format!(
                 "[[person]]\nname = \"wang\"\nrole = \"operator\"\ncertificate = \"{pin}\"\n"
             ));
-            let at = |now| known(&it, &peer("10.0.0.7", Some(&der)), &HeaderMap::new(), now);
+            let by = |shown| known(&it, &peer(&it, "10.0.0.7", Some(shown)), &HeaderMap::new());
             let wang = Visitor { who: "wang".into(), by: "certificate", role: Role::Operator };
-            assert_eq!(at(NOW), Some(wang), "{pin}");
-            assert_eq!(at(NOW + 61), None);
-            let other = certificate("li.ops.example");
-            let other = peer("10.0.0.7", Some(&other));
-            assert_eq!(known(&it, &other, &HeaderMap::new(), NOW), None);
+            assert_eq!(by(&own), Some(wang), "{pin}");
+            assert_eq!(by(&certificate("li.ops.example")), None);
         }
     }
 
     #[test]
     fn a_proxy_is_believed_from_its_address_alone_and_about_one_user() {
-        let it = settings(
+        let it = staff(
             "[proxy]\naddresses = [\"127.0.0.1\"]\nviewers = [\"look\"]\noperators = [\"ops\"]\n",
         );
-        let says = |from: &str, fields: &[_]| known(&it, &peer(from, None), &headers(fields), NOW);
+        let says = |from: &str, fields: &[_]| known(&it, &peer(&it, from, None), &headers(fields));
         let (wang, ops) = (("x-forwarded-user", "wang"), ("x-forwarded-groups", "look, ops"));
         let visitor = says("127.0.0.1", &[wang, ops]).unwrap();
         assert_eq!((visitor.who.as_str(), visitor.role), ("wang", Role::Operator));
@@ -251,15 +235,18 @@ mod tests {
 
     #[test]
     fn a_pinned_proxys_certificate_is_no_person_and_without_it_nobody_is_believed() {
-        let der = certificate("proxy.example");
-        let it = settings(
+        let own = certificate("proxy.example");
+        let it = staff(
             "[[person]]\nname = \"p\"\nrole = \"operator\"\ncertificate = \"proxy.example\"\n\
              [proxy]\ncertificate = \"proxy.example\"\noperators = [\"ops\"]\n",
         );
         let told = headers(&[("x-forwarded-user", "wang"), ("x-forwarded-groups", "ops")]);
-        let through = known(&it, &peer("10.1.1.1", Some(&der)), &told, NOW).unwrap();
+        let by = |shown, told: &HeaderMap| known(&it, &peer(&it, "10.1.1.1", shown), told);
+        let through = by(Some(&own), &told).unwrap();
         assert_eq!((through.who.as_str(), through.by), ("wang", "proxy"));
-        assert_eq!(known(&it, &peer("10.1.1.1", Some(&der)), &HeaderMap::new(), NOW), None);
-        assert_eq!(known(&it, &peer("10.1.1.1", None), &told, NOW), None);
+        assert_eq!(by(Some(&own), &HeaderMap::new()), None);
+        assert_eq!(by(None, &told), None);
+        let person = certificate("li.ops.example");
+        assert_eq!(by(Some(&person), &told), None, "whoever else says so");
     }
 }

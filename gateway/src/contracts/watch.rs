@@ -74,10 +74,15 @@ struct Watch {
 impl Watch {
     /// Takes what has changed; says whether something is still changing.
     fn look(&mut self, contracts: &Contracts, look: Look, metrics: &Metrics) -> bool {
-        for (name, served) in &contracts.served {
+        let all = contracts.all();
+        self.moving.retain(|name, _| all.contains_key(name));
+        let left_out: Vec<_> =
+            self.refused.keys().filter(|name| !all.contains_key(*name)).cloned().collect();
+        left_out.iter().for_each(|name| self.pass(name, metrics));
+        for (name, served) in &all {
             let contents = Contents::read(&contracts.folder.join(name));
             let digest = contents.digest();
-            if digest == served.load().digest {
+            if digest == served.digest {
                 self.moving.remove(name);
                 self.pass(name, metrics);
                 continue;
@@ -113,7 +118,7 @@ impl Watch {
         !self.moving.is_empty()
     }
 
-    /// What is on disk is what is served.
+    /// What is on disk is what is served, or of no account.
     fn pass(&mut self, name: &str, metrics: &Metrics) {
         if self.refused.remove(name).is_some() {
             metrics.contracts_outdated(-1);

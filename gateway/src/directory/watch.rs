@@ -1,7 +1,8 @@
-//! Takes a settings file that has changed while the gateway runs, as far as a filing's way depends on it.
+//! Takes a settings file that has changed while the gateway runs, as far as it says who may call, and what a filing's way
+//! depends on (`settings/taken.rs` lists it).
 //!
-//! It is taken whole or not at all: a file with a fault anywhere is told with every fault, and the directory before counts
-//! on. What it says of anything else is left for the restart, and that is told. Files are read on threads of their own.
+//! It is taken whole or not at all: a file with a fault anywhere is told with every fault, and what was before counts on.
+//! What it says of anything else is left for the restart, and that is told. Files are read on threads of their own.
 
 use std::{
     fs, io,
@@ -16,18 +17,21 @@ use tokio::{signal::unix::Signal, time::sleep};
 use super::{Digest, digest_of, finished};
 use crate::{
     attendance::Attendance,
+    console::Console,
+    entrance::Entrance,
     exchange::Gateway,
+    identity::Identities,
     settings::{Problem, Settings},
     telemetry::SettingsEnd,
+    turnstile::Turnstile,
 };
-
-/// Tables that are taken while the gateway runs; all others wait for a restart.
-const TAKEN: [&str; 5] = ["office", "registry", "routing", "matters", "calendar"];
 
 /// The settings file as it was read at one moment, with the files of the registries that it names.
 #[derive(Debug)]
 pub struct Seen {
     file: PathBuf,
+    /// What stands in it; nothing, if it cannot be read.
+    pub text: String,
     tables: toml::Table,
     /// What it says; else everything that is wrong with it.
     pub settings: Result<Settings, Vec<Problem>>,
@@ -48,20 +52,8 @@ impl Seen {
         for registry in settings.iter().flat_map(|settings| &settings.registries) {
             context.update(&digest_of(registry));
         }
-        Self { file: file.to_owned(), tables, settings, digest: finished(context) }
-    }
-
-    /// Tables of which `now` says something else, and that are not taken before a restart.
-    fn waiting(&self, now: &Self) -> Vec<String> {
-        let names = self.tables.keys().chain(now.tables.keys());
-        let mut waiting: Vec<_> = names
-            .filter(|name| !TAKEN.contains(&name.as_str()))
-            .filter(|name| self.tables.get(*name) != now.tables.get(*name))
-            .map(|name| format!("[{name}]"))
-            .collect();
-        waiting.sort_unstable();
-        waiting.dedup();
-        waiting
+        let (file, text) = (file.to_owned(), text.unwrap_or_default());
+        Self { file, text, tables, settings, digest: finished(context) }
     }
 }
 
@@ -69,20 +61,71 @@ fn unreadable(file: &Path, error: &io::Error) -> Problem {
     Problem { file: file.to_owned(), line: None, message: error.to_string() }
 }
 
+/// Those who go by the settings file while the gateway runs.
+#[derive(Debug)]
+pub struct Followers {
+    /// The gateway, with its contracts and its directory.
+    pub gateway: Arc<Gateway>,
+    /// The way in for banks.
+    pub entrance: Arc<Entrance<Identities>>,
+    /// What each institution may have.
+    pub turnstile: Arc<Turnstile>,
+    /// The console, if there is one.
+    pub console: Option<Console>,
+}
+
+impl Followers {
+    /// Has them all go by `now` instead of `before`; returns the registries that settings name no more. `text`: the file that
+    /// says so. One caller at a time.
+    ///
+    /// # Errors
+    /// Everything that stands against it; then nothing has changed.
+    fn follow(
+        &self,
+        before: &Settings,
+        now: &Arc<Settings>,
+        text: &str,
+    ) -> Result<Vec<String>, Vec<Problem>> {
+        let gateway = &self.gateway;
+        let contracts = gateway.contracts.changed(before, now);
+        let directory = gateway.directory().changed(now, &gateway.metrics);
+        let (contracts, directory) = match (contracts, directory) {
+            (Ok(contracts), Ok(directory)) => (contracts, directory),
+            (contracts, directory) => {
+                let mut problems = contracts.err().unwrap_or_default();
+                problems.extend(directory.err().unwrap_or_default());
+                return Err(problems);
+            }
+        };
+        let left_out = directory.left_out().into_iter().map(str::to_owned).collect();
+        // Whoever is let in last of all finds all that it needs.
+        gateway.contracts.serve(contracts);
+        gateway.directory.store(Arc::new(directory));
+        self.turnstile.know(&now.institutions);
+        self.entrance.know(Identities::new(&now.institutions, &now.listen.proxies));
+        if let Some(console) = &self.console {
+            console.follow(now, text);
+        }
+        Ok(left_out)
+    }
+}
+
 /// Looks at the settings file `every` so often until the attendance's end; at once when `asked`. Ends when everybody has
 /// ended who works for registries.
 ///
 /// What has changed is taken once two looks find the same: it may be half written. Whoever asks says that it is not.
 pub async fn watch(
-    gateway: Arc<Gateway>,
+    followers: Followers,
     mut attendance: Attendance,
-    started_with: Seen,
+    started: (Seen, Settings),
     every: Duration,
     mut asked: Signal,
 ) {
     let stop = attendance.stopping();
-    let digest = started_with.digest;
-    let mut watch = Watch { started_with, served: digest, moving: None, refused: None };
+    let (started_with, counting) = started;
+    let (served, counting) = (started_with.digest, Arc::new(counting));
+    let mut watch =
+        Watch { followers, started_with, counting, served, moving: None, refused: None };
     let mut pause = every;
     loop {
         let look = tokio::select! {
@@ -91,9 +134,8 @@ pub async fn watch(
             Some(()) = asked.recv() => Look::Asked,
             () = sleep(pause) => Look::Routine,
         };
-        let there = Arc::clone(&gateway);
         let looking = tokio::task::spawn_blocking(move || {
-            let done = watch.look(&there, look);
+            let done = watch.look(look);
             (watch, done)
         });
         let Ok((kept, done)) = looking.await else {
@@ -134,8 +176,11 @@ enum Done {
 /// What was seen on disk.
 #[derive(Debug)]
 struct Watch {
+    followers: Followers,
     /// What the rest of the gateway counts on until it is started again.
     started_with: Seen,
+    /// The settings that count.
+    counting: Arc<Settings>,
     served: Digest,
     /// Not yet found the same twice.
     moving: Option<Digest>,
@@ -144,12 +189,14 @@ struct Watch {
 }
 
 impl Watch {
-    fn look(&mut self, gateway: &Gateway, look: Look) -> Done {
+    fn look(&mut self, look: Look) -> Done {
         let now = Seen::read(&self.started_with.file);
         if now.digest == self.served {
             self.moving = None;
             if self.refused.take().is_some() {
-                gateway.metrics.settings_outdated(!self.started_with.waiting(&now).is_empty());
+                let waiting = now.settings.as_ref().map(|it| self.waiting(it, &now.tables));
+                let metrics = &self.followers.gateway.metrics;
+                metrics.settings_outdated(waiting.is_ok_and(|it| !it.is_empty()));
             }
             return Done::Nothing;
         }
@@ -162,29 +209,43 @@ impl Watch {
             }
         }
         self.moving = None;
-        let waiting = self.started_with.waiting(&now);
-        let taken = now.settings.and_then(|settings| gateway.take_directory(&settings));
+        let Seen { settings, digest, tables, text, .. } = now;
+        let taken = settings.and_then(|changed| {
+            let counting = Arc::new(self.counting.with_taken(&changed));
+            let left_out = self.followers.follow(&self.counting, &counting, &text)?;
+            let waiting = self.waiting(&changed, &tables);
+            self.counting = counting;
+            Ok((waiting, left_out))
+        });
+        let metrics = &self.followers.gateway.metrics;
         match taken {
-            Ok(left_out) => {
-                (self.served, self.refused) = (now.digest, None);
+            Ok((waiting, left_out)) => {
+                (self.served, self.refused) = (digest, None);
                 told_taken(&waiting, &left_out);
-                gateway.metrics.settings(SettingsEnd::Taken);
-                gateway.metrics.settings_outdated(!waiting.is_empty());
+                metrics.settings(SettingsEnd::Taken);
+                metrics.settings_outdated(!waiting.is_empty());
                 Done::Taken
             }
             Err(problems) => {
-                self.refused = Some(now.digest);
+                self.refused = Some(digest);
                 told_refused(&problems);
-                gateway.metrics.settings(SettingsEnd::Refused);
-                gateway.metrics.settings_outdated(true);
+                metrics.settings(SettingsEnd::Refused);
+                metrics.settings_outdated(true);
                 Done::Nothing
             }
         }
     }
+
+    /// Tables that wait for a restart.
+    fn waiting(&self, changed: &Settings, tables: &toml::Table) -> Vec<String> {
+        self.counting.waiting(&self.started_with.tables, changed, tables)
+    }
 }
 
 fn told_taken(waiting: &[String], left_out: &[String]) {
-    tracing::info!("changed settings count from now on: offices, registries, matters, calendar");
+    tracing::info!(
+        "changed settings count from now on: who may call, offices, registries, matters, calendar"
+    );
     if !waiting.is_empty() {
         tracing::warn!(
             tables = waiting.join(" "),

@@ -36,6 +36,8 @@ pub enum Complaint {
     TilesInserted(u64),
     /// The tree is not that of the head.
     Head(Head),
+    /// There are leaves and keys, and no checkpoint.
+    Unsigned,
     /// A checkpoint is none, or of another size than it is kept under.
     CheckpointUnreadable(u64),
     /// A checkpoint is signed by none of the keys.
@@ -66,6 +68,12 @@ impl fmt::Display for Complaint {
             Self::TilesInserted(count) => write!(out, "{count} tiles are not the tree's"),
             Self::Head(head) => {
                 write!(out, "the tree is not the one whose head is kept, of {} leaves", head.size)
+            }
+            Self::Unsigned => {
+                write!(
+                    out,
+                    "there is no checkpoint, though there are leaves and keys: they were taken out, or none was ever signed"
+                )
             }
             Self::CheckpointUnreadable(size) => {
                 write!(out, "the checkpoint of {size} leaves is none")
@@ -126,6 +134,10 @@ pub async fn audit(
         }
     }
     let checkpoints = walk.checkpoints(log, keys).await?;
+    // Those signed since the walk began count for this.
+    if !keys.is_empty() && head.size > 0 && log.checkpoint().await?.is_none() {
+        walk.complaints.push(Complaint::Unsigned);
+    }
     Ok(Audit { complaints: walk.complaints, size: head.size, checkpoints })
 }
 

@@ -332,6 +332,15 @@ fn judge_exchange(
         format!("leaf {index} ({heard}, {result}) {english}"),
         format!("第{index}条记录（{heard}，{result}）{chinese}"),
     );
+    if proved.salt.is_some() && salt_of(proved).is_none() {
+        account.add(
+            Verdict::Fails,
+            format!(
+                "the salt of leaf {index} is none: it is neither erased nor 64 hexadecimal digits"
+            ),
+            format!("第{index}条记录的盐值格式不正确：既未删除，也不是64位十六进制数"),
+        );
+    }
     let lines = leaf.lines().map(|(name, value)| (name.to_owned(), value)).collect();
     let is_salted = salt_of(proved).is_some();
     Some(Read { index, is_proved, is_salted, lines, files: Vec::new() })

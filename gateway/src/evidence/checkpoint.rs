@@ -227,6 +227,11 @@ impl SigningKey {
     }
 }
 
+/// Whether a key file holds a private key; not, if it cannot be read.
+pub(crate) fn is_secret(file: &Path) -> bool {
+    fs::read_to_string(file).is_ok_and(|text| text.starts_with(PRIVATE))
+}
+
 /// What a private key's text begins with.
 const PRIVATE: &str = "PRIVATE+KEY+";
 

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::ledger::{
     LedgerError,
-    evidence::{EvidenceLog, KeptLeaf},
+    evidence::{EvidenceLog, Head, KeptLeaf},
 };
 
 /// Why there is no proof.
@@ -126,6 +126,32 @@ pub async fn consistency(
     let to = SignedCheckpoint::read(&newer)?.checkpoint.size;
     let proof = hashes(log, &tree::consistency(from, to)).await?;
     Ok(Consistency { older, newer, proof: proof.iter().map(Hash::to_string).collect() })
+}
+
+/// Whether the log at `head` begins with what it was at `before`.
+///
+/// # Errors
+/// The ledger is away.
+pub async fn goes_on(
+    log: &(impl EvidenceLog + ?Sized),
+    before: Head,
+    head: Head,
+) -> Result<bool, LedgerError> {
+    let proof = match hashes(log, &tree::consistency(before.size, head.size)).await {
+        Ok(proof) => proof,
+        Err(NoProof::Ledger(error)) => return Err(error),
+        // Without the tiles nothing is proved.
+        Err(
+            NoProof::Missing(_)
+            | NoProof::Unsigned
+            | NoProof::TooNew(_)
+            | NoProof::None
+            | NoProof::NoCheckpointOf(_)
+            | NoProof::Checkpoint(_),
+        ) => return Ok(false),
+    };
+    let (before, head) = ((before.size, before.root), (head.size, head.root));
+    Ok(tree::is_consistent(before, head, &proof))
 }
 
 async fn checkpoint_of(log: &(impl EvidenceLog + ?Sized), size: u64) -> Result<String, NoProof> {

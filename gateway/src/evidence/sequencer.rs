@@ -2,12 +2,12 @@
 //!
 //! Any number of replicas may run this over one ledger. None leads: whoever adds leaves says which size the log has to have,
 //! and of two that say the same the ledger lets one. It builds on no tree but the one the head was made of, so that a row
-//! that was changed by hand stops the log instead of being covered up. Checkpoints tell size and root alone, so that two
-//! replicas that sign one head sign the same.
+//! that was changed by hand stops the log instead of being covered up. Nor does it sign a head that does not go on from what
+//! was signed before: who can write the head's row as well has no signature under it
+//! (docs/decisions/0042-only-what-goes-on-is-signed.md). Checkpoints tell size and root alone, so that two replicas that sign one head
+//! sign the same.
 
 use std::{
-    fs, io,
-    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -16,7 +16,9 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    checkpoint::{Checkpoint, Keys},
+    checkpoint::{Checkpoint, Keys, NoCheckpoint, SignedCheckpoint},
+    proving,
+    published::{Unreadable, publish, published},
     tree::{Hash, Missing, Tiles, WIDTH, frontier},
 };
 use crate::{
@@ -38,7 +40,7 @@ pub async fn keep(
     keys: Arc<Keys>,
     stop: CancellationToken,
 ) {
-    let mut sequencer = Sequencer { gateway, settings, keys, signed: None };
+    let mut sequencer = Sequencer { gateway, settings, keys, signed: None, looked: None };
     while !stop.is_cancelled() {
         sequencer.turn(Due::InTime).await;
         tokio::select! {
@@ -66,8 +68,32 @@ struct Sequencer {
     gateway: Arc<Gateway>,
     settings: settings::Evidence,
     keys: Arc<Keys>,
-    /// When it last signed, and what.
-    signed: Option<(Instant, Head)>,
+    /// What it last signed.
+    signed: Option<Head>,
+    /// When it last signed, or would not.
+    looked: Option<Instant>,
+}
+
+/// Why the log does not grow, or is not signed.
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(
+        "the log does not begin with the {0} leaves that were signed: nothing is signed any more; see `directlink evidence audit`"
+    )]
+    Contradicted(u64),
+    #[error("nothing is signed before it is known what was signed last")]
+    Unknown(#[from] Unknown),
+}
+
+/// What was signed last cannot be found out.
+#[derive(Debug, thiserror::Error)]
+enum Unknown {
+    #[error(transparent)]
+    Published(#[from] Unreadable),
+    #[error("the newest checkpoint in the ledger cannot be read")]
+    Kept(#[from] NoCheckpoint),
 }
 
 impl Sequencer {
@@ -80,8 +106,10 @@ impl Sequencer {
         }
     }
 
-    async fn grow_and_sign(&mut self, due: Due) -> Result<(), LedgerError> {
+    async fn grow_and_sign(&mut self, due: Due) -> Result<(), Fault> {
         let ledger = &*self.gateway.ledger;
+        // Before it grows: what others sign meanwhile is of a log that is larger than this one sees.
+        let before = self.signed_before().await?;
         let head = loop {
             let growing = self.gateway.timed(LedgerVerb::Grow, grow(ledger)).await?;
             if growing.is_all {
@@ -89,23 +117,61 @@ impl Sequencer {
             }
         };
         self.gateway.metrics.evidence_size(head.size);
-        self.sign(head, due).await
+        self.sign(head, before, due).await
+    }
+
+    /// What the log has to go on from: what was signed here; at first what is published, and what the ledger says was signed.
+    async fn signed_before(&self) -> Result<Result<Vec<Head>, Unknown>, LedgerError> {
+        if self.keys.signing().is_empty() {
+            return Ok(Ok(Vec::new()));
+        }
+        if let Some(signed) = self.signed {
+            return Ok(Ok(vec![signed]));
+        }
+        let kept = self.gateway.ledger.checkpoint().await?;
+        Ok(self.told_before(kept.as_deref()))
+    }
+
+    fn told_before(&self, kept: Option<&str>) -> Result<Vec<Head>, Unknown> {
+        let origin = &self.settings.origin;
+        let folder = self.settings.checkpoint_folder.as_deref();
+        let published = folder.map(|folder| published(folder, origin)).transpose()?.flatten();
+        let kept = kept.map(SignedCheckpoint::read).transpose()?;
+        let told = published.into_iter().chain(kept).map(|it| it.checkpoint);
+        let own = told.filter(|it| it.origin == *origin && it.size > 0);
+        Ok(own.map(|it| Head { size: it.size, root: it.root }).collect())
     }
 
     /// Signs the head once the interval is over, if it is another than the one before.
-    async fn sign(&mut self, head: Head, due: Due) -> Result<(), LedgerError> {
-        let is_news = self.signed.is_none_or(|(when, signed)| {
-            signed.size < head.size
-                && (due == Due::Now || when.elapsed() >= self.settings.checkpoint)
-        });
-        if self.keys.signing().is_empty() || head.size == 0 || !is_news {
+    async fn sign(
+        &mut self,
+        head: Head,
+        before: Result<Vec<Head>, Unknown>,
+        due: Due,
+    ) -> Result<(), Fault> {
+        let is_due = due == Due::Now
+            || self.looked.is_none_or(|when| when.elapsed() >= self.settings.checkpoint);
+        let is_news = self.signed != Some(head);
+        let is_nothing = head.size == 0 && before.as_ref().is_ok_and(Vec::is_empty);
+        if self.keys.signing().is_empty() || is_nothing || !is_news || !is_due {
             return Ok(());
         }
+        if let Err(refused) = self.goes_on(before, head).await {
+            match &refused {
+                Fault::Ledger(_) => {}
+                Fault::Contradicted(_) | Fault::Unknown(_) => {
+                    self.looked = Some(Instant::now());
+                    self.gateway.metrics.evidence_refused(true);
+                }
+            }
+            return Err(refused);
+        }
+        self.gateway.metrics.evidence_refused(false);
         let Head { size, root } = head;
         let checkpoint = Checkpoint { origin: self.settings.origin.clone(), size, root };
         let note = checkpoint.signed(self.keys.signing());
         self.gateway.ledger.keep_checkpoint(size, &note).await?;
-        self.signed = Some((Instant::now(), head));
+        (self.signed, self.looked) = (Some(head), Some(Instant::now()));
         self.gateway.metrics.evidence_signed(size);
         if let Some(folder) = self.settings.checkpoint_folder.clone() {
             let published = tokio::task::spawn_blocking(move || publish(&folder, &note)).await;
@@ -115,14 +181,17 @@ impl Sequencer {
         }
         Ok(())
     }
-}
 
-/// Puts a checkpoint in the place of the one before: whole, or not at all.
-fn publish(folder: &Path, note: &str) -> io::Result<()> {
-    let (whole, half): (PathBuf, PathBuf) =
-        (folder.join("checkpoint"), folder.join(format!(".checkpoint.{}", std::process::id())));
-    fs::write(&half, note)?;
-    fs::rename(&half, &whole)
+    /// # Errors
+    /// The log does not go on from all that was signed before, or that is not known.
+    async fn goes_on(&self, before: Result<Vec<Head>, Unknown>, head: Head) -> Result<(), Fault> {
+        for before in before? {
+            if !proving::goes_on(&*self.gateway.ledger, before, head).await? {
+                return Err(Fault::Contradicted(before.size));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// How far the log has grown.
@@ -178,8 +247,10 @@ pub async fn grow(ledger: &(impl EvidenceLog + ?Sized)) -> Result<Growing, Ledge
 }
 
 fn not_the_tree(missing: Option<Missing>) -> LedgerError {
-    LedgerError::Corrupt(match missing {
-        Some(missing) => Box::new(missing),
-        None => "the tree in the ledger is not the one its head was made of; see `directlink evidence audit`".into(),
-    })
+    match missing {
+        Some(missing) => LedgerError::corrupt(missing),
+        None => LedgerError::corrupt(
+            "the tree in the ledger is not the one its head was made of; see `directlink evidence audit`",
+        ),
+    }
 }

@@ -38,7 +38,7 @@ pub(crate) struct Lineage {
     /// Print JSON instead of tables.
     #[arg(long)]
     json: bool,
-    /// The settings file; every key is described in docs/settings.md.
+    /// The settings file; every key is described in docs/settings-reference.md.
     #[arg(long, value_name = "FILE")]
     settings: PathBuf,
 }

@@ -6,8 +6,8 @@ use std::{slice, sync::Arc, time::Duration};
 use adapters::FaultCode;
 use proto::v1::{
     CaseQuery, CaseStatus, CertificateAnswer, CertificateDownload, CertificateQuery,
-    DischargeAnswer, DischargeCheck, Document, NextAction, OriginalFiling, Outcome, Property,
-    RecordAnswer, RecordQuery, TitleAnswer, TitleQuery, case_query::Subject,
+    DischargeAnswer, DischargeCheck, Document, OriginalFiling, Outcome, Property, RecordAnswer,
+    RecordQuery, TitleAnswer, TitleQuery, case_query::Subject,
     certificate_query::Subject as Certificate, verify_certificate_request::By,
 };
 
@@ -74,7 +74,7 @@ impl Hearing<'_> {
         let registry = self.registry_of(&record.registry)?;
         let outcome = self.present(record.clone()).await;
         if !outcome.certificate_numbers.contains(&certificate_number) {
-            return Err(Refusal::unsent(Code::CertificateUnknown, NextAction::CorrectAndResend));
+            return Err(Refusal::of(Code::CertificateUnknown));
         }
         let (caller, bytes_max) = (self.caller(), self.gateway.document_bytes_max);
         let asking = registry.fetch_certificate(certificate_number, bytes_max, &caller);
@@ -148,10 +148,10 @@ impl Hearing<'_> {
     pub(super) async fn present(&self, record: Record) -> Outcome {
         let known = record.outcome.clone().unwrap_or_default();
         let Some(registry) = self.directory.registry(&record.registry) else { return known };
-        if matter::is_final(known.status()) || known.case_id.is_empty() {
+        if matter::is_final(known.status()) {
             return known;
         }
-        match registry.case_by_id(&known.case_id, &self.caller()).await {
+        match registry.case_of(&record, &self.caller()).await {
             Ok(Some(testimony)) => {
                 self.seen.registry_answered(&testimony);
                 let now = self.gateway.compared(testimony, &record.institution, &record.key);
@@ -195,7 +195,7 @@ impl Hearing<'_> {
     fn registry_of_certificate(&self, query: &CertificateQuery) -> Result<&Registry, Refusal> {
         let CertificateQuery { unit_code, office_code, .. } = query;
         let unknown = |field: &str| {
-            Refusal::unsent(Code::OfficeUnknown, NextAction::CorrectAndResend)
+            Refusal::of(Code::OfficeUnknown)
                 .with_faults(self.faults(FaultCode::RouteUnknown, &[format!("matter.{field}")]))
         };
         let route = &self.directory.route;
@@ -238,18 +238,17 @@ impl Hearing<'_> {
     fn not_passed_on(&self, registry: &Registry, unsound: Unsound) -> Refusal {
         tracing::error!(registry = registry.name(), %unsound, "a document is not passed on");
         match unsound {
-            Unsound::Absent => Refusal::unsent(Code::CertificateUnknown, NextAction::CallOffice),
+            Unsound::Absent => Refusal::of(Code::CertificateUnknown).for_people(),
             Unsound::Digest | Unsound::Length => {
                 Refusal::retry_same_key(Code::DocumentUnsound, self.gateway.ask_again_after)
             }
-            Unsound::TooLarge { bytes_max } => {
-                Refusal::unsent(Code::DocumentUnsound, NextAction::CallOffice)
-                    .with_detail(format!("{bytes_max}字节"))
-            }
+            Unsound::TooLarge { bytes_max } => Refusal::of(Code::DocumentUnsound)
+                .for_people()
+                .with_detail(format!("{bytes_max}字节")),
         }
     }
 }
 
 fn no_such_case() -> Refusal {
-    Refusal::unsent(Code::CaseUnknown, NextAction::CorrectAndResend)
+    Refusal::of(Code::CaseUnknown)
 }

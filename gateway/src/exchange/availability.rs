@@ -4,9 +4,7 @@
 use std::{slice, sync::Arc};
 
 use adapters::FaultCode;
-use proto::v1::{
-    NextAction, OfficeAnswer, OfficeMatter, OfficeQuery, Property, office_query::Subject,
-};
+use proto::v1::{OfficeAnswer, OfficeMatter, OfficeQuery, Property, office_query::Subject};
 use time::OffsetDateTime;
 
 use super::Hearing;
@@ -56,7 +54,7 @@ impl Hearing<'_> {
 
     fn office_asked(&self, subject: Option<Subject>) -> Result<Arc<Office>, Refusal> {
         let unknown = |field: &str| {
-            Refusal::unsent(Code::OfficeUnknown, NextAction::CorrectAndResend)
+            Refusal::of(Code::OfficeUnknown)
                 .with_faults(self.faults(FaultCode::RouteUnknown, &[format!("matter.{field}")]))
         };
         let route = &self.directory.route;

@@ -2,9 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use proto::v1::{
-    self, Ack, Acknowledged, EventKind, Feed, FeedEntry, FeedQuery, NextAction, Outcome,
-};
+use proto::v1::{self, Ack, Acknowledged, EventKind, Feed, FeedEntry, FeedQuery, Outcome};
 
 use super::Hearing;
 use crate::{
@@ -86,7 +84,7 @@ fn place(id: EventId) -> String {
 }
 
 fn no_event() -> Refusal {
-    Refusal::unsent(Code::EventUnknown, NextAction::CorrectAndResend)
+    Refusal::of(Code::EventUnknown)
 }
 
 /// The place before every feed, as banks write it.

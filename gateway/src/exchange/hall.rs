@@ -1,7 +1,7 @@
 //! Whether the office in charge does at all what is asked of it: known before anything is sent.
 
 use adapters::FaultCode;
-use proto::v1::{Application, DeliveryMethod, NextAction};
+use proto::v1::{Application, DeliveryMethod};
 
 use super::Hearing;
 use crate::{
@@ -22,8 +22,7 @@ impl Hearing<'_> {
         if !service.takes(matter) {
             let detail =
                 format!("{}，请到登记机构办理：{}", matter::term(matter), service.where_to_turn());
-            return Err(Refusal::unsent(Code::UnsupportedByOffice, NextAction::CallOffice)
-                .with_detail(detail));
+            return Err(Refusal::of(Code::UnsupportedByOffice).with_detail(detail));
         }
         let asked = application.delivery.as_ref().map(|delivery| delivery.method());
         let (Some(asked), Some(made)) = (asked, service.deliveries()) else { return Ok(()) };

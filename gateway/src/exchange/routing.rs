@@ -18,25 +18,21 @@ impl Hearing<'_> {
         properties: &[Property],
         stated: &str,
     ) -> Result<Arc<Office>, Refusal> {
-        use proto::v1::NextAction;
         self.directory.route.office_for(properties, stated).map_err(|none| match none {
-            NoOffice::Unknown { fields } => {
-                Refusal::unsent(Code::OfficeUnknown, NextAction::CorrectAndResend)
-                    .with_faults(self.faults(FaultCode::RouteUnknown, &fields))
-            }
+            NoOffice::Unknown { fields } => Refusal::of(Code::OfficeUnknown)
+                .with_faults(self.faults(FaultCode::RouteUnknown, &fields)),
             NoOffice::Several { fields, first, split } => {
                 let parts = split.into_iter().map(|(office, properties)| {
                     let numbers: Vec<_> = properties.iter().map(usize::to_string).collect();
                     format!("第{}项归{office}", numbers.join("、"))
                 });
                 let parts: Vec<_> = parts.collect();
-                Refusal::unsent(Code::RouteConflict, NextAction::CorrectAndResend)
+                Refusal::of(Code::RouteConflict)
                     .with_faults(self.disagreeing(fields, &first))
                     .with_detail(format!("请分别申请，{}", parts.join("；")))
             }
             NoOffice::Contradicted { pieces } => {
-                Refusal::unsent(Code::RouteConflict, NextAction::CorrectAndResend)
-                    .with_faults(self.contradicting(&pieces))
+                Refusal::of(Code::RouteConflict).with_faults(self.contradicting(&pieces))
             }
         })
     }

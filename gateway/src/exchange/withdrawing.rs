@@ -38,7 +38,10 @@ impl Hearing<'_> {
             // What has no number yet cannot be named to the registry.
             State::Unknown => return Err(Refusal::outcome_unknown(again)),
             State::Released => {
-                return Err(Refusal::unsent(Code::NeverSent, NextAction::CorrectAndResend));
+                return Err(Refusal {
+                    next: NextAction::CorrectAndResend,
+                    ..Refusal::of(Code::NeverSent)
+                });
             }
             State::Retired => return Err(retired(record)),
             State::Settled => record.outcome.clone().unwrap_or_default(),
@@ -88,9 +91,7 @@ impl Hearing<'_> {
     }
 
     fn maybe_withdrawn(&self) -> Refusal {
-        let refusal =
-            Refusal::retry_same_key(Code::WithdrawalUnknown, self.gateway.ask_again_after);
-        Refusal { sent: Sent::Unknown, ..refusal }
+        Refusal::retry_same_key(Code::WithdrawalUnknown, self.gateway.ask_again_after)
     }
 
     /// The registry that has the case which a correction names: it goes there, though its office may have moved to another
@@ -112,13 +113,11 @@ impl Hearing<'_> {
         if earlier.registry == office.registry || has_moved {
             return Ok(Some(earlier.registry));
         }
-        Err(Refusal::unsent(Code::RouteConflict, NextAction::CorrectAndResend)
-            .with_detail(corrected))
+        Err(Refusal::of(Code::RouteConflict).with_detail(corrected))
     }
 }
 
 fn not_withdrawn(status: CaseStatus, sent: Sent) -> Refusal {
     let status = status.as_str_name().trim_start_matches("CASE_STATUS_");
-    Refusal { sent, ..Refusal::unsent(Code::NotWithdrawn, NextAction::CallOffice) }
-        .with_detail(status)
+    Refusal { sent, ..Refusal::of(Code::NotWithdrawn) }.with_detail(status)
 }

@@ -209,6 +209,28 @@ pub struct Counted {
     pub longest_ms: u64,
 }
 
+impl Counted {
+    /// From the columns of a store's row, by their names; no count is below zero.
+    pub(super) fn read<E>(
+        text: impl Fn(&str) -> Result<String, E>,
+        number: impl Fn(&str) -> Result<i64, E>,
+    ) -> Result<Self, E> {
+        let count = |name: &str| number(name).map(|it| u64::try_from(it).unwrap_or(0));
+        Ok(Self {
+            institution: text("institution")?,
+            registry: text("registry")?,
+            office: text("office")?,
+            filings: count("filings")?,
+            answered: count("answered")?,
+            unknown: count("unknown")?,
+            unsent: count("unsent")?,
+            timed: count("timed")?,
+            total_ms: count("total")?,
+            longest_ms: count("longest")?,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -110,13 +110,13 @@ impl<Application: PartialEq, Answer> Life<Application, Answer> {
     }
 
     /// [`Ledger::claim_queued`](super::Ledger::claim_queued), of this key alone: what it was taken as.
-    pub fn take_queued(&mut self, announced: bool, now: i64, lease: i64) -> Option<Verdict> {
+    pub fn take_queued(&mut self, now: i64, lease: i64) -> Option<Verdict> {
         if !self.queued || !self.is_open() && self.state != State::Queued || self.due_at > now {
             return None;
         }
         if self.state == State::Queued || self.is_unsent() {
             self.take(State::Claimed, now, lease);
-            self.unsent_attempt = announced.then_some(self.attempt);
+            self.unsent_attempt = Some(self.attempt);
             return Some(Verdict::New);
         }
         self.take(State::Unknown, now, lease);

@@ -258,9 +258,9 @@ impl Ledger for PostgresLedger {
     }
 
     async fn claim_queued(&self, opening: &Opening) -> Result<Option<Taken>, LedgerError> {
-        let Opening { office, registry, announced, lease, interval } = opening;
+        let Opening { office, registry, lease, interval } = opening;
         let (lease, interval) = (milliseconds(*lease), milliseconds(*interval));
-        let parameters: [&(dyn ToSql + Sync); 5] = [office, registry, announced, &lease, &interval];
+        let parameters: [&(dyn ToSql + Sync); 4] = [office, registry, &lease, &interval];
         let rows = self.server.write(CLAIM_QUEUED, &parameters).await?;
         let taken = rows.first().map(|row| {
             let sealed = Sealed { key: column(row, "seal_key")?, bytes: column(row, "sealed")? };
@@ -366,8 +366,8 @@ impl PostgresLedger {
             return Ok(None);
         }
         let guards = bytes(&claim.guards);
-        let mine: [&(dyn ToSql + Sync); 4] =
-            [&claim.institution, &guards, &claim.key, &claim.corrects];
+        let mine: [&(dyn ToSql + Sync); 5] =
+            [&claim.institution, &guards, &claim.key, &claim.corrects, &claim.registry];
         let holder = self.server.standing(HOLDER, &mine).await?;
         Ok(holder.map(|holder| holder.record))
     }
@@ -466,7 +466,8 @@ const ADMIT_WAITING: &str = "
         WHEN guard.key = excluded.key THEN guard.key
         WHEN EXISTS (SELECT FROM filing AS corrected
             WHERE corrected.institution = guard.institution AND corrected.key = guard.key
-                AND corrected.case_id = $11) THEN excluded.key END),
+                AND corrected.case_id = $11 AND corrected.registry = $6) THEN excluded.key END,
+        before = CASE WHEN guard.key = excluded.key THEN guard.before ELSE guard.key END),
     placed AS (
     INSERT INTO queue (institution, key, office, seal_key, sealed, stays)
     SELECT institution, key, office, $14::text, $15::bytea, $11::text IS NOT NULL
@@ -499,14 +500,14 @@ const CLAIM_QUEUED: &str = "
         FOR UPDATE OF filing SKIP LOCKED),
     paced AS (
         UPDATE queue_pace SET
-            next_at = greatest(next_at + $5::bigint * interval '1 millisecond', now())
+            next_at = greatest(next_at + $4::bigint * interval '1 millisecond', now())
         FROM next WHERE queue_pace.office = $1)
     UPDATE filing SET state = CASE WHEN unsent THEN 1 ELSE 2 END, attempt = filing.attempt + 1,
         registry = CASE WHEN unsent AND NOT stays THEN $2 ELSE filing.registry END,
-        unsent_attempt = CASE WHEN unsent AND ($3::boolean OR stays) THEN filing.attempt + 1 END,
+        unsent_attempt = CASE WHEN unsent THEN filing.attempt + 1 END,
         admitted_at = CASE WHEN unsent THEN now() ELSE filing.admitted_at END,
-        lease_until = now() + $4::bigint * interval '1 millisecond',
-        due_at = now() + $4::bigint * interval '1 millisecond', changed_at = now()
+        lease_until = now() + $3::bigint * interval '1 millisecond',
+        due_at = now() + $3::bigint * interval '1 millisecond', changed_at = now()
     FROM next WHERE filing.institution = next.institution AND filing.key = next.key
     RETURNING filing.institution, filing.key, filing.registry, filing.office, filing.attempt,
         NOT unsent AS ask_first, next.seal_key, next.sealed";
@@ -526,21 +527,27 @@ const HOLDER: &str = "
             THEN (CASE WHEN queued THEN 6 ELSE 4 END)::smallint ELSE state END AS state, queued,
         0::bigint AS lease_left,
         (extract(epoch FROM now() - admitted_at) * 1000)::bigint AS age
-    FROM filing WHERE institution = $1 AND key <> $3 AND (case_id = $4) IS NOT TRUE AND key IN (
+    FROM filing WHERE institution = $1 AND key <> $3
+        AND (case_id = $4 AND registry = $5) IS NOT TRUE AND key IN (
         SELECT key FROM guard WHERE institution = $1 AND digest = ANY ($2::bytea[]))
     LIMIT 1";
 
 /// Whoever holds the filing's row may not have it sent meanwhile: one whose announcement is
-/// outstanding is released for good.
+/// outstanding is released for good. What it corrects has its guards again.
 const LIFT: &str = "
     WITH holder AS (
         UPDATE filing SET state = $4
         WHERE institution = $1 AND key = $2 AND (state = $4 AND state > 2
             OR $4 = 4 AND state = 1 AND NOT queued AND unsent_attempt = attempt
                 AND lease_until <= now())
-        RETURNING key)
+        RETURNING key),
+    given_back AS (
+        UPDATE guard SET key = before, before = NULL FROM holder
+        WHERE guard.institution = $1 AND guard.digest = ANY ($3::bytea[])
+            AND guard.key = holder.key AND before IS NOT NULL)
     DELETE FROM guard USING holder
-    WHERE guard.institution = $1 AND guard.digest = ANY ($3::bytea[]) AND guard.key = holder.key";
+    WHERE guard.institution = $1 AND guard.digest = ANY ($3::bytea[]) AND guard.key = holder.key
+        AND before IS NULL";
 
 const ANNOUNCE: &str = "
     UPDATE filing SET unsent_attempt = NULL, sent_at = now()
@@ -611,7 +618,7 @@ const TIMES_TAKEN: &str = "
 const RETIRE: &str = "
     WITH old AS MATERIALIZED (
         SELECT institution, key FROM filing
-        WHERE state IN (3, 4) AND changed_at < now() - $1::bigint * interval '1 millisecond'
+        WHERE state IN (3, 4) AND follow_up_at IS NULL AND changed_at < now() - $1::bigint * interval '1 millisecond'
         ORDER BY changed_at LIMIT $2
         FOR UPDATE SKIP LOCKED)
     UPDATE filing SET state = 5, leaves = '', parties = NULL, outcome = NULL, follow_up_at = NULL

@@ -411,7 +411,7 @@ fn claim_queued(database: &Connection, opening: &Opening) -> Result<Option<Taken
     let mut statement = database.prepare_cached(CLAIM_QUEUED).map_err(fault)?;
     let parameters = named_params! {
         ":office": opening.office, ":registry": opening.registry,
-        ":announced": opening.announced, ":lease": milliseconds(opening.lease),
+        ":lease": milliseconds(opening.lease),
     };
     let entry = statement.query_row(parameters, entry).optional().map_err(fault)?;
     let Some(entry) = entry else { return Ok(None) };
@@ -434,7 +434,7 @@ fn take_guards(database: &Connection, claim: &Claim) -> Result<Option<Record>, L
     for guard in &claim.guards {
         let taken = named_params! {
             ":institution": claim.institution, ":digest": guard.0, ":key": claim.key,
-            ":corrects": claim.corrects,
+            ":corrects": claim.corrects, ":registry": claim.registry,
         };
         if write(database, TAKE_GUARD, taken)? == 0 {
             let held = named_params! { ":institution": claim.institution, ":digest": guard.0 };
@@ -457,7 +457,9 @@ fn lift(database: &Connection, holder: &Record, guards: &[Guard]) -> Result<(), 
                 let held = named_params! {
                     ":institution": holder.institution, ":digest": guard.0, ":key": holder.key,
                 };
-                write(database, DROP_GUARD, held)?;
+                if write(database, GIVE_BACK_GUARD, held)? == 0 {
+                    write(database, DROP_GUARD, held)?;
+                }
             }
         }
         Ok(Done::Keep(()))
@@ -654,7 +656,7 @@ const CLAIM_QUEUED: &str = "
     UPDATE filing SET (state, attempt, registry, unsent_attempt, admitted_at) = (
             SELECT iif(unsent, 1, 2), filing.attempt + 1,
                 iif(unsent AND NOT stays, :registry, filing.registry),
-                iif(unsent AND (:announced OR stays), filing.attempt + 1, NULL),
+                iif(unsent, filing.attempt + 1, NULL),
                 iif(unsent, now, filing.admitted_at)
             FROM (SELECT queue.stays, filing.state = 6
                     OR filing.state = 1 AND filing.unsent_attempt IS filing.attempt AS unsent
@@ -705,9 +707,11 @@ const QUEUED: &str = "SELECT office, count(*) AS count FROM queue GROUP BY offic
 /// Changes nothing if another filing holds it, unless that is the one that the claim corrects.
 const TAKE_GUARD: &str = "
     INSERT INTO guard (institution, digest, key) VALUES (:institution, :digest, :key)
-    ON CONFLICT (institution, digest) DO UPDATE SET key = excluded.key
+    ON CONFLICT (institution, digest) DO UPDATE SET key = excluded.key,
+        before = iif(guard.key = excluded.key, guard.before, guard.key)
     WHERE guard.key = excluded.key OR EXISTS (SELECT 1 FROM filing
-        WHERE institution = guard.institution AND key = guard.key AND case_id = :corrects)";
+        WHERE institution = guard.institution AND key = guard.key AND case_id = :corrects
+            AND registry = :registry)";
 
 const MET: &str = "
     SELECT 1 FROM guard WHERE institution = :institution AND digest = :digest AND key <> :key";
@@ -728,6 +732,11 @@ const CLOSE: &str = "
     WHERE institution = :institution AND key = :key AND (state = :state AND state > 2
         OR :state = 4 AND state = 1 AND NOT queued AND unsent_attempt = attempt
             AND lease_until <= CAST(unixepoch('subsec') * 1000 AS INTEGER))";
+
+/// To the filing that it corrects.
+const GIVE_BACK_GUARD: &str = "
+    UPDATE guard SET key = before, before = NULL
+    WHERE institution = :institution AND digest = :digest AND key = :key AND before IS NOT NULL";
 
 const DROP_GUARD: &str = "
     DELETE FROM guard WHERE institution = :institution AND digest = :digest AND key = :key";
@@ -803,7 +812,7 @@ const TIMES_TAKEN: &str = "
 const RETIRE: &str = "
     UPDATE filing SET state = 5, leaves = x'', parties = NULL, outcome = NULL, follow_up_at = NULL
     WHERE rowid IN (SELECT rowid FROM filing
-        WHERE state IN (3, 4)
+        WHERE state IN (3, 4) AND follow_up_at IS NULL
             AND changed_at < CAST(unixepoch('subsec') * 1000 AS INTEGER) - :age
         ORDER BY changed_at LIMIT :limit)";
 

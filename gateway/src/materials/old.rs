@@ -142,4 +142,25 @@ mod tests {
         assert!(find("one", young).await && find("other", old).await);
         assert_eq!(materials.forget(DAY * 30).await.unwrap(), 0);
     }
+
+    #[tokio::test]
+    async fn what_a_filing_names_is_kept_as_if_it_had_been_uploaded_then() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("materials");
+        let settings = settings::Materials { folder: place.clone(), ..Default::default() };
+        let materials = Materials::open(&settings).unwrap();
+        let (named, other) = (b"%PDF-1 named".as_slice(), b"%PDF-1 other".as_slice());
+        for content in [named, other] {
+            take(&materials, "one", content).await;
+            age(&place, "one", content, 31);
+        }
+        let sha256 = Sha256::of(named);
+        let Some(Found::Whole(stored)) = materials.find("one", sha256).await.unwrap() else {
+            panic!("it was uploaded");
+        };
+        materials.renew("one", sha256, &stored).await.unwrap();
+        assert_eq!(materials.forget(DAY * 30).await.unwrap(), 1);
+        let found = materials.find("one", sha256).await.unwrap();
+        assert!(matches!(found, Some(Found::Whole(whole)) if whole == stored));
+    }
 }

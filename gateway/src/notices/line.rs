@@ -129,8 +129,10 @@ impl Answer {
 impl Line {
     /// Sending something on it, as traces name that.
     pub(super) fn step(&self) -> Step {
-        match self.way {
-            Way::Https { .. } => Step::Post(Arc::clone(&self.peer)),
+        match &self.way {
+            Way::Https { target, .. } => {
+                Step::Post { peer: Arc::clone(&self.peer), target: target.clone() }
+            }
             Way::Tcp(_) => Step::Inner("hand_over"),
         }
     }

@@ -12,7 +12,7 @@ use proto::v1::{
     VerifyCertificateResponse, get_case_request::By, verify_certificate_request::By as Certificate,
 };
 
-use crate::ledger::books::Parties;
+use crate::{ledger::books::Parties, matter};
 
 /// What is wrong with an answer, in words for an operator; never a value out of it.
 pub(super) type Flaw = &'static str;
@@ -66,10 +66,15 @@ pub(super) fn testimony_of(case: Case, institution: &str, by: &By) -> Result<Tes
         (CaseStatus::Registered | CaseStatus::Completed, Some(_)) => {
             return Err("a case that is registered and refused");
         }
-        (status, None) if goes_on(status) && outcome.case_id.is_empty() => {
+        (CaseStatus::QueuedOutOfHours, _) => return Err("a case that waits for its own office"),
+        (status, _) if goes_on(status) && outcome.case_id.is_empty() => {
             return Err("a case that was taken and has no number");
         }
-        _ => {}
+        (CaseStatus::CorrectionRequested, _) => {}
+        (status, Some(_)) if !matter::is_final(status) => {
+            return Err("a case that goes on and is refused");
+        }
+        (_, Some(_) | None) => {}
     }
     Ok(Testimony { outcome: as_a_registrys_own(outcome), registered: case.registered, told })
 }
@@ -275,6 +280,27 @@ mod tests {
         assert!(by_key(with(|outcome| outcome.status = unknown)).is_err());
         assert!(by_key(with(|outcome| outcome.case_id.clear())).is_err());
         assert!(by_key(with(|outcome| outcome.refusal = Some(Refusal::default()))).is_err());
+        let queued = CaseStatus::QueuedOutOfHours.into();
+        assert!(by_key(with(|outcome| outcome.status = queued)).is_err(), "a gateway's own state");
+    }
+
+    #[test]
+    fn a_case_that_goes_on_is_not_refused_and_has_a_number_once_it_was_taken() {
+        let at = |status: CaseStatus, case_id: &str, is_refused: bool| {
+            by_key(with(|outcome| {
+                outcome.status = status.into();
+                outcome.case_id = case_id.into();
+                outcome.refusal = is_refused.then(Refusal::default);
+            }))
+        };
+        for status in [CaseStatus::Submitted, CaseStatus::Accepted, CaseStatus::InReview] {
+            assert!(at(status, "c", false).is_ok());
+            assert!(at(status, "c", true).is_err() && at(status, "", true).is_err(), "{status:?}");
+        }
+        assert!(at(CaseStatus::Received, "", false).is_ok(), "its number may come later");
+        assert!(at(CaseStatus::Received, "", true).is_err());
+        assert!(at(CaseStatus::CorrectionRequested, "c", true).is_ok(), "says what is missing");
+        assert!(at(CaseStatus::CorrectionRequested, "", true).is_err());
     }
 
     #[test]

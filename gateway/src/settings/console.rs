@@ -8,33 +8,40 @@ use std::{
 
 use super::reader;
 
-/// `[console]`: pages for operators, under `/console/`. Without the table there are none; without `person` and `proxy`
-/// nobody signs in, and they are on the admin port, on loopback, and only read.
-#[derive(Debug, Clone, serde::Deserialize)]
+/// `[console]`: pages for operators.
+///
+/// Under `/console/`; without the table there are none ([console.md](console.md)). Without `person` and `proxy`
+/// nobody signs in: they are on the admin port, whose `address` must be on loopback then, and only read.
+#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Console {
-    /// `refresh_seconds`: how often an open page is told to look again, in seconds. Default: 2.
-    #[serde(rename = "refresh_seconds", deserialize_with = "reader::seconds")]
+    /// `refresh_seconds`: how often an open page is told to look again, in seconds.
+    #[serde(rename = "refresh_seconds", with = "reader::Seconds")]
     pub refresh: Duration,
-    /// Where a trace is shown, with `{trace_id}` in the place of its id: `https://traces.example/{trace_id}`. Default: no
-    /// page links to traces.
+    /// Where a trace is shown, with `{trace_id}` in the place of its id: `https://traces.example/{trace_id}`. Default:
+    /// no links.
     pub trace_url: Option<String>,
-    /// Address and port of the pages alone, with TLS. Default: they are on the admin port, without.
+    /// Address and port of the pages alone, with TLS, where everybody shows a certificate; needs the next three, and
+    /// somebody who signs in. Default: the admin port.
     pub address: Option<SocketAddr>,
-    /// PEM file: the certificate for `address`, its chain after it.
+    /// PEM file: the certificate for `address`, its chain after it; looked at like that of `[listen]`, as
+    /// the next three are, every `reload_seconds` there.
     pub certificate: Option<PathBuf>,
     /// PEM file: the private key of `certificate`.
     pub key: Option<PathBuf>,
     /// PEM file: the authorities that the certificates of people and of the proxy may be issued by.
     pub client_ca: Option<PathBuf>,
-    /// Files of certificate revocation lists, as for `[listen]`. Default: none.
+    /// Files of revocation lists, PEM or DER, as in `[listen]`. Default: none.
     pub client_crls: Vec<PathBuf>,
+    /// Most connections of those who are known, at `address`; further ones are closed after the handshake. A browser has up to
+    /// six. Default: 256.
+    pub connections_max: usize,
     /// Host names under which the pages are asked for, besides loopback ones. Default: none.
     pub hosts: Vec<String>,
-    /// `[[console.person]]`: who signs in with a certificate.
+    /// `person`: who signs in with a certificate. Default: nobody.
     #[serde(rename = "person")]
     pub people: Vec<Person>,
-    /// `[console.proxy]`: who is believed about people who signed in elsewhere.
+    /// Who is believed about people who signed in elsewhere. Default: nobody.
     pub proxy: Option<Proxy>,
 }
 
@@ -48,6 +55,7 @@ impl Default for Console {
             key: None,
             client_ca: None,
             client_crls: Vec::new(),
+            connections_max: 256,
             hosts: Vec::new(),
             people: Vec::new(),
             proxy: None,
@@ -56,20 +64,20 @@ impl Default for Console {
 }
 
 /// `[[console.person]]`: somebody who signs in with a certificate.
-#[derive(Debug, Clone, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Person {
     /// What they are called in the log of their acts.
     pub name: String,
-    /// What they may do.
+    /// `viewer`, who looks, or `operator`, who also unmasks and acts.
     pub role: Role,
-    /// Their certificate: a DNS name, URI or e-mail address of its subject alternative names, or `sha256:` and the digest of
-    /// its DER in hexadecimal.
+    /// Their certificate: a DNS name, URI or e-mail address of its subject alternative names, or `sha256:` and the
+    /// digest of its DER in hexadecimal.
     pub certificate: String,
 }
 
 /// What somebody may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Look at what is masked (查看).
@@ -78,20 +86,24 @@ pub enum Role {
     Operator,
 }
 
-/// `[console.proxy]`: a reverse proxy where people sign in (OIDC), and that says who they are in header fields.
-#[derive(Debug, Clone, serde::Deserialize)]
+/// `[console.proxy]`: a reverse proxy where people sign in.
+///
+/// It says who asks in header fields; they are believed from it alone. It is known by address, by certificate, or
+/// by both if both are named.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Proxy {
-    /// Addresses that it calls from; without TLS they must be loopback ones. Default: any, if it has a certificate.
+    /// Addresses that it calls from; without `address` of `[console]` they must be loopback ones. Default: any, if it
+    /// has a certificate.
     #[serde(default)]
     pub addresses: Vec<IpAddr>,
-    /// Its certificate, as that of a person. Default: none, it is known by its address.
+    /// Its certificate, as that of a person; needs `address` of `[console]`. Default: none.
     #[serde(default)]
     pub certificate: Option<String>,
-    /// The field that says who asks. Default: `x-forwarded-user`.
+    /// The field that says who asks; the proxy must take it out of what browsers send.
     #[serde(default = "Proxy::user_field_default")]
     pub user_field: String,
-    /// The field that says which groups they are in, separated by commas. Default: `x-forwarded-groups`.
+    /// The field that says which groups they are in, separated by commas.
     #[serde(default = "Proxy::groups_field_default")]
     pub groups_field: String,
     /// Groups whose people may look. Default: none.
@@ -116,16 +128,6 @@ impl Console {
     /// Whether who looks has to sign in.
     pub fn signs_in(&self) -> bool {
         !self.people.is_empty() || self.proxy.is_some()
-    }
-
-    /// The port of its own: address, certificate, key, and the authorities that people's certificates may be issued by.
-    pub fn door(&self) -> Option<(SocketAddr, &Path, &Path, &Path)> {
-        Some((
-            self.address?,
-            self.certificate.as_deref()?,
-            self.key.as_deref()?,
-            self.client_ca.as_deref()?,
-        ))
     }
 
     /// With paths that start from `folder`.
@@ -165,6 +167,9 @@ impl Console {
                 "pages ask nobody who is asking: they need `address` of [admin] on loopback, or \
                  people who sign in",
             );
+        }
+        if self.connections_max == 0 || self.connections_max > reader::COUNT_MAX {
+            add("connections_max", &format!("expected 1 to {}", reader::COUNT_MAX));
         }
         if self.people.iter().any(|it| it.name.trim().is_empty()) {
             add("person", "expected a name");

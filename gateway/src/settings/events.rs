@@ -5,26 +5,24 @@ use std::time::Duration;
 use super::reader;
 
 /// `[events]`: events of cases, and how banks read them.
-#[derive(Debug, Clone, serde::Deserialize)]
+#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Events {
-    /// `retention_seconds`: how long events can be read, in seconds. Default: 34560000, which is 400 days.
-    #[serde(rename = "retention_seconds", deserialize_with = "reader::seconds")]
+    /// `retention_seconds`: how long events can be read.
+    #[serde(rename = "retention_seconds", with = "reader::Seconds")]
     pub retention: Duration,
-    /// How many events a bank is given at once, at most, whatever it asks for. Default: 500.
+    /// How many events a bank is given at once, at most, whatever it asks for.
     pub page_max: u32,
-    /// `wait_seconds_max`: how long an answer waits for an event at most, whatever the bank asks for, in seconds.
-    /// Default: 30.
-    #[serde(rename = "wait_seconds_max", deserialize_with = "reader::seconds")]
+    /// `wait_seconds_max`: how long an answer waits for an event at most, whatever the bank asks for.
+    #[serde(rename = "wait_seconds_max", with = "reader::Seconds")]
     pub wait_max: Duration,
-    /// How many readers may wait for an event at a time, at each replica; who comes besides is answered at once. Each of them
-    /// is one of `exchanges_max`. Default: 256.
+    /// How many readers may wait for an event at a time, at each replica; who comes besides is answered at once. Each
+    /// of them is one of `exchanges_max`.
     pub waiting_max: usize,
-    /// How many of them may be one institution's. Default: 2.
+    /// How many of them may be one institution's.
     pub institution_waiting_max: usize,
-    /// `warn_seconds_before`: how long before the last day of a correction (补正) is over its bank is told so, in seconds.
-    /// Default: 259200, which is 3 days.
-    #[serde(rename = "warn_seconds_before", deserialize_with = "reader::seconds")]
+    /// `warn_seconds_before`: how long before the last day of a correction 补正 is over its bank is told so.
+    #[serde(rename = "warn_seconds_before", with = "reader::Seconds")]
     pub warn_before: Duration,
 }
 

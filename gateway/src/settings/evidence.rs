@@ -4,24 +4,27 @@ use std::{path::PathBuf, time::Duration};
 
 use super::reader;
 
-/// `[evidence]`: the log of exchanges, and how its heads are signed.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+/// `[evidence]`: the log of exchanges.
+///
+/// What it is for, and how keys rotate: [evidence.md](evidence.md).
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Evidence {
-    /// The log's name, the same in all replicas: no blanks, no `+`; best what nobody else has, as `gateway.bank.example/evidence`.
-    /// Default: `directlink`.
+    /// The log's name, the same in all replicas and for good: no blanks, no `+`; best what nobody else has, as
+    /// `gateway.bank.example/evidence`.
     pub origin: String,
-    /// Files of the keys of its checkpoints, as `directlink evidence keygen` makes them: every private key signs, a public one
-    /// is an old one that signs no more. Default: nothing is signed; leaves are kept, and signed once there is a key.
+    /// Files of the keys of its checkpoints, as `directlink evidence keygen` makes them: every private key signs, a
+    /// public one is an old one that signs no more. Default: nothing is signed.
     pub key_files: Vec<PathBuf>,
-    /// `checkpoint_seconds`: how often the log's head is signed, as long as it grows, in seconds. Default: 60.
-    #[serde(rename = "checkpoint_seconds", deserialize_with = "reader::seconds")]
+    /// `checkpoint_seconds`: how often the log's head is signed, as long as it grows.
+    #[serde(rename = "checkpoint_seconds", with = "reader::Seconds")]
     pub checkpoint: Duration,
-    /// Folder that the newest checkpoint is written to, as `checkpoint`; it must be there. Default: it is told at the admin port alone.
+    /// Folder that the newest checkpoint is written to, as `checkpoint`; it must be there. What lies there when
+    /// the gateway starts is what it goes on from, or it signs nothing. Default: told at the admin port alone.
     pub checkpoint_folder: Option<PathBuf>,
-    /// `salt_retention_seconds`: how long the salts of leaves are kept, in seconds; without its salt nobody can tell any more
-    /// what a leaf's digests are of, and all its proofs hold. Default: 315360000, which is 3,650 days.
-    #[serde(rename = "salt_retention_seconds", deserialize_with = "reader::seconds")]
+    /// `salt_retention_seconds`: how long the salts of leaves are kept; without its salt nobody can tell any more what
+    /// a leaf's digests are of, and all proofs hold.
+    #[serde(rename = "salt_retention_seconds", with = "reader::Seconds")]
     pub salt_retention: Duration,
 }
 

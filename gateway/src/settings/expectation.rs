@@ -4,16 +4,19 @@ use std::time::Duration;
 
 use super::reader;
 
-/// `[expectation]`: what banks are told to expect of an office's matters.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+/// `[expectation]`: how long matters are said to take.
+///
+/// Who asks what an office does ([standard-api.md](standard-api.md)) is told, of each matter, the median of the
+/// times that its last cases there took from filing to registration (登簿), nights and weekends included.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Expectation {
-    /// `window_seconds`: how long ago a case changed last at most, to be counted, in seconds. Default: 2592000, which is 30 days.
-    #[serde(rename = "window_seconds", deserialize_with = "reader::seconds")]
+    /// `window_seconds`: how long ago a case changed last at most, to be counted.
+    #[serde(rename = "window_seconds", with = "reader::Seconds")]
     pub window: Duration,
-    /// How many of the last settled cases of an office and matter are looked at. Default: 100.
+    /// How many of the last settled cases of an office and matter are looked at.
     pub cases_max: u32,
-    /// How many of them have to be registered for a time to be told. Default: 5.
+    /// How many of them have to be registered for a time to be told.
     pub cases_min: u32,
 }
 

@@ -2,36 +2,39 @@
 
 use std::num::NonZeroU32;
 
-/// `[[institution]]`: one that may file, and the one certificate it is known by.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+/// `[[institution]]`: who may file; at least one.
+///
+/// No two institutions may have the same issuer and name. What a refused certificate says is in the log as it is to
+/// be written here.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Institution {
     /// Its name in the ledger, metrics and logs: letters, digits, `-` and `_`, at most 64. Never changed once used: the
-    /// idempotency keys are kept under it. Required.
+    /// idempotency keys are kept under it.
     pub id: String,
-    /// Its name as registries are told it. Required.
+    /// Its name as registries are told it.
     pub name: String,
-    /// `BANK`, `COURT`, `PROVIDENT_FUND` or `OTHER`. Required.
+    /// `BANK`, `COURT`, `PROVIDENT_FUND` or `OTHER`.
     pub kind: InstitutionKind,
-    /// Folder of its contract, inside `contracts.folder`. Required.
+    /// Folder of its contract, inside `folder` of `[contracts]`.
     pub contract: String,
-    /// `production`, or `test`: then an unknown leaf in a message is refused instead of dropped and counted.
-    /// Default: `production`.
+    /// `production`, or `test`: an unknown item in a message is refused instead of dropped and counted.
     #[serde(default)]
     pub mode: InstitutionMode,
-    /// The distinguished name its certificate is issued by, in the certificate's order: `C=CN, O=…, CN=…`. Required.
+    /// The distinguished name its certificate is issued by, in the certificate's order: `C=CN, O=…, CN=…`; a `\` before
+    /// a `,`, `+` or `\` that belongs to a value.
     pub certificate_issuer: String,
-    /// The subject alternative name its certificate holds: a DNS name, a URI or an e-mail address. Required.
+    /// The subject alternative name its certificate holds: a DNS name; with a `:`, a URI; with an `@` and no `:`, an
+    /// e-mail address. A name of another kind is not it, even if it reads the same.
     pub certificate_san: String,
-    /// Codes its messages may name it by; a message that names another is refused. Default: none, codes are not
-    /// compared.
+    /// Codes its messages may name it by; a message that names another is refused. Default: none.
     #[serde(default)]
     pub codes: Vec<String>,
     /// What the names of its lending branches begin with. Default: none.
     #[serde(default)]
     pub mortgagee_names: Vec<String>,
-    /// Identity numbers of its lending branches. With either of the two, an application of which none of the lenders is
-    /// one of them is refused. Default: none.
+    /// Identity numbers (统一社会信用代码) of its lending branches. With either key, an application is refused whose lenders
+    /// (抵押权人) name none of them; of a mortgage's transfer either side may be it. Default: none.
     #[serde(default)]
     pub mortgagee_codes: Vec<String>,
     /// Most messages of it that are being answered at a time. Default: `institution_exchanges_max` of `[limits]`.
@@ -45,7 +48,9 @@ pub struct Institution {
 }
 
 /// What an institution is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum InstitutionKind {
     /// A bank (银行).
@@ -70,7 +75,17 @@ impl From<InstitutionKind> for proto::v1::InstitutionKind {
 }
 
 /// Whether an institution is trying things out or doing business.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Default,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum InstitutionMode {
     /// An unknown leaf in a message is dropped and counted.
@@ -89,25 +104,34 @@ impl From<InstitutionMode> for adapters::Mode {
     }
 }
 
-/// `[matters]`: of each matter, the kinds of institution that may ask for it. Default: courts seize, and everybody else
-/// does everything else.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+/// `[matters]`: which kinds of institution may ask for what.
+///
+/// Of each matter a list of kinds, as in `kind` of `[[institution]]`; an empty list is nobody. What is not allowed
+/// is refused (`MATTER_NOT_ALLOWED`) before anything is sent.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-#[expect(
-    missing_docs,
-    reason = "a key each for the arms of `Application.matter`, documented there"
-)]
 pub struct Matters {
+    /// First registration of a mortgage 抵押权首次登记.
     pub mortgage_registration: Vec<InstitutionKind>,
+    /// Its discharge 注销.
     pub mortgage_discharge: Vec<InstitutionKind>,
+    /// Its change 变更.
     pub mortgage_change: Vec<InstitutionKind>,
+    /// Its transfer to another lender 转移.
     pub mortgage_transfer: Vec<InstitutionKind>,
+    /// Advance notice 预告登记.
     pub advance_notice: Vec<InstitutionKind>,
+    /// Its discharge.
     pub advance_notice_discharge: Vec<InstitutionKind>,
+    /// Transfer of a new home 新建商品房转移登记.
     pub new_home_transfer: Vec<InstitutionKind>,
+    /// Transfer of ownership 转移登记.
     pub ownership_transfer: Vec<InstitutionKind>,
+    /// Change of what is recorded of it 变更登记.
     pub ownership_change: Vec<InstitutionKind>,
+    /// Reissue of a certificate 补换证.
     pub certificate_reissue: Vec<InstitutionKind>,
+    /// Seizure 查封, queued 轮候, renewed 续封 or released 解封.
     pub seizure: Vec<InstitutionKind>,
 }
 

@@ -7,35 +7,39 @@ use std::{
 use super::reader;
 use crate::hours::Hours;
 
-/// `[[office]]`: one registry office, the land it is in charge of, and what it does.
-#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Deserialize)]
+/// `[[office]]`: who is in charge of which land.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Office {
-    /// The registry's own code for it. Required.
+    /// The registry's own code for the office.
     pub code: String,
-    /// Its name, as banks are told it. Required.
+    /// Its name, as banks are told it.
     pub name: String,
-    /// The registry it is reached through: the `name` of a `[[registry]]`. Required.
+    /// The registry it is reached through: the `name` of a `[[registry]]`.
     pub registry: String,
-    /// Its administrative division, 6 digits. Required.
+    /// Its administrative division, 6 digits.
     pub division: String,
-    /// Beginnings of unit codes (不动产单元代码) it is in charge of, of 6, 9, 12 or 19 characters; the longest that
-    /// fits decides. Required, at least one.
+    /// Beginnings of unit codes, of 6, 9, 12 or 19 characters; the longest that fits decides; no two offices may have
+    /// the same.
     pub prefixes: Vec<String>,
-    /// Beginnings of presale contract filing numbers (商品房买卖合同备案号) it is in charge of, for presale homes that have
-    /// no unit code yet; the longest that fits decides. Default: none.
+    /// Beginnings of presale contract filing numbers (商品房买卖合同备案号) it is in charge of, for presale homes that have no
+    /// unit code yet; the longest that fits decides; no two offices may have the same. Default: none.
     #[serde(default)]
     pub presale_prefixes: Vec<String>,
-    /// Province and place that the numbers of its certificates begin with, as `晋太原市` of `晋(2026)太原市不动产权第1号`; several
-    /// offices may have the same. A title number of another office's place contradicts the unit code. Default: none.
+    /// Province and place that the numbers of its certificates begin with: `晋太原市` of `晋(2026)太原市不动产权第1号`; several
+    /// offices may have the same. A title number from another office's place is refused (ROUTE_CONFLICT). Default:
+    /// none.
     #[serde(default)]
     pub title_places: Vec<String>,
-    /// Matters it takes, by the names of `Application.matter`. Default: every one that its registry says it takes.
+    /// Matters it takes, by the names of `Application.matter` (`mortgage_registration`, `mortgage_discharge`, …).
+    /// Default: every one its registry says.
     pub matters: Option<BTreeSet<String>>,
-    /// How it hands out certificates: `ELECTRONIC`, `COURIER`, `PICKUP`. Default: every way that its registry says.
+    /// How it hands out certificates: ELECTRONIC, COURIER, PICKUP. Default: every way its registry says.
     pub delivery: Option<Vec<Delivery>>,
-    /// When it is open, a line for each row of days: `1-5 09:00-12:00 13:30-17:00`. Default: whenever its registry says.
+    /// When it is open: a line for each row of days (1 is Monday), as `1-5 09:00-12:00 13:30-17:00`. Default: whenever
+    /// its registry says.
     #[serde(deserialize_with = "reader::hours", default)]
+    #[schemars(with = "Option<Vec<String>>")]
     pub hours: Option<Hours>,
     /// How many filings that waited for it are sent to it a minute, by all replicas together. Default: 300.
     pub queued_per_minute_max: Option<NonZeroU32>,
@@ -59,7 +63,7 @@ impl Office {
 }
 
 /// How an office hands out certificates (领证方式).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Delivery {
     /// Electronic certificates only (电子证照).
@@ -81,7 +85,7 @@ impl From<Delivery> for proto::v1::DeliveryMethod {
 }
 
 /// `[routing]`: what else decides the office.
-#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[derive(Debug, Clone, Default, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Routing {
     /// Administrative divisions that exist no more, and the one each has become: 6 digits = 6 digits. Default: none.
@@ -89,10 +93,10 @@ pub struct Routing {
 }
 
 /// `[queue]`: filings that come while their office is closed.
-#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[derive(Debug, Clone, Default, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Queue {
-    /// File of the keys that filings which wait are sealed with, a line each: `NAME BASE64`, 32 bytes; the first seals, all of
-    /// them open. Default: nothing waits, filings are sent at any hour.
+    /// File of the keys that filings which wait are sealed with, a line each: `NAME BASE64`, 32 bytes; the first seals,
+    /// all of them open: [settings.md](settings.md#filings-out-of-hours). Default: nothing waits.
     pub key_file: Option<PathBuf>,
 }

@@ -5,13 +5,15 @@
 
 use std::{
     collections::HashMap,
+    num::NonZeroU32,
     ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use serde::{Deserialize, Deserializer, de};
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serializer, de};
 use toml::{
     Spanned,
     de::{DeTable, DeValue, ValueDeserializer},
@@ -50,19 +52,29 @@ pub(super) fn read(text: &str, file: &Path) -> Result<Settings, Vec<Problem>> {
     }
 }
 
-/// Reads whole seconds, at least one.
-pub(crate) fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-    match u32::deserialize(from)? {
-        0 => Err(de::Error::custom("expected at least 1 second")),
-        whole => Ok(Duration::from_secs(whole.into())),
+/// Whole seconds, at least one, as the file has them (`with`).
+#[derive(JsonSchema)]
+#[schemars(transparent)]
+pub(crate) struct Seconds(#[expect(dead_code, reason = "it says how one is written")] NonZeroU32);
+
+impl Seconds {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        match u32::deserialize(from)? {
+            0 => Err(de::Error::custom("expected at least 1 second")),
+            whole => Ok(Duration::from_secs(whole.into())),
+        }
+    }
+
+    pub(crate) fn serialize<S: Serializer>(length: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(length.as_secs())
     }
 }
 
-/// Reads [`seconds`] where a key that is left out means something of its own.
+/// Reads [`Seconds`] where a key that is left out means something of its own.
 pub(crate) fn some_seconds<'de, D: Deserializer<'de>>(
     from: D,
 ) -> Result<Option<Duration>, D::Error> {
-    seconds(from).map(Some)
+    Seconds::deserialize(from).map(Some)
 }
 
 /// Reads an office's hours.
@@ -118,24 +130,41 @@ impl<T: Default> Default for Placed<T> {
     }
 }
 
-/// `[ledger]` as written.
-#[derive(Deserialize)]
+/// `[ledger]`: where keys and outcomes are kept.
+///
+/// One of `sqlite` and `postgres`, not both.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-struct WrittenLedger {
+pub(super) struct WrittenLedger {
+    /// The database file, made if it does not exist; for one process on one machine. Default: ledger.db.
     sqlite: Option<PathBuf>,
+    /// URL without a password, `postgresql://user@host:port/database`; shared by all replicas. With a standby, both:
+    /// `postgresql://user@one:5432,other:5432/database`; the first that takes writes is used.
     postgres: Option<String>,
+    /// File that holds the password for `postgres` and nothing else. Default: none is sent.
     password_file: Option<PathBuf>,
+    /// PEM file: the authorities that the certificate of Postgres may be issued by; it must hold the host's name.
+    /// Without it the host must be this machine. Default: not encrypted.
     tls_ca: Option<PathBuf>,
+    /// PEM file: the gateway's certificate for Postgres, its chain after it, where it asks for one. Default: none is
+    /// shown.
     tls_certificate: Option<PathBuf>,
+    /// PEM file: the private key of `tls_certificate`.
     tls_key: Option<PathBuf>,
+    /// Connections to Postgres at most.
     pool_size_max: usize,
-    #[serde(deserialize_with = "seconds")]
+    /// How long to wait for a free or new connection to Postgres.
+    #[serde(with = "Seconds")]
     wait_seconds: Duration,
-    #[serde(deserialize_with = "seconds")]
+    /// How long one statement may take in Postgres.
+    #[serde(with = "Seconds")]
     statement_seconds: Duration,
-    #[serde(deserialize_with = "seconds")]
+    /// How long one process may work on a filing before another may take it over; longer than any registry's
+    /// `deadline_seconds`.
+    #[serde(with = "Seconds")]
     lease_seconds: Duration,
-    #[serde(deserialize_with = "seconds")]
+    /// How long after its last change what is known of a settled filing is kept; its key stays used for good.
+    #[serde(with = "Seconds")]
     retention_seconds: Duration,
 }
 
@@ -679,6 +708,11 @@ impl Tables {
         for (key, told) in self.telemetry.is.faults() {
             notes.add(self.telemetry.of(key), told);
         }
+        if let Some(materials) = &self.materials {
+            for (key, told) in materials.is.faults() {
+                notes.add(materials.of(key), told);
+            }
+        }
         let resolver = &self.resolver;
         if resolver.is.asks_max == 0 {
             notes.add(resolver.of("asks_max"), "expected at least 1");
@@ -752,7 +786,7 @@ impl Tables {
 
 const TABLES: &str = "one of listen, admin, console, ledger, contracts, institution, registry, office, routing, calendar, queue, evidence, matters, resolver, events, expectation, materials, subscriber, reconciliation, telemetry, limits";
 const NAME_FORM: &str = "expected letters, digits, `-` and `_`, at most 64";
-const COUNT_MAX: usize = 1 << 30;
+pub(super) const COUNT_MAX: usize = 1 << 30;
 /// Connections to one subscriber.
 const LINES_MAX: usize = 64;
 /// Cases that are read for one matter of one answer.

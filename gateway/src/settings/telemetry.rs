@@ -11,38 +11,49 @@ use super::reader;
 use crate::telemetry::log_filter;
 
 /// `[telemetry]`: logs and traces.
-#[derive(Debug, Clone, serde::Deserialize)]
+#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Telemetry {
-    /// `http://HOST:PORT` or `https://HOST:PORT` of the collector that takes traces as OTLP; over HTTP a path may follow.
-    /// Default: traces are not exported.
+    /// `http://HOST:PORT` or `https://HOST:PORT` of the collector that takes traces as OTLP; over HTTP a path may
+    /// follow. Default: not exported.
     pub otlp: Option<String>,
-    /// How OTLP travels: `grpc` or `http`. Default: `grpc`.
+    /// `grpc`, or `http` (protobuf, to `/v1/traces` if `otlp` has no path).
     pub otlp_protocol: OtlpProtocol,
-    /// With https: PEM file of the authorities the collector's certificate may be issued by.
+    /// With https: PEM file of the authorities the collector's certificate may be issued by; its name is the host of
+    /// `otlp`.
     pub otlp_ca: Option<PathBuf>,
-    /// With https: PEM file of the gateway's certificate, for a collector that asks for one.
+    /// With https: PEM file of the gateway's certificate, for a collector that asks for one. Default: none is shown.
     pub otlp_certificate: Option<PathBuf>,
     /// PEM file of its key.
     pub otlp_key: Option<PathBuf>,
-    /// One in how many exchanges is kept, where the bank's own `traceparent` has not decided it; 1 is all, 0 none. Those that
-    /// are refused, unknown or slow are kept whatever it says. Default: 10.
+    /// One in how many exchanges is kept where the bank's own `traceparent` has not decided it; 1 is all, 0 none. What
+    /// is refused, unknown or slow is kept whatever this says ([traces.md](traces.md)).
     pub trace_one_in: u32,
-    /// `trace_slow_seconds`: from when on an exchange is slow, in seconds. Default: 3.
-    #[serde(rename = "trace_slow_seconds", deserialize_with = "reader::seconds")]
+    /// `trace_slow_seconds`: from when on an exchange is slow.
+    #[serde(rename = "trace_slow_seconds", with = "reader::Seconds")]
     pub trace_slow: Duration,
-    /// How many bytes of traces may wait for the collector; what is more is lost, and counted. Default: 8,388,608 (8 MiB).
+    /// How much may wait for the collector, of 65536 to 268435456; what is more is lost and counted in
+    /// `directlink_traces_lost_total`.
     pub trace_queue_bytes_max: u32,
     /// What is logged: `error`, `warn`, `info`, `debug` or `trace`, for Directlink's own parts; or `part=level` pairs
-    /// separated by commas, for libraries too. No level logs a message's content. Default: `info`.
+    /// separated by commas, for libraries too. No level logs a message's content.
     pub log: String,
-    /// Which of several replicas this is, in traces. Default: the environment's `HOSTNAME`,
-    /// or the process id.
+    /// Which of several replicas this is, in traces. Default: `HOSTNAME`, or the process id.
     pub instance: Option<String>,
 }
 
 /// How traces travel to their collector.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Default,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum OtlpProtocol {
     /// OTLP/gRPC.

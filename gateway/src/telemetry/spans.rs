@@ -1,5 +1,5 @@
 //! Spans of OTLP, made of what was noted of a piece of work that is kept, by OpenTelemetry's semantic conventions for HTTP
-//! servers, RPC clients and databases, as they were named in version 1.39.
+//! servers, RPC clients and databases, as they were named in version 1.45.
 //!
 //! An attribute says a name of settings or of a contract, a code, or a number of bytes or time; never what a message says:
 //! so of a request's path there is only the contract's pattern (docs/decisions/0031).
@@ -102,7 +102,10 @@ fn of_step(work: &Work, taken: Taken) -> Span {
 /// Leads from the trace of a filing to that of an exchange about it.
 fn mark(work: &Work, trace: TraceId, root: &Span) -> Span {
     let id = RandomIdGenerator::default().new_span_id();
+    // The request was answered in one place alone: what conventions say of it stands there.
+    let is_ours = |it: &&KeyValue| it.key.starts_with("directlink.") || it.key == "error.type";
     Span {
+        attributes: root.attributes.iter().filter(is_ours).cloned().collect(),
         trace_id: trace.to_bytes().to_vec(),
         span_id: id.to_bytes().to_vec(),
         trace_state: String::new(),
@@ -166,9 +169,12 @@ fn conventional(step: Step, error: Option<&'static str>) -> (String, SpanKind, V
             said.extend(at(&peer));
             (call.method().to_owned(), SpanKind::Client, said)
         }
-        Step::Post(peer) => {
+        Step::Post { peer, target } => {
+            // Without what may follow its path: a subscriber may know the gateway by that.
+            let url = format!("https://{}:{}{}", peer.host, peer.port, target.path());
             let mut said = vec![
                 ("http.request.method", "POST".into()),
+                ("url.full", url.into()),
                 ("directlink.subscriber", peer.name.clone().into()),
             ];
             said.extend(at(&peer));

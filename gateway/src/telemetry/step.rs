@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use http::Uri;
+
 use super::{LedgerVerb, RegistryCall};
 
 /// A step.
@@ -23,8 +25,13 @@ pub enum Step {
         /// Which.
         peer: Arc<Peer>,
     },
-    /// Something is posted over HTTP.
-    Post(Arc<Peer>),
+    /// Something is posted over HTTPS.
+    Post {
+        /// To whom.
+        peer: Arc<Peer>,
+        /// Where, as settings have it.
+        target: Uri,
+    },
 }
 
 /// Somebody who is called: what settings say of it.

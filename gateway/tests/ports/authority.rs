@@ -8,16 +8,16 @@ use std::{os::unix::fs::PermissionsExt, path::Path, sync::Arc};
 
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, CertificateRevocationListParams, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, RevokedCertParams, SanType,
-    SerialNumber,
+    DnValue, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, RevokedCertParams,
+    SanType, SerialNumber,
 };
 use rustls::{
     ClientConfig, RootCertStore,
-    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
+    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
 };
 use time::OffsetDateTime;
 
-/// `CN=Authority`.
+/// An authority: `CN=Authority`, unless it is called otherwise.
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     own: Certificate,
@@ -27,10 +27,12 @@ impl Authority {
     /// Writes what a gateway is given into `folder`: `ca.pem`, its own certificate; `gateway.pem` and `gateway.key`, a
     /// certificate for `localhost`, of servers and clients alike.
     pub(crate) fn new(folder: &Path) -> Self {
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name = rcgen::DistinguishedName::new();
-        params.distinguished_name.push(DnType::CommonName, "Authority");
+        Self::called("Authority".into(), folder)
+    }
+
+    /// One by another name.
+    pub(crate) fn called(name: DnValue, folder: &Path) -> Self {
+        let params = authority(name);
         let key = KeyPair::generate().unwrap();
         let own = params.self_signed(&key).unwrap();
         let issuer = Issuer::new(params, key);
@@ -46,6 +48,11 @@ impl Authority {
         let owner_alone = std::fs::Permissions::from_mode(0o600);
         std::fs::set_permissions(folder.join("gateway.key"), owner_alone).unwrap();
         Self { issuer, own }
+    }
+
+    /// Its own certificate.
+    pub(crate) fn pem(&self) -> String {
+        self.own.pem()
     }
 
     /// The authority's list of the certificates for these names, as PEM; the next is due after so long, or was before.
@@ -98,9 +105,36 @@ impl Authority {
         self.client_with(Some(leaf(&self.issuer, name, left)), &[])
     }
 
+    /// Certificates for `name` by an authority below this one, whatever that is called; and the first one's key.
+    pub(crate) fn below(
+        &self,
+        called: DnValue,
+        name: &str,
+    ) -> (Vec<CertificateDer<'static>>, KeyPair) {
+        let (params, key) = (authority(called), KeyPair::generate().unwrap());
+        let between = params.signed_by(&key, &self.issuer).unwrap();
+        let (own, own_key) = leaf(&Issuer::new(params, key), name, YEARS);
+        (vec![own.der().clone(), between.der().clone()], own_key)
+    }
+
+    /// A certificate for `name` with the authority's own behind it, as some clients show it; and its key.
+    pub(crate) fn whole_chain(&self, name: &str) -> (Vec<CertificateDer<'static>>, KeyPair) {
+        let (own, key) = leaf(&self.issuer, name, YEARS);
+        (vec![own.der().clone(), self.own.der().clone()], key)
+    }
+
     fn client_with(
         &self,
         shown: Option<(Certificate, KeyPair)>,
+        alpn: &[&str],
+    ) -> Arc<ClientConfig> {
+        self.client_showing(shown.map(|(own, key)| (vec![own.der().clone()], key)), alpn)
+    }
+
+    /// A client that believes this authority, and shows these certificates.
+    pub(crate) fn client_showing(
+        &self,
+        shown: Option<(Vec<CertificateDer<'static>>, KeyPair)>,
         alpn: &[&str],
     ) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
@@ -111,15 +145,23 @@ impl Authority {
             .unwrap()
             .with_root_certificates(roots);
         let mut config = match shown {
-            Some((certificate, key)) => {
+            Some((chain, key)) => {
                 let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-                builder.with_client_auth_cert(vec![certificate.der().clone()], key).unwrap()
+                builder.with_client_auth_cert(chain, key).unwrap()
             }
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         Arc::new(config)
     }
+}
+
+fn authority(name: DnValue) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params
 }
 
 /// Of every certificate for a name.

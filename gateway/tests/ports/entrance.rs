@@ -175,3 +175,53 @@ async fn a_connection_does_not_outlive_its_certificate() {
     assert_eq!(within(ended).await, 0);
     assert!(House::is_heard(&mut line).await);
 }
+
+impl House {
+    /// Settings name these institutions from now on.
+    fn know(&self, institutions: &[Arc<Institution>]) {
+        self.turnstile.know(institutions);
+        self.entrance.know(Identities::new(institutions, &[]));
+    }
+}
+
+#[tokio::test]
+async fn an_institution_that_is_left_out_of_settings_leaves_and_no_other() {
+    let house = House::open(Limits::default()).await;
+    let (mut line, mut web, mut busy) = (house.line().await, house.web().await, house.web().await);
+    assert!(House::is_heard(&mut line).await);
+    within(house.desk.begun.notified()).await;
+    let held = post("/file", "", "hold").replace("Connection: close\r\n", "");
+    busy.write_all(held.as_bytes()).await.unwrap();
+    within(house.desk.begun.notified()).await;
+
+    house.know(&["line", "mute"].map(institution));
+    assert_eq!(to_end(&mut web).await, "", "closed, with nothing under way");
+    house.desk.allowed.add_permits(1);
+    assert!(to_end(&mut busy).await.contains("answer to hold"), "what was under way is answered");
+    assert_problem(
+        &said(&mut house.web().await, &post("/file", "", "x")).await,
+        403,
+        "IDENTITY_UNKNOWN",
+    );
+    assert!(House::is_heard(&mut line).await, "another bank's connection stands");
+
+    house.know(&BANKS.map(institution));
+    let told = said(&mut house.web().await, &post("/file", "", "back")).await;
+    assert!(told.contains("answer to back"), "{told}");
+}
+
+#[tokio::test]
+async fn an_institution_of_which_settings_say_something_else_comes_again_and_has_that() {
+    let house = House::open(Limits::default()).await;
+    let (mut line, mut web) = (house.line().await, house.web().await);
+    assert!(House::is_heard(&mut line).await);
+    let mut changed = Institution::clone(&institution("line"));
+    changed.connections_max = Some(1);
+    house.know(&[institution("web"), Arc::new(changed)]);
+    assert_eq!(to_end(&mut line).await, "");
+    let mut line = house.line().await;
+    assert!(House::is_heard(&mut line).await);
+    assert_eq!(to_end(&mut house.line().await).await, "", "more than it may have now");
+    web.write_all(post("/file", "", "on").as_bytes()).await.unwrap();
+    assert!(to_end(&mut web).await.contains("answer to on"), "nothing is said of this one");
+}

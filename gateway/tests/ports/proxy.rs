@@ -11,7 +11,7 @@ use super::*;
 const PROXY: &str = "proxy.example";
 
 /// Settings with a proxy in front of the ports.
-fn with_proxy(chains: Chains) -> impl FnOnce(&mut Listen, &Authority) {
+pub(crate) fn with_proxy(chains: Chains) -> impl FnOnce(&mut Listen, &Authority) {
     move |listen, _| {
         listen.proxies = vec![BankProxy {
             name: "front".to_owned(),
@@ -28,12 +28,12 @@ fn telling(authority: &Authority, name: &str) -> String {
     line(&authority.shown(name, Duration::days(1)))
 }
 
-fn line(der: &[u8]) -> String {
+pub(crate) fn line(der: &[u8]) -> String {
     format!("Client-Cert: {}\r\n", client_cert::written(der).unwrap().to_str().unwrap())
 }
 
 impl House {
-    async fn behind(chains: Chains) -> Self {
+    pub(crate) async fn behind(chains: Chains) -> Self {
         Self::listening(Limits::default(), with_proxy(chains)).await
     }
 
@@ -43,7 +43,7 @@ impl House {
     }
 
     /// What a request through the proxy with these header lines is answered.
-    async fn through(&self, path: &str, more: &str) -> String {
+    pub(crate) async fn through(&self, path: &str, more: &str) -> String {
         said(&mut self.front().await, &post(path, more, "x")).await
     }
 }
@@ -141,4 +141,20 @@ async fn a_proxy_has_no_business_at_a_port_without_header_fields() {
     let house = House::behind(Chains::Verified).await;
     let mut front = house.connect(house.tcp, Some(PROXY), &[]).await.unwrap();
     assert_eq!(to_end(&mut front).await, "");
+}
+
+#[tokio::test]
+async fn proxies_leave_places_for_those_who_come_by_themselves() {
+    let limits = Limits { connections_max: 2, proxy_connections_max: 1, ..Limits::default() };
+    let house = House::listening(limits, with_proxy(Chains::Verified)).await;
+    let mut front = house.front().await;
+    let web = telling(&house.authority, "web.example");
+    let first = post("/file", &web, "one").replace("Connection: close\r\n", "");
+    front.write_all(first.as_bytes()).await.unwrap();
+    within(house.desk.begun.notified()).await;
+    assert_eq!(to_end(&mut house.front().await).await, "", "a second connection of a proxy");
+    let text = String::from_utf8(house.metrics.text().unwrap()).unwrap();
+    assert!(text.contains(r#"turned_away_total{port="https",why="full"} 1"#), "{text}");
+    let told = said(&mut house.web().await, &post("/file", "", "two")).await;
+    assert!(told.contains("answer to two"), "a bank has a place beside it: {told}");
 }

@@ -33,6 +33,24 @@ tests hold each of them (helm/directlink/ci/refused.yaml).
 {{- if not .Values.secrets.banks -}}
   {{- $told = append $told "secrets.banks is missing: the Secret with `ca.crt`, the authorities of banks' certificates" -}}
 {{- end -}}
+{{- $console := .Values.settings.console | default dict -}}
+{{- if .Values.console.port -}}
+  {{- $needed = append $needed "console" -}}
+  {{- if has (toString .Values.console.port) (list (toString .Values.ports.https) (toString .Values.ports.tcp)) -}}
+    {{- $told = append $told "console.port is one of the ports for banks" -}}
+  {{- end -}}
+  {{- if not .Values.secrets.staff -}}
+    {{- $told = append $told "secrets.staff is missing: the Secret with `ca.crt`, the authorities of the certificates of people and of the proxy" -}}
+  {{- end -}}
+  {{- if not (or $console.person $console.proxy) -}}
+    {{- $told = append $told "settings.console names nobody: `person` or `proxy` says who signs in at console.port" -}}
+  {{- end -}}
+  {{- if and .Values.networkPolicy.enabled (not .Values.networkPolicy.staff) -}}
+    {{- $told = append $told "networkPolicy.staff is empty, so nobody could reach the console: name who may, or set networkPolicy.enabled to false" -}}
+  {{- end -}}
+{{- else if $console -}}
+  {{- $told = append $told "settings.console needs console.port: in a pod the console has a port of its own, where people sign in" -}}
+{{- end -}}
 {{- range .Values.settings.registry -}}
   {{- if not (and .ca .certificate .key) -}}{{- $needed = append $needed .name -}}{{- end -}}
 {{- end -}}

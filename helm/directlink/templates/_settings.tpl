@@ -11,6 +11,14 @@ The settings file: what the chart knows, with .Values.settings over it, as TOML.
 {{- range $port, $number := .Values.ports -}}
   {{- if $number -}}{{- $_ := set $listen $port (printf "%s:%d" $address (int $number)) -}}{{- end -}}
 {{- end -}}
+{{- $known := dict "listen" $listen -}}
+{{- with .Values.console.port -}}
+  {{- $_ := set $known "console" (dict
+    "address" (printf "%s:%d" $address (int .))
+    "certificate" (printf "%s/console/tls.crt" $secrets)
+    "key" (printf "%s/console/tls.key" $secrets)
+    "client_ca" (printf "%s/staff/ca.crt" $secrets)) -}}
+{{- end -}}
 {{- $ledger := dict -}}
 {{- if eq .Values.ledger.store "sqlite" -}}
   {{- $_ := set $ledger "sqlite" "/var/lib/directlink/ledger.db" -}}
@@ -33,8 +41,8 @@ The settings file: what the chart knows, with .Values.settings over it, as TOML.
   {{- $registries = append $registries (mergeOverwrite $files .) -}}
 {{- end -}}
 {{- $settings := mergeOverwrite
-  (dict "listen" $listen
-    "admin" (dict "address" (printf "%s:9090" $address))
+  $known
+  (dict "admin" (dict "address" (printf "%s:9090" $address))
     "ledger" $ledger
     "contracts" (dict "folder" "/etc/directlink/contracts")
     "limits" (dict "shutdown_seconds_max" (include "directlink.shutdown" . | int)))

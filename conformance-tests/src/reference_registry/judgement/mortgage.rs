@@ -6,7 +6,8 @@ use proto::v1::{
 };
 
 use super::{
-    each_title, owners, party_missing, property_field, property_name, seized, title_numbers,
+    applicants::Applicants, each_title, party_missing, property_field, property_name, seized,
+    title_numbers,
 };
 use crate::reference_registry::{
     complaint::{Complaints, Reason},
@@ -50,7 +51,8 @@ fn registrable(
     }
     seized(title, position, property, complaints);
     title_numbers(title, position, property, complaints);
-    owners(title, position, property, "mortgagors", &application.mortgagors, complaints);
+    Applicants { title, property, position, list: "mortgagors", parties: &application.mortgagors }
+        .may_dispose(complaints);
 }
 
 pub(super) fn discharge(
@@ -155,7 +157,8 @@ fn on_homes<'r>(
     let titles = each_title(register, properties, complaints, |position, title, complaints| {
         let Some(property) = properties.get(position) else { return };
         seized(title, position, property, complaints);
-        owners(title, position, property, "mortgagors", mortgagors, complaints);
+        Applicants { title, property, position, list: "mortgagors", parties: mortgagors }
+            .may_dispose(complaints);
     });
     standing(register, numbers, lenders, &titles, complaints)
 }

@@ -6,7 +6,7 @@ use proto::v1::{
 };
 
 use super::{
-    each_title, holders, owners, party_missing, property_field, property_name, seized,
+    applicants::Applicants, each_title, party_missing, property_field, property_name, seized,
     title_numbers,
 };
 use crate::reference_registry::{
@@ -32,7 +32,8 @@ pub(super) fn registration(
             }
             AdvanceNoticeKind::Transfer | AdvanceNoticeKind::Unspecified => {
                 let sellers = &application.obligors;
-                owners(title, position, property, "obligors", sellers, complaints);
+                Applicants { title, property, position, list: "obligors", parties: sellers }
+                    .may_dispose(complaints);
             }
         }
     })
@@ -50,7 +51,8 @@ fn bought(
         let field = property_field(position, property);
         complaints.add(Reason::StageMismatch, &field, property_name(property));
     }
-    holders(title, position, property, "obligees", &application.obligees, complaints);
+    Applicants { title, property, position, list: "obligees", parties: &application.obligees }
+        .are_all_holders(complaints);
     for (place, obligor) in application.obligors.iter().enumerate() {
         if title.seller.as_ref().is_some_and(|seller| !seller.is(obligor)) {
             let field = format!("matter.obligors[{place}].id_number");

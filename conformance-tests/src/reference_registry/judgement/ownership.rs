@@ -7,8 +7,8 @@ use proto::v1::{
 };
 
 use super::{
-    each_title, ending_titles, holders, notice::taken_up, owners, party_missing, property_field,
-    property_name, seized, title_numbers,
+    applicants::Applicants, each_title, ending_titles, notice::taken_up, party_missing,
+    property_field, property_name, seized, title_numbers,
 };
 use crate::reference_registry::{
     complaint::{Complaints, Reason},
@@ -64,7 +64,8 @@ fn handed_over(
 ) {
     seized(title, position, property, complaints);
     title_numbers(title, position, property, complaints);
-    owners(title, position, property, "transferors", transferors, complaints);
+    Applicants { title, property, position, list: "transferors", parties: transferors }
+        .may_dispose(complaints);
     let restricts = |(id, _)| register.charges_on(id).any(|charge| charge.transfer_restricted);
     if register.title_of(property).is_some_and(restricts) {
         let field = property_field(position, property);
@@ -104,7 +105,8 @@ pub(super) fn change(
             | OwnershipChangeKind::CoOwnership
             | OwnershipChangeKind::Other
             | OwnershipChangeKind::Unspecified => {
-                holders(title, position, property, "holders", now, complaints);
+                Applicants { title, property, position, list: "holders", parties: now }
+                    .are_all_holders(complaints);
             }
         }
         // A new name or a surveyed area disposes of nothing; how owners hold the home together does.

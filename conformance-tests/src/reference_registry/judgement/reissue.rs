@@ -2,7 +2,7 @@
 
 use proto::v1::{CertificateReissue, ReissueKind};
 
-use super::{each_title, holders};
+use super::{applicants::Applicants, each_title};
 use crate::reference_registry::{
     complaint::{Complaints, Reason},
     register::{ChargeId, Register, TitleId},
@@ -39,7 +39,8 @@ pub(super) fn reissue(
                 if let (Some(id), Some(property)) = (listed.get(position), properties.get(position))
                     && let Some(title) = register.title(*id)
                 {
-                    holders(title, position, property, "holders", applicants, complaints);
+                    Applicants { title, property, position, list: "holders", parties: applicants }
+                        .are_all_holders(complaints);
                     reissued.titles.push(*id);
                 }
             }

@@ -89,23 +89,7 @@ impl Cases for PostgresLedger {
     }
 
     async fn counted(&self, since: SystemTime) -> Result<Vec<Counted>, LedgerError> {
-        let counted = |row: &Row| {
-            let count = |name: &str| {
-                Ok::<_, LedgerError>(u64::try_from(column::<i64>(row, name)?).unwrap_or(0))
-            };
-            Ok(Counted {
-                institution: column(row, "institution")?,
-                registry: column(row, "registry")?,
-                office: column(row, "office")?,
-                filings: count("filings")?,
-                answered: count("answered")?,
-                unknown: count("unknown")?,
-                unsent: count("unsent")?,
-                timed: count("timed")?,
-                total_ms: count("total")?,
-                longest_ms: count("longest")?,
-            })
-        };
+        let counted = |row: &Row| Counted::read(|name| column(row, name), |name| column(row, name));
         self.server.query(COUNTED, &[&since]).await?.iter().map(counted).collect()
     }
 }

@@ -84,11 +84,13 @@ const ADMIT: &str = "
     SELECT * FROM unnest($10::text[], $11::text[], $12::bytea[], $13::text[])
         AS loan (institution, key, digest, corrects)),
     held AS MATERIALIZED (
-    SELECT loan.institution, loan.key FROM loan JOIN guard USING (institution, digest)
+    SELECT loan.institution, loan.key
+    FROM loan JOIN guard USING (institution, digest)
+        JOIN claim ON claim.institution = loan.institution AND claim.key = loan.key
     WHERE guard.key <> loan.key
         AND NOT EXISTS (SELECT FROM filing AS corrected
             WHERE corrected.institution = guard.institution AND corrected.key = guard.key
-                AND corrected.case_id = loan.corrects)
+                AND corrected.case_id = loan.corrects AND corrected.registry = claim.registry)
         AND NOT EXISTS (SELECT FROM filing
             WHERE filing.institution = loan.institution AND filing.key = loan.key AND state <> 4
                 AND (state <> 1 OR unsent_attempt IS DISTINCT FROM attempt))),
@@ -125,8 +127,10 @@ const ADMIT: &str = "
     ORDER BY loan.institution, loan.digest
     ON CONFLICT (institution, digest) DO UPDATE SET key = CASE
         WHEN guard.key = excluded.key THEN guard.key
-        WHEN EXISTS (SELECT FROM loan JOIN filing AS corrected
+        WHEN EXISTS (SELECT FROM loan JOIN claim USING (institution, key) JOIN filing AS corrected
                 ON corrected.institution = guard.institution AND corrected.key = guard.key
             WHERE loan.institution = excluded.institution AND loan.digest = excluded.digest
-                AND corrected.case_id = loan.corrects) THEN excluded.key END)
+                AND corrected.case_id = loan.corrects
+                AND corrected.registry = claim.registry) THEN excluded.key END,
+        before = CASE WHEN guard.key = excluded.key THEN guard.before ELSE guard.key END)
     SELECT institution, key, registry, office, attempt, state FROM claimed";

@@ -4,7 +4,7 @@
 //! and a row that cannot be written spoils no other: the group is then undone as a whole, and each of its rows is written by
 //! itself.
 
-use std::{collections::HashSet, error::Error, iter, mem, sync::Arc, time::Duration};
+use std::{collections::HashSet, iter, mem, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use tokio::{
@@ -120,13 +120,11 @@ async fn write<W: Together>(work: Arc<W>, group: Vec<Waiting<W>>) {
             join_all(alone).await
         }
         Err(LedgerError::Unavailable(cause)) => {
-            let cause: Arc<dyn Error + Send + Sync> = cause.into();
-            let each = iter::repeat_with(|| Err(LedgerError::unavailable(Arc::clone(&cause))));
+            let each = iter::repeat_with(|| Err(LedgerError::Unavailable(cause.clone())));
             each.take(rows.len()).collect()
         }
         Err(LedgerError::Corrupt(cause)) => {
-            let cause: Arc<dyn Error + Send + Sync> = cause.into();
-            let each = iter::repeat_with(|| Err(LedgerError::corrupt(Arc::clone(&cause))));
+            let each = iter::repeat_with(|| Err(LedgerError::Corrupt(cause.clone())));
             each.take(rows.len()).collect()
         }
     };

@@ -138,21 +138,7 @@ impl Cases for SqliteLedger {
                 let mut statement = database.prepare_cached(COUNTED).map_err(fault)?;
                 let since = named_params! { ":since": since_1970(since) };
                 let counted = statement.query_map(since, |row| {
-                    let count = |name: &str| -> rusqlite::Result<u64> {
-                        Ok(u64::try_from(row.get::<_, i64>(name)?).unwrap_or(0))
-                    };
-                    Ok(Counted {
-                        institution: row.get("institution")?,
-                        registry: row.get("registry")?,
-                        office: row.get("office")?,
-                        filings: count("filings")?,
-                        answered: count("answered")?,
-                        unknown: count("unknown")?,
-                        unsent: count("unsent")?,
-                        timed: count("timed")?,
-                        total_ms: count("total")?,
-                        longest_ms: count("longest")?,
-                    })
+                    Counted::read(|name| row.get(name), |name| row.get(name))
                 });
                 counted.map_err(fault)?.collect::<Result<_, _>>().map_err(fault)
             })

@@ -3,6 +3,7 @@
 use std::{
     ffi::OsString,
     fs::{File, TryLockError},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -14,6 +15,9 @@ use crate::ledger::LedgerError;
 
 /// Opens the file to write to it, and brings its tables up to date.
 pub(super) fn open_to_write(path: &Path) -> Result<Connection, LedgerError> {
+    // Made here: SQLite would make it for everybody to read. What it lays beside it has the same mode. If it cannot be made
+    // SQLite says why.
+    let _made = File::options().write(true).create_new(true).mode(OWNER_ALONE).open(path);
     let mut database = Connection::open(path).map_err(fault)?;
     // A backup may hold the file for a moment, or an operator's command; nobody else may.
     database.busy_timeout(BUSY_MAX).map_err(fault)?;
@@ -42,6 +46,9 @@ pub(super) fn open_to_read(path: &Path) -> Result<Connection, LedgerError> {
     Ok(database)
 }
 
+/// Whoever can read it knows what banks file, and whoever can write it what they are told.
+const OWNER_ALONE: u32 = 0o600;
+
 /// How long another's hand on the file is waited for.
 pub(super) const BUSY_MAX: Duration = Duration::from_secs(2);
 
@@ -53,7 +60,8 @@ pub(super) fn lock(path: &Path) -> Result<File, LedgerError> {
     name.push(".lock");
     let name = PathBuf::from(name);
     let unlockable = |cause| LedgerError::unavailable(Fault::Unlockable(name.clone(), cause));
-    let file = File::options().create(true).append(true).open(&name).map_err(unlockable)?;
+    let options = File::options().create(true).append(true).mode(OWNER_ALONE).open(&name);
+    let file = options.map_err(unlockable)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(LedgerError::unavailable(Fault::InUse(path.into()))),
@@ -63,4 +71,29 @@ pub(super) fn lock(path: &Path) -> Result<File, LedgerError> {
 
 pub(super) mod embedded {
     refinery::embed_migrations!("migrations/sqlite");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt};
+
+    use super::*;
+
+    #[test]
+    fn what_is_new_is_for_its_owner_alone_and_what_is_there_stays_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        let mode = |name: &str| {
+            fs::metadata(folder.path().join(name)).unwrap().permissions().mode() & 0o777
+        };
+        let lock = lock(&path).unwrap();
+        let database = open_to_write(&path).unwrap();
+        for name in ["ledger.db", "ledger.db-wal", "ledger.db-shm", "ledger.db.lock"] {
+            assert_eq!(mode(name), 0o600, "{name}");
+        }
+        drop((database, lock));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        open_to_write(&path).unwrap();
+        assert_eq!(mode("ledger.db"), 0o640);
+    }
 }

@@ -1,4 +1,4 @@
-//! Who comes to the banks' ports: connections, who is not let in or not heard, and certificates that run out.
+//! Who comes to the banks' ports and to the console's own: connections, who is not let in or not heard, and certificates that run out.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,7 +8,7 @@ use super::Metrics;
 use crate::tls::Protocol;
 
 impl Metrics {
-    /// A bank's connection stands until what is returned is dropped.
+    /// A known caller's connection stands until what is returned is dropped.
     pub fn connection(&self, port: Protocol) -> Connection {
         self.0.connections.add(1, &[port_label(port)]);
         Connection { metrics: self.clone(), port }
@@ -28,7 +28,8 @@ impl Metrics {
         self.0.turned_back.add(1, &labels);
     }
 
-    /// When something that proves who somebody is runs out. `name`: the registry's or institution's, else nothing.
+    /// When something that proves who somebody is runs out. `name`: the registry's or institution's, `console` for what is used
+    /// at its port, else nothing.
     pub fn certificate_expires(&self, holder: Holder, name: &str, at: SystemTime) {
         let seconds = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let labels =
@@ -53,9 +54,9 @@ impl Drop for Connection {
 /// Whose a certificate is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Holder {
-    /// The gateway, towards banks.
+    /// The gateway, towards banks or at the console's port.
     Gateway,
-    /// An authority of banks' certificates.
+    /// An authority of callers' certificates.
     Authority,
     /// The revocation list that is to be followed first.
     RevocationList,
@@ -89,7 +90,7 @@ pub enum TurnedAway {
     HandshakeSlow,
     /// Its address has as many callers in their handshakes as it may.
     PeerFull,
-    /// No institution is known by its certificate.
+    /// Nobody is known by its certificate.
     Unknown,
     /// As many connections stand as may.
     Full,
@@ -140,6 +141,7 @@ fn port_label(port: Protocol) -> KeyValue {
         match port {
             Protocol::Https => "https",
             Protocol::Tcp => "tcp",
+            Protocol::Pages => "console",
         },
     )
 }

@@ -64,4 +64,9 @@ impl Metrics {
     pub fn evidence_signed(&self, size: u64) {
         self.0.evidence_signed.record(size, &[]);
     }
+
+    /// Whether the log is not signed because it does not go on from what was signed before, or that cannot be read.
+    pub fn evidence_refused(&self, is_refused: bool) {
+        self.0.evidence_refused.record(is_refused.into(), &[]);
+    }
 }

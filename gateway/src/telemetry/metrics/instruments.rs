@@ -40,6 +40,7 @@ pub(super) struct Instruments {
     pub(super) evidence_unwritten: Counter<u64>,
     pub(super) evidence_size: Gauge<u64>,
     pub(super) evidence_signed: Gauge<u64>,
+    pub(super) evidence_refused: Gauge<u64>,
     pub(super) versions_used: Counter<u64>,
     pub(super) contracts_changed: Counter<u64>,
     pub(super) contracts_outdated: UpDownCounter<i64>,
@@ -208,6 +209,12 @@ impl Instruments {
                 .u64_gauge("directlink.evidence.signed")
                 .with_description("Leaves under the newest checkpoint; 0 while nothing is signed")
                 .build(),
+            evidence_refused: meter
+                .u64_gauge("directlink.evidence.refused")
+                .with_description(
+                    "1 while the log is not signed: it does not go on from what was signed before, or that cannot be read",
+                )
+                .build(),
             versions_used: meter
                 .u64_counter(VERSIONS)
                 .with_description("Messages understood, by institution and version of its contract")
@@ -234,7 +241,7 @@ impl Instruments {
                 .build(),
             connections: meter
                 .i64_up_down_counter("directlink.connections")
-                .with_description("Connections of known banks that stand")
+                .with_description("Connections of known callers that stand")
                 .build(),
             turned_away: meter
                 .u64_counter("directlink.callers.turned_away")

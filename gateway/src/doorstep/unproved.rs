@@ -54,7 +54,7 @@ impl Unproved {
 
 /// A caller that is counted under its address.
 #[derive(Debug)]
-pub(super) struct OfPeer {
+pub(crate) struct OfPeer {
     unproved: Arc<Unproved>,
     peer: IpAddr,
 }
