@@ -185,7 +185,7 @@ async fn goes_to_the_registry(settings: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_uploaded_goes_to_the_registry_before_the_filing_that_names_it() {
-    goes_to_the_registry("[materials]").await;
+    goes_to_the_registry("[materials]\npart_bytes_min = 1").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -209,7 +209,7 @@ async fn an_s3_service_keeps_materials_as_a_folder_does() {
         }
     });
     goes_to_the_registry(&format!(
-        "[materials]\ns3 = \"s3://papers/gateway\"\ns3_endpoint = \"http://{address}\"\n\
+        "[materials]\npart_bytes_min = 1\ns3 = \"s3://papers/gateway\"\ns3_endpoint = \"http://{address}\"\n\
          s3_region = \"us-east-1\"\ns3_access_key = \"gateway\"\ns3_secret_file = \"{}\"\n",
         secret.display()
     ))
@@ -312,6 +312,9 @@ async fn what_is_not_as_it_is_said_to_be_is_told_so() {
         assert_eq!((found, &problem["code"]), (status, &json!(code)), "{problem}");
         assert_eq!(problem["sent"], "NO");
     }
+    let part = format!("bytes 0-9/{}", PDF.len());
+    let (status, problem) = scene.uploaded(&sha256, pdf, Some(&part), &PDF[..10]).await;
+    assert_eq!((status, &problem["code"]), (422, &json!("MATERIAL_PART_TOO_SMALL")), "{problem}");
     assert_eq!(scene.uploaded(&sha256, pdf, None, PDF).await.0, 201);
     let mut other = paper(&sha256);
     other["size_bytes"] = json!(7);

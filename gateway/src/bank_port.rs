@@ -36,6 +36,7 @@ mod https;
 mod problem;
 pub(crate) use problem::problems;
 mod tcp;
+mod telling;
 mod upload;
 mod whole;
 
@@ -126,6 +127,8 @@ pub struct BankPort<D> {
     connections: Arc<Semaphore>,
     /// And one more per connection of a proxy.
     proxied: Arc<Semaphore>,
+    /// A permit per connection of somebody nobody knows, who is told so.
+    strangers: Arc<Semaphore>,
     /// Connections and exchanges that are not yet done.
     tasks: TaskTracker,
     stopping: CancellationToken,
@@ -142,6 +145,7 @@ impl<D: Desk> BankPort<D> {
     ) -> Arc<Self> {
         let connections = Arc::new(Semaphore::new(limits.connections_max));
         let proxied = Arc::new(Semaphore::new(limits.proxy_connections_max));
+        let strangers = Arc::new(Semaphore::new(limits.handshakes_max));
         let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
         Arc::new(Self {
             desk,
@@ -151,6 +155,7 @@ impl<D: Desk> BankPort<D> {
             metrics,
             connections,
             proxied,
+            strangers,
             tasks,
             stopping,
         })
@@ -237,7 +242,10 @@ impl<D: Desk> BankPort<D> {
             Err(refusal) => {
                 tracing::warn!(%peer, %refusal, "a caller was not let in");
                 self.metrics.turned_away(protocol, TurnedAway::Unknown);
-                if protocol == Protocol::Https {
+                if protocol == Protocol::Https
+                    && let Ok(_told) = Arc::clone(&self.strangers).try_acquire_owned()
+                {
+                    drop(unproved);
                     // It is told why, but not given the time of those who are known.
                     let patience = self.limits.header_max.saturating_add(self.limits.header_max);
                     let _late = timeout(patience, https::serve(self, stream, None)).await;
@@ -295,7 +303,7 @@ impl<D: Desk> BankPort<D> {
         agreed: D::Agreed,
         message: Bytes,
         arrival: Arrival,
-        place: Place,
+        place: Arc<Place>,
     ) -> Option<Answer> {
         let exchange = Arc::clone(&self.desk).exchange(bank.clone(), agreed, message, arrival);
         let exchange = async {
@@ -306,13 +314,12 @@ impl<D: Desk> BankPort<D> {
         whole(bank, self.tasks.spawn(exchange).await)
     }
 
-    /// Answers one message at its `place`, where nothing ends the caller's own task. `None` as above.
+    /// Answers one message where nothing ends the caller's own task. `None` as above.
     async fn answer(
         &self,
         bank: &VerifiedBank,
         agreed: D::Agreed,
         message: Bytes,
-        _place: Place,
     ) -> Option<Answer> {
         let desk = Arc::clone(&self.desk);
         let exchange = desk.exchange(bank.clone(), agreed, message, Arrival::tcp());

@@ -1,18 +1,21 @@
-//! The doorstep of a port: callers who have come and not yet proved who they are. So many stand there at a time, and each has
-//! so long for its handshake; further ones wait in the system's queue.
+//! The doorstep of a port: callers who have come and not yet proved who they are. So many stand there at a time, fewer from one
+//! address, and each has so long for its handshake; further ones wait in the system's queue.
 //!
 //! Whose certificate it is that a caller shows is asked behind it.
+
+mod unproved;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use rustls::{ServerConfig, pki_types::CertificateDer};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::OwnedSemaphorePermit,
     time::timeout,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
+use unproved::{OfPeer, Unproved};
 
 use crate::{
     limits::Limits,
@@ -25,8 +28,9 @@ use crate::{
 pub(crate) struct Doorstep {
     listener: TcpListener,
     protocol: Protocol,
+    first_byte_max: Duration,
     handshake_max: Duration,
-    unproved: Arc<Semaphore>,
+    unproved: Arc<Unproved>,
     metrics: Metrics,
     stopping: CancellationToken,
 }
@@ -40,29 +44,38 @@ impl Doorstep {
         metrics: Metrics,
         stopping: CancellationToken,
     ) -> Self {
-        let unproved = Arc::new(Semaphore::new(limits.handshakes_max));
-        let handshake_max = limits.handshake_max;
-        Self { listener, protocol, handshake_max, unproved, metrics, stopping }
+        Self {
+            listener,
+            protocol,
+            first_byte_max: limits.first_byte_max.min(limits.handshake_max),
+            handshake_max: limits.handshake_max,
+            unproved: Unproved::new(limits),
+            metrics,
+            stopping,
+        }
     }
 
     /// The next caller; `None` once the port is told to stop.
     pub(crate) async fn next(&self) -> Option<Caller> {
         let next = async {
-            let unproved = Arc::clone(&self.unproved).acquire_owned().await.ok()?;
+            let place = self.unproved.place().await?;
             loop {
                 match self.listener.accept().await {
-                    Ok((stream, peer)) => {
-                        let (protocol, handshake_max) = (self.protocol, self.handshake_max);
-                        let metrics = self.metrics.clone();
-                        return Some(Caller {
-                            stream,
-                            peer,
-                            protocol,
-                            handshake_max,
-                            unproved,
-                            metrics,
-                        });
-                    }
+                    Ok((stream, peer)) => match self.unproved.come_from(peer.ip()) {
+                        Some(of_peer) => {
+                            return Some(Caller {
+                                stream,
+                                peer,
+                                protocol: self.protocol,
+                                first_byte_max: self.first_byte_max,
+                                handshake_max: self.handshake_max,
+                                unproved: (place, of_peer),
+                                metrics: self.metrics.clone(),
+                            });
+                        }
+                        // Counted, and not in the log: anybody could fill that.
+                        None => self.metrics.turned_away(self.protocol, TurnedAway::PeerFull),
+                    },
                     Err(error) => {
                         tracing::error!(%error, "a caller could not be let in");
                         if !of_one_caller(&error) {
@@ -87,8 +100,9 @@ pub(crate) struct Caller {
     stream: TcpStream,
     peer: SocketAddr,
     protocol: Protocol,
+    first_byte_max: Duration,
     handshake_max: Duration,
-    unproved: OwnedSemaphorePermit,
+    unproved: (OwnedSemaphorePermit, OfPeer),
     metrics: Metrics,
 }
 
@@ -98,15 +112,21 @@ pub(crate) struct Shaken {
     pub(crate) stream: TlsStream<TcpStream>,
     pub(crate) peer: SocketAddr,
     /// Held until it is known who it is.
-    pub(crate) unproved: OwnedSemaphorePermit,
+    pub(crate) unproved: (OwnedSemaphorePermit, OfPeer),
 }
 
 impl Caller {
     /// Shakes hands; `None` if it does not, which is counted.
     pub(crate) async fn shake(self, config: Arc<ServerConfig>) -> Option<Shaken> {
-        let Self { stream, peer, protocol, handshake_max, unproved, metrics } = self;
+        let Self { stream, peer, protocol, first_byte_max, handshake_max, unproved, metrics } =
+            self;
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%peer, %error, "the caller was gone before it was let in");
+            return None;
+        }
+        if timeout(first_byte_max, stream.peek(&mut [0])).await.is_err() {
+            tracing::debug!(%peer, "a caller said nothing");
+            metrics.turned_away(protocol, TurnedAway::HandshakeSlow);
             return None;
         }
         match timeout(handshake_max, TlsAcceptor::from(config).accept(stream)).await {

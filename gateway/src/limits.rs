@@ -22,6 +22,9 @@ pub struct Limits {
     /// `handshake_seconds_max`: how long a TLS handshake may take.
     #[serde(rename = "handshake_seconds_max", with = "Seconds")]
     pub handshake_max: Duration,
+    /// `first_byte_seconds_max`: how long a caller may take to begin its TLS handshake.
+    #[serde(rename = "first_byte_seconds_max", with = "Seconds")]
+    pub first_byte_max: Duration,
     /// `header_seconds_max`: how long the head of an HTTP/1.1 request, or the prefix of a length-prefixed message, may
     /// take from its first byte on; HTTP/1.1 is looked at as often, so it may take twice as long.
     #[serde(rename = "header_seconds_max", with = "Seconds")]
@@ -29,7 +32,8 @@ pub struct Limits {
     /// `body_seconds_max`: how long the rest of a message may take.
     #[serde(rename = "body_seconds_max", with = "Seconds")]
     pub body_max: Duration,
-    /// `answer_seconds_max`: how long a bank may take to receive an answer.
+    /// `answer_seconds_max`: how long a bank may take to receive an answer, which keeps its place until then; an answer
+    /// that is not taken ends its connection, over HTTP/2 its stream.
     #[serde(rename = "answer_seconds_max", with = "Seconds")]
     pub answer_max: Duration,
     /// `idle_seconds_max`: how long a connection is kept on which nothing is asked.
@@ -54,6 +58,10 @@ pub struct Limits {
     /// Most callers at a time on each port that have not yet proved who they are; further ones wait in the system's
     /// queue.
     pub handshakes_max: usize,
+    /// Most of them from one IPv4 address, or from IPv6 addresses with the same first 64 bits; further ones are closed. Half
+    /// a port, so that nobody shuts one alone. Where all banks come from one address (a NAT, a load balancer) it may
+    /// be as many as `handshakes_max`.
+    pub peer_handshakes_max: usize,
     /// Most requests at a time on one HTTP/2 connection.
     pub http2_streams_max: u32,
     /// Most HTTP/2 streams that a bank has reset and that are not yet cleared away.
@@ -72,6 +80,7 @@ impl Default for Limits {
             inline_material_bytes_max: 256 * 1024,
             header_bytes_max: 16 * 1024,
             handshake_max: Duration::from_secs(10),
+            first_byte_max: Duration::from_secs(3),
             header_max: Duration::from_secs(10),
             body_max: Duration::from_secs(30),
             answer_max: Duration::from_secs(30),
@@ -84,6 +93,7 @@ impl Default for Limits {
             institution_messages_per_second_max: PER_SECOND,
             institution_messages_burst_max: BURST,
             handshakes_max: 256,
+            peer_handshakes_max: 128,
             http2_streams_max: 128,
             http2_resets_max: 32,
             shutdown_max: Duration::from_secs(30),

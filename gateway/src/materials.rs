@@ -1,7 +1,7 @@
 //! Materials (申请材料): what banks upload ahead of a filing, known by its SHA-256 and kept apart for each institution.
 //!
 //! A material lies in the store as the parts in which it came, an object each, and counts only once all of them are there
-//! and have the digest. So none is ever held in memory, an upload that broke off goes on at any replica, and nothing is
+//! and have the digest. A part that is there is never written again, whoever uploads the same at the same time. So none is ever held in memory, an upload that broke off goes on at any replica, and nothing is
 //! copied. Here is no HTTP and no registry; what may be uploaded is the settings'. Source: docs/security.md.
 
 use std::{collections::BTreeMap, fmt, fs::DirBuilder, os::unix::fs::DirBuilderExt, sync::Arc};
@@ -10,14 +10,15 @@ use aws_lc_rs::digest::{self, SHA256};
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use object_store::{
-    Certificate, ClientOptions, ObjectStore, ObjectStoreExt, PutPayload, aws::AmazonS3Builder,
-    local::LocalFileSystem, path::Path, prefix::PrefixStore,
+    Certificate, ClientOptions, ObjectStore, ObjectStoreExt, PutMode, PutPayload,
+    aws::AmazonS3Builder, local::LocalFileSystem, path::Path, prefix::PrefixStore,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::settings::Materials as Settings;
 
 mod old;
+mod unfinished;
 
 /// A SHA-256, by which a material is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,7 +105,13 @@ pub enum MaterialError {
     /// It does not begin as its media type does.
     #[error("not what its media type says")]
     Content,
-    /// It is to go on elsewhere.
+    /// What comes is short and does not end the material.
+    #[error("a part shorter than {least} bytes")]
+    PartTooSmall {
+        /// As many as it has to have, in bytes.
+        least: u64,
+    },
+    /// It is to go on elsewhere, perhaps because another upload of it is under way.
     #[error("the upload goes on at byte {offset}")]
     Offset {
         /// Where.
@@ -113,7 +120,7 @@ pub enum MaterialError {
     /// It has another digest than it is known by; what there was of it is deleted.
     #[error("another digest")]
     Digest,
-    /// The bytes ended before their end; what came is kept.
+    /// The bytes ended before their end; what came is kept, but for an end that is shorter than a part may be.
     #[error("the upload broke off")]
     BrokeOff,
     /// The store does not work.
@@ -142,7 +149,7 @@ pub struct Materials {
     settings: Arc<Settings>,
 }
 
-/// How long a part is; so much of an upload is in memory.
+/// How long a part is at most; so much of an upload is in memory.
 const PART_BYTES: usize = 2 * 1024 * 1024;
 
 impl Materials {
@@ -200,7 +207,8 @@ impl Materials {
     }
 
     /// Takes what comes of a material, from its beginning or from where it broke off. One that is whole already counts as
-    /// uploaded now, and its bytes are not read. If the future is dropped, what came is kept but for the last part.
+    /// uploaded now, and its bytes are not read; of one that is not, an upload from the beginning forgets what there is. If the
+    /// future is dropped, what came is kept but for the last part.
     ///
     /// # Errors
     /// [`MaterialError`].
@@ -218,20 +226,29 @@ impl Materials {
         }
         self.check(announced)?;
         let is_fresh = announced.offset == 0;
-        if !is_fresh {
+        if is_fresh {
+            place.forget().await?;
+        } else {
             let offset = place.length().await?;
             if offset != announced.offset {
                 return Err(MaterialError::Offset { offset });
             }
         }
-        let mut writing = Writing { place, at: announced.offset, part: BytesMut::new() };
+        let mut writing = Writing {
+            place,
+            settings: &self.settings,
+            size_bytes: announced.size_bytes,
+            at: announced.offset,
+            part: BytesMut::new(),
+            written: Vec::new(),
+            is_marked: false,
+        };
         let mut digest = digest::Context::new(&SHA256);
         let (mut left, mut bytes) = (announced.length, std::pin::pin!(bytes));
         let mut beginning = is_fresh.then(|| beginning_of(&announced.media_type)).flatten();
         while let Some(piece) = bytes.next().await {
             let Ok(piece) = piece else {
-                writing.flush().await?;
-                return Err(MaterialError::BrokeOff);
+                return Err(writing.break_off().await?);
             };
             left = left
                 .checked_sub(u64::try_from(piece.len()).unwrap_or(u64::MAX))
@@ -248,22 +265,24 @@ impl Materials {
             }
             writing.add(piece).await?;
         }
-        writing.flush().await?;
         if left > 0 || beginning.is_some() {
-            return Err(MaterialError::BrokeOff);
+            return Err(writing.break_off().await?);
         }
-        let at = writing.at;
+        writing.flush().await?;
+        let Writing { place, at, written, is_marked, .. } = writing;
         if at < announced.size_bytes {
             return Ok(Found::Part { offset: at });
         }
-        let place = writing.place;
-        let parts = place.parts().await?;
-        // Some were deleted meanwhile, as too old.
+        let there = place.listed().await?;
+        let parts: Vec<u64> = there.iter().map(|part| part.length).collect();
+        // Some were deleted meanwhile, as too old or by an upload from the beginning.
         if parts.iter().sum::<u64>() != announced.size_bytes {
             place.forget().await?;
             return Err(MaterialError::BrokeOff);
         }
-        let found = if is_fresh { digest.finish() } else { place.digest(&parts).await? };
+        // What counts is what lies there. That is what came here only if it was all written here, and nothing of it since.
+        let is_what_came = there == written && there.iter().all(|part| part.e_tag.is_some());
+        let found = if is_what_came { digest.finish() } else { place.digest(&parts).await? };
         if found.as_ref() != sha256.as_bytes() {
             place.forget().await?;
             return Err(MaterialError::Digest);
@@ -271,6 +290,9 @@ impl Materials {
         let media_type = announced.media_type.clone();
         let stored = Stored { media_type, size_bytes: announced.size_bytes, parts };
         place.conclude(&stored).await?;
+        if is_marked || !is_fresh {
+            place.finish().await?;
+        }
         Ok(Found::Whole(stored))
     }
 
@@ -305,7 +327,7 @@ impl Materials {
     }
 
     fn check(&self, announced: &Announced) -> Result<(), MaterialError> {
-        let Settings { bytes_max, media_types, .. } = &*self.settings;
+        let Settings { bytes_max, part_bytes_min, media_types, .. } = &*self.settings;
         if announced.size_bytes > *bytes_max {
             return Err(MaterialError::TooLarge { limit: *bytes_max });
         }
@@ -315,6 +337,9 @@ impl Materials {
         let end = announced.offset.checked_add(announced.length);
         if announced.length == 0 || end.is_none_or(|end| end > announced.size_bytes) {
             return Err(MaterialError::BrokeOff);
+        }
+        if announced.length < *part_bytes_min && end != Some(announced.size_bytes) {
+            return Err(MaterialError::PartTooSmall { least: *part_bytes_min });
         }
         Ok(())
     }
@@ -354,6 +379,14 @@ struct Place<'p> {
 /// The object that says that a material is whole.
 const WHOLE: &str = "whole";
 
+/// A part as it lies in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Part {
+    length: u64,
+    /// Another one each time the object is written.
+    e_tag: Option<String>,
+}
+
 impl Place<'_> {
     fn folder(&self) -> Path {
         Path::from_iter([self.institution, &self.sha256.to_string()])
@@ -377,21 +410,27 @@ impl Place<'_> {
         Ok(())
     }
 
-    /// Lengths of the parts that are there from the beginning on without a gap.
-    async fn parts(&self) -> Result<Vec<u64>, MaterialError> {
+    /// The parts that are there from the beginning on without a gap.
+    async fn listed(&self) -> Result<Vec<Part>, MaterialError> {
         let folder = self.folder();
-        let mut lengths = BTreeMap::new();
+        let mut there = BTreeMap::new();
         let mut listed = self.store.list(Some(&folder));
         while let Some(object) = listed.try_next().await? {
             let offset = object.location.filename().and_then(|name| name.parse::<u64>().ok());
-            lengths.extend(offset.map(|offset| (offset, object.size)));
+            let part = Part { length: object.size, e_tag: object.e_tag };
+            there.extend(offset.map(|offset| (offset, part)));
         }
         let (mut parts, mut at) = (Vec::new(), 0_u64);
-        while let Some(length) = lengths.get(&at).filter(|length| **length > 0) {
-            parts.push(*length);
-            at = at.saturating_add(*length);
+        while let Some(part) = there.remove(&at).filter(|part| part.length > 0) {
+            at = at.saturating_add(part.length);
+            parts.push(part);
         }
         Ok(parts)
+    }
+
+    /// Their lengths.
+    async fn parts(&self) -> Result<Vec<u64>, MaterialError> {
+        Ok(self.listed().await?.into_iter().map(|part| part.length).collect())
     }
 
     async fn length(&self) -> Result<u64, MaterialError> {
@@ -410,7 +449,8 @@ impl Place<'_> {
     }
 
     async fn forget(&self) -> Result<(), MaterialError> {
-        old::delete(self.store, &self.folder()).await
+        old::delete(self.store, &self.folder()).await?;
+        self.finish().await
     }
 }
 
@@ -442,9 +482,15 @@ fn slices(mut bytes: Bytes) -> impl Iterator<Item = Bytes> {
 /// An upload that is under way.
 struct Writing<'p> {
     place: Place<'p>,
+    settings: &'p Settings,
+    size_bytes: u64,
     /// The byte that the part begins with.
     at: u64,
     part: BytesMut,
+    /// Parts before it.
+    written: Vec<Part>,
+    /// Whether the material is marked as unfinished.
+    is_marked: bool,
 }
 
 impl Writing<'_> {
@@ -468,10 +514,32 @@ impl Writing<'_> {
         }
         let part = std::mem::take(&mut self.part).freeze();
         let length = u64::try_from(part.len()).unwrap_or(u64::MAX);
+        let end = self.at.saturating_add(length);
         let path = self.place.folder().join(part_name(self.at));
-        self.place.store.put(&path, PutPayload::from(part)).await?;
-        self.at = self.at.saturating_add(length);
+        let put = self.place.store.put_opts(&path, part.into(), PutMode::Create.into()).await;
+        let e_tag = match put {
+            Ok(put) => put.e_tag,
+            Err(object_store::Error::AlreadyExists { .. }) => {
+                return Err(MaterialError::Offset { offset: self.place.length().await? });
+            }
+            Err(error) => return Err(error.into()),
+        };
+        self.written.push(Part { length, e_tag });
+        self.at = end;
+        if end < self.size_bytes && !self.is_marked {
+            self.place.begin(self.settings.unfinished_max).await?;
+            self.is_marked = true;
+        }
         Ok(())
+    }
+
+    /// Keeps what came, unless it is too little to be a part.
+    async fn break_off(&mut self) -> Result<MaterialError, MaterialError> {
+        let length = u64::try_from(self.part.len()).unwrap_or(u64::MAX);
+        if length >= self.settings.part_bytes_min {
+            self.flush().await?;
+        }
+        Ok(MaterialError::BrokeOff)
     }
 }
 
@@ -503,6 +571,8 @@ mod tests {
         let settings = Settings {
             folder: folder.path().join("materials"),
             bytes_max: 64,
+            part_bytes_min: 2,
+            unfinished_max: 2,
             ..Settings::default()
         };
         Scene { materials: Materials::open(&settings).unwrap(), _folder: folder }
@@ -601,6 +671,94 @@ mod tests {
         let found = scene.take("one", PDF, announced(9, rest, PDF.len()), &[Ok(&PDF[9..])]).await;
         assert!(matches!(found, Ok(Found::Whole(_))), "{found:?}");
         assert_eq!(scene.content("one").await.as_deref(), Some(PDF));
+    }
+
+    #[tokio::test]
+    async fn an_upload_that_hung_takes_nothing_from_one_that_went_through() {
+        let scene = scene();
+        let sha256 = Sha256::of(PDF);
+        let all = announced(0, PDF.len(), PDF.len());
+        let (more, comes) = piece_by_piece();
+        let hanging = scene.materials.take("one", sha256, &all, comes);
+        let through = async {
+            more.send(Ok(Bytes::from_static(&PDF[..7]))).await.unwrap();
+            more.reserve_many(1).await.unwrap(); // It is taken.
+            let found = scene.take("one", PDF, all.clone(), &[Ok(PDF)]).await;
+            assert!(matches!(found, Ok(Found::Whole(_))), "{found:?}");
+            more.send(Err(())).await.unwrap();
+        };
+        let (hung, ()) = tokio::join!(hanging, through);
+        assert!(matches!(hung, Err(MaterialError::Offset { .. })), "{hung:?}");
+        assert_eq!(scene.content("one").await.as_deref(), Some(PDF));
+    }
+
+    #[tokio::test]
+    async fn what_lies_there_is_what_has_the_digest_whoever_wrote_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings { folder: folder.path().to_owned(), ..Settings::default() };
+        let materials = Materials::open(&settings).unwrap();
+        let content = [PDF, &[7; PART_BYTES]].concat();
+        let (first, rest) = content.split_at(PART_BYTES);
+        let sha256 = Sha256::of(&content);
+        let all = announced(0, content.len(), content.len());
+        let (more, comes) = piece_by_piece();
+        let honest = materials.take("one", sha256, &all, comes);
+        let meddling = async {
+            more.send(Ok(Bytes::copy_from_slice(first))).await.unwrap();
+            more.send(Ok(Bytes::copy_from_slice(rest))).await.unwrap();
+            more.reserve_many(1).await.unwrap(); // The first part is written.
+            let part = folder.path().join("one").join(sha256.to_string()).join(part_name(0));
+            std::fs::write(part, vec![8; PART_BYTES]).unwrap();
+            drop(more);
+        };
+        let (told, ()) = tokio::join!(honest, meddling);
+        assert!(matches!(told, Err(MaterialError::Digest)), "{told:?}");
+    }
+
+    #[tokio::test]
+    async fn an_upload_from_the_beginning_begins_anew() {
+        let scene = scene();
+        let all = || announced(0, PDF.len(), PDF.len());
+        let broken = scene.take("one", PDF, all(), &[Ok(&PDF[..7]), Err(())]).await;
+        assert!(matches!(broken, Err(MaterialError::BrokeOff)));
+        let found = scene.take("one", PDF, all(), &[Ok(PDF)]).await;
+        assert!(matches!(found, Ok(Found::Whole(_))), "{found:?}");
+        assert_eq!(scene.content("one").await.as_deref(), Some(PDF));
+    }
+
+    #[tokio::test]
+    async fn parts_are_not_too_small_and_unfinished_materials_not_too_many() {
+        let scene = scene();
+        let size = PDF.len();
+        let small = scene.take("one", PDF, announced(0, 1, size), &[Ok(&PDF[..1])]).await;
+        assert!(matches!(small, Err(MaterialError::PartTooSmall { least: 2 })), "{small:?}");
+        let broken = scene.take("one", PDF, announced(0, 9, size), &[Ok(&PDF[..1]), Err(())]).await;
+        assert!(matches!(broken, Err(MaterialError::BrokeOff)));
+        let find =
+            async |bank, known_by| scene.materials.find(bank, Sha256::of(known_by)).await.unwrap();
+        assert_eq!(find("one", PDF).await, None, "one byte is no part either");
+
+        let part = Some(Found::Part { offset: 9 });
+        for (bank, known_by) in
+            [("other", b"first"), ("one", b"first"), ("one", b"secnd"), ("one", b"third")]
+        {
+            let taken = scene.take(bank, known_by, announced(0, 9, size), &[Ok(&PDF[..9])]).await;
+            assert_eq!(taken.ok(), part);
+        }
+        assert_eq!(find("one", b"first").await, None, "the oldest made room");
+        assert_eq!(find("one", b"secnd").await, part);
+        assert_eq!(find("one", b"third").await, part);
+        assert_eq!(find("other", b"first").await, part, "another bank's is left alone");
+    }
+
+    /// Bytes that come as they are sent, one piece at a time.
+    fn piece_by_piece()
+    -> (tokio::sync::mpsc::Sender<Result<Bytes, ()>>, impl Stream<Item = Result<Bytes, ()>>) {
+        let (more, comes) = tokio::sync::mpsc::channel(1);
+        let next = async |mut comes: tokio::sync::mpsc::Receiver<_>| {
+            comes.recv().await.map(|piece| (piece, comes))
+        };
+        (more, stream::unfold(comes, next))
     }
 
     #[tokio::test]

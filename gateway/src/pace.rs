@@ -1,11 +1,12 @@
-//! At what pace an HTTP connection goes: whoever sends nothing for long, or does not come to the end of a head, is not waited
-//! for. The same for banks and for the console's own port.
+//! At what pace an HTTP connection goes: whether a request is due, an answer is, or the caller is to take one. Whoever sends
+//! nothing for long, does not come to the end of a head, or does not take what is written, is not waited for. The same for banks and for the
+//! console's own port.
 
 use std::{
     io,
     pin::{Pin, pin},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
@@ -24,7 +25,7 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 
-use crate::limits::Limits;
+use crate::{limits::Limits, turnstile::Place};
 
 /// Serves one HTTP/1.1 connection until it ends, is too slow, or `leaving` resolves: then what is under way is answered first.
 /// `service` says by `pace` what it is answering.
@@ -47,14 +48,14 @@ pub(crate) async fn serve_http1<S, B>(
     let ended = tokio::select! {
         ended = connection.as_mut() => Some(ended),
         () = leaving => None,
-        () = pace.stalled(limits.idle_max, limits.header_max) => None,
+        () = pace.stalled(limits.idle_max, limits) => None,
     };
     // A message of which only a part of the head has come is not in flight: nothing is lost by closing.
     if ended.is_none() && !pace.is_reading() {
         connection.as_mut().graceful_shutdown();
         tokio::select! {
             _ended = connection => {}
-            () = pace.stalled(limits.answer_max, limits.header_max) => {}
+            () = pace.stalled(limits.answer_max, limits) => {}
         }
     }
 }
@@ -107,9 +108,21 @@ pub(crate) async fn read(
     }
 }
 
-/// What a connection is at, and since when.
+/// The pace of a connection.
 #[derive(Debug)]
-pub(crate) struct Pace(Mutex<At>);
+pub(crate) struct Pace {
+    is_http2: bool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    at: At,
+    /// Since when something is written that the system has not taken whole.
+    writing: Option<Instant>,
+    /// Of the answers among it.
+    places: Vec<Arc<Place>>,
+}
 
 #[derive(Debug, Clone, Copy)]
 enum At {
@@ -122,72 +135,106 @@ enum At {
 }
 
 impl Pace {
-    pub(crate) fn new() -> Self {
-        Self(Mutex::new(At::Idle { since: Instant::now() }))
+    pub(crate) fn new(is_http2: bool) -> Arc<Self> {
+        let at = At::Idle { since: Instant::now() };
+        let state = State { at, writing: None, places: Vec::new() };
+        Arc::new(Self { is_http2, state: Mutex::new(state) })
     }
 
-    /// Resolves once nothing was asked for `idle_max`, or a head took longer than `header_max` to come; looked at every
-    /// `header_max`.
-    pub(crate) async fn stalled(&self, idle_max: Duration, header_max: Duration) {
+    /// Resolves once nothing was asked for `idle_max`, a head took longer than it may to come, or what is written longer
+    /// than it may to be taken. Looked at every `header_max`.
+    pub(crate) async fn stalled(&self, idle_max: Duration, limits: &Limits) {
         loop {
-            let left = match *self.at() {
-                At::Idle { since } => idle_max.saturating_sub(since.elapsed()),
-                At::Reading { since } => header_max.saturating_sub(since.elapsed()),
-                At::Answering { .. } => header_max,
-            };
+            let left = self.state().left(idle_max, limits);
             if left.is_zero() {
                 return;
             }
-            tokio::time::sleep(left.min(header_max)).await;
+            tokio::time::sleep(left.min(limits.header_max)).await;
         }
     }
 
-    fn is_reading(&self) -> bool {
-        matches!(*self.at(), At::Reading { .. })
+    pub(crate) fn is_reading(&self) -> bool {
+        matches!(self.state().at, At::Reading { .. })
     }
 
-    /// Bytes came; those of a request's body are not the beginning of another.
+    /// A request is being answered, and has its `place` once it is given one, until what is returned is dropped.
+    pub(crate) fn answering(self: &Arc<Self>) -> Answering {
+        let at = &mut self.state().at;
+        let before = if let At::Answering { requests } = *at { requests } else { 0 };
+        *at = At::Answering { requests: before.saturating_add(1) };
+        Answering { pace: Arc::clone(self), place: None }
+    }
+
+    /// Bytes came. Those of a request's body are not the beginning of another; over HTTP/2 any may be a ping.
     fn bytes_came(&self) {
-        let mut at = self.at();
-        if let At::Idle { .. } = *at {
+        let at = &mut self.state().at;
+        if let (At::Idle { .. }, false) = (*at, self.is_http2) {
             *at = At::Reading { since: Instant::now() };
         }
     }
 
-    /// A request is being answered until what is returned is dropped.
-    pub(crate) fn answering(self: &Arc<Self>) -> Answering {
-        let mut at = self.at();
-        let before = if let At::Answering { requests } = *at { requests } else { 0 };
-        *at = At::Answering { requests: before.saturating_add(1) };
-        Answering(Arc::clone(self))
+    fn bytes_go(&self) {
+        self.state().writing.get_or_insert_with(Instant::now);
     }
 
-    fn at(&self) -> MutexGuard<'_, At> {
+    fn bytes_gone(&self) {
+        let mut state = self.state();
+        state.writing = None;
+        state.places.clear();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
         // No code that can panic runs under the lock.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A request's being answered.
+impl State {
+    fn left(&self, idle_max: Duration, limits: &Limits) -> Duration {
+        let at = match self.at {
+            At::Idle { since } => idle_max.saturating_sub(since.elapsed()),
+            At::Reading { since } => limits.header_max.saturating_sub(since.elapsed()),
+            At::Answering { .. } => limits.header_max,
+        };
+        let writing = |since: Instant| limits.answer_max.saturating_sub(since.elapsed());
+        self.writing.map_or(at, |since| at.min(writing(since)))
+    }
+}
+
+/// A request that is being answered.
 #[derive(Debug)]
-pub(crate) struct Answering(Arc<Pace>);
+pub(crate) struct Answering {
+    pace: Arc<Pace>,
+    /// Where, if it was let in.
+    pub(crate) place: Option<Arc<Place>>,
+}
+
+impl Answering {
+    pub(crate) fn is_http2(&self) -> bool {
+        self.pace.is_http2
+    }
+}
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        let mut at = self.0.at();
-        *at = match *at {
+        let mut state = self.pace.state();
+        state.at = match state.at {
             At::Answering { requests: others @ 2.. } => {
                 At::Answering { requests: others.saturating_sub(1) }
             }
             _ => At::Idle { since: Instant::now() },
         };
+        // An answer over HTTP/1.1 is let go of here before it is written; it keeps its place until it is.
+        if !self.pace.is_http2 {
+            state.places.extend(self.place.take());
+        }
     }
 }
 
-/// A stream that says when bytes come.
-struct Paced {
-    stream: TlsStream<TcpStream>,
-    pace: Arc<Pace>,
+/// A stream that tells its pace.
+pub(crate) struct Paced {
+    pub(crate) stream: TlsStream<TcpStream>,
+    pub(crate) pace: Arc<Pace>,
 }
 
 impl AsyncRead for Paced {
@@ -211,11 +258,15 @@ impl AsyncWrite for Paced {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.pace.bytes_go();
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
+    /// HTTP/1.1 asks for this once all answers so far are written, HTTP/2 after each frame or few.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+        self.pace.bytes_gone();
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -227,6 +278,7 @@ impl AsyncWrite for Paced {
         context: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.pace.bytes_go();
         Pin::new(&mut self.stream).poll_write_vectored(context, pieces)
     }
 

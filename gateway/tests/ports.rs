@@ -34,7 +34,7 @@ use rustls::pki_types::ServerName;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::{Notify, Semaphore},
     time::timeout,
 };
@@ -52,6 +52,8 @@ mod floods;
 mod impostor;
 #[path = "ports/proxy.rs"]
 mod proxy;
+#[path = "ports/unread.rs"]
+mod unread;
 use authority::Authority;
 
 /// How long anything may take before a test counts as hanging.
@@ -424,6 +426,39 @@ async fn slow_callers_are_not_waited_for() {
 }
 
 #[tokio::test]
+async fn one_address_shuts_no_port() {
+    let limits = Limits { handshakes_max: 2, peer_handshakes_max: 1, ..Limits::default() };
+    let house = House::open(limits).await;
+    let silent = TcpStream::connect(house.tcp).await.unwrap();
+    let mut more = TcpStream::connect(house.tcp).await.unwrap();
+    assert_eq!(within(more.read(&mut [0; 8])).await.unwrap(), 0, "it has as many as it may");
+    let text = String::from_utf8(house.metrics.text().unwrap()).unwrap();
+    assert!(text.contains(r#"turned_away_total{port="tcp",why="peer_full"} 1"#), "{text}");
+    // From another address, as 127.0.0.0/8 is all this machine's.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let tcp = socket.connect(house.tcp).await.unwrap();
+    let client = TlsConnector::from(house.authority.client(Some("line.example"), &[]));
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut line = within(client.connect(name, tcp)).await.unwrap();
+    line.write_all(b"0003one").await.unwrap();
+    assert!(frame(&mut line).await.contains("answer to 0003one"));
+    drop(silent);
+}
+
+#[tokio::test]
+async fn a_stranger_who_is_told_so_holds_nobody_up() {
+    let house = House::open(Limits { handshakes_max: 1, ..Limits::default() }).await;
+    let stranger = async || house.connect(house.https, Some("stranger.example"), &[]).await;
+    let mut told = stranger().await.unwrap();
+    let answer = said(&mut house.web().await, &post("/file", "", "on")).await;
+    assert!(answer.contains("answer to on"), "{answer}");
+    // So many are told at a time, and no more.
+    assert_eq!(to_end(&mut stranger().await.unwrap()).await, "");
+    assert_problem(&said(&mut told, &post("/file", "", "x")).await, 403, "IDENTITY_UNKNOWN");
+}
+
+#[tokio::test]
 async fn a_connection_on_which_nothing_is_asked_is_closed_but_not_while_an_answer_is_due() {
     let limits = Limits {
         idle_max: Duration::from_millis(200),
@@ -507,6 +542,9 @@ async fn what_may_not_come_in_now_is_refused_at_once_and_takes_nothing_from_anot
     let mut second = house.line().await;
     second.write_all(b"0003one").await.unwrap();
     assert_eq!(frame(&mut second).await, busy);
+    // Read to its end and past it, though nothing of it is kept.
+    second.write_all(format!("9999{}", "x".repeat(9_999)).as_bytes()).await.unwrap();
+    assert_eq!(frame(&mut second).await, busy);
     let answer = said(&mut house.web().await, &post("/file", "", "on")).await;
     assert!(answer.contains("answer to on"), "{answer}");
     house.desk.allowed.add_permits(1);
@@ -533,11 +571,39 @@ async fn what_may_not_come_in_now_is_refused_at_once_and_takes_nothing_from_anot
     assert_problem(&told, 429, "INSTITUTION_BUSY");
 
     let text = String::from_utf8(house.metrics.text().unwrap()).unwrap();
-    assert!(text.contains(r#"turned_back_total{institution="line",why="too_many"} 1"#), "{text}");
+    assert!(text.contains(r#"turned_back_total{institution="line",why="too_many"} 2"#), "{text}");
     assert!(text.contains("directlink_exchanges_in_flight 2"), "{text}");
     house.desk.allowed.add_permits(2);
     to_end(&mut first).await;
     to_end(&mut other).await;
+}
+
+#[tokio::test]
+async fn a_message_that_does_not_come_whole_has_a_place_meanwhile() {
+    let house = House::open(Limits { institution_exchanges_max: 1, ..Limits::default() }).await;
+    let mut slow = house.line().await;
+    slow.write_all(b"0004sl").await.unwrap();
+    // Until its prefix is read, the other is let in.
+    let is_let_in = async || {
+        let mut other = house.line().await;
+        other.write_all(b"0003one").await.unwrap();
+        !frame(&mut other).await.starts_with("Busy")
+    };
+    within(async { while is_let_in().await {} }).await;
+    slow.write_all(b"ow").await.unwrap();
+    assert!(frame(&mut slow).await.contains("answer to 0004slow"));
+}
+
+#[tokio::test]
+async fn all_that_is_asked_over_https_passes_the_turnstile() {
+    let house = House::open(Limits { institution_exchanges_max: 1, ..Limits::default() }).await;
+    let mut first = house.web().await;
+    first.write_all(post("/file", "", "hold").as_bytes()).await.unwrap();
+    within(house.desk.begun.notified()).await;
+    let told = said(&mut house.web().await, &post("/other", "", "x")).await;
+    assert_problem(&told, 429, "INSTITUTION_BUSY");
+    house.desk.allowed.add_permits(1);
+    to_end(&mut first).await;
 }
 
 #[tokio::test]

@@ -7,7 +7,6 @@ use std::time::SystemTime;
 use adapters::wire::whole::HttpMessage;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, header, request::Parts};
-use http_body_util::Full;
 use proto::Date;
 
 use super::problem::Problem;
@@ -31,7 +30,7 @@ pub(super) async fn answer(
     gateway: &Gateway,
     bank: &VerifiedBank,
     head: &Parts,
-) -> Result<Response<Full<Bytes>>, Problem> {
+) -> Result<Response<Bytes>, Problem> {
     let at = SystemTime::now();
     let day = head.uri.path().strip_prefix(PATH).and_then(|name| name.strip_suffix(".csv"));
     let day = day.and_then(|day| Date::parse(day).ok()).ok_or(Problem::PathUnknown)?;
@@ -54,7 +53,7 @@ pub(super) async fn answer(
     let sum = Sum::of(&entries);
     let told = written(&filed).ok_or(Problem::AnswerLost)?;
     witness(gateway, bank, head, &told, at).await;
-    let mut response = Response::new(Full::new(told));
+    let mut response = Response::new(told);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8"));
     headers.insert("books-count", HeaderValue::from(sum.count));

@@ -14,21 +14,27 @@ use std::{
 use adapters::wire::HttpRoute;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header, request::Parts};
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::server::TlsStream;
 
-use super::{Account, BankPort, BankStay, Desk, books, problem::Problem, upload, whole};
+use super::{
+    Account, BankPort, BankStay, Desk, Place, books,
+    problem::Problem,
+    telling::{PIECE_BYTES, Streams, Told},
+    upload, whole,
+};
 use crate::{
     contracts::{Door, NoReader},
     exchange::{Answer, AnswerKind, TransportFault},
     identity::VerifiedBank,
     limits::Limits,
-    pace::{self, Pace, Unread, serve_http1},
+    pace::{self, Pace, Paced, Unread, serve_http1},
     settings::BankProxy,
     telemetry::Arrival,
+    turnstile::Busy,
 };
 
 /// Somebody known at this port.
@@ -46,7 +52,7 @@ pub(super) async fn serve<D: Desk>(
     caller: Option<Caller>,
 ) {
     let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    let pace = Arc::new(Pace::new());
+    let pace = Pace::new(is_http2);
     let visit = Arc::new(Visit { port: Arc::clone(&port), caller, pace: Arc::clone(&pace) });
     let service = service_fn({
         let visit = Arc::clone(&visit);
@@ -65,19 +71,19 @@ pub(super) async fn serve<D: Desk>(
         }
     };
     if is_http2 {
-        let connection = http2_builder(limits).serve_connection(TokioIo::new(stream), service);
+        let io = TokioIo::new(Paced { stream, pace: Arc::clone(&pace) });
+        let connection = http2_builder(limits).serve_connection(io, service);
         let mut connection = pin!(connection);
-        // A bank's pings are no sign of a message begun, so only idling is watched here.
         let ended = tokio::select! {
             ended = connection.as_mut() => Some(ended),
             () = leaving => None,
-            () = pace.stalled(limits.idle_max, limits.idle_max) => None,
+            () = pace.stalled(limits.idle_max, limits) => None,
         };
         if ended.is_none() {
             connection.as_mut().graceful_shutdown();
             tokio::select! {
                 _ended = connection => {}
-                () = pace.stalled(limits.answer_max, limits.answer_max) => {}
+                () = pace.stalled(limits.answer_max, limits) => {}
             }
         }
     } else {
@@ -86,13 +92,14 @@ pub(super) async fn serve<D: Desk>(
     }
 }
 
-fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
-    let mut builder = http2::Builder::new(TokioExecutor::new());
+fn http2_builder(limits: &Limits) -> http2::Builder<Streams> {
+    let mut builder = http2::Builder::new(Streams { answer_max: limits.answer_max });
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.http2_streams_max)
         .max_pending_accept_reset_streams(limits.http2_resets_max)
         .max_header_list_size(limits.header_bytes_max)
+        .max_send_buf_size(PIECE_BYTES)
         .keep_alive_interval(PING)
         .keep_alive_timeout(PING);
     builder
@@ -109,26 +116,35 @@ struct Visit<D> {
 }
 
 impl<D: Desk> Visit<D> {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let _answering = self.pace.answering();
+    /// Answers one request. What is told keeps the request's place until the bank has it.
+    async fn answer(&self, request: Request<Incoming>) -> Response<Told> {
+        let mut answering = self.pace.answering();
         let (head, mut body) = request.into_parts();
-        let sender = self.sender(&head);
-        let heard = match &sender {
-            Some((bank, account)) => self.hear(bank, account, &head, &mut body).await,
+        let heard = match self.sender(&head) {
             None => Err(Problem::IdentityUnknown.into()),
+            Some((bank, account)) => match account.enter() {
+                Err(busy) => Err(self.turned_back(&bank, &head, busy)),
+                Ok(place) => {
+                    let place = Arc::new(place);
+                    answering.place = Some(Arc::clone(&place));
+                    let heard = self.hear(&bank, place, &head, &mut body).await;
+                    heard.inspect_err(|Unheard { code, .. }| {
+                        tracing::info!(institution = bank.id(), code, "a request was refused");
+                    })
+                }
+            },
         };
-        match heard {
+        let response = match heard {
             Ok(response) => response,
-            Err(Unheard { code, response }) => {
-                let institution = sender.as_ref().map_or("", |(bank, _)| bank.id());
-                tracing::info!(institution, code, "a request was refused");
+            Err(Unheard { response, .. }) => {
                 // Closing on what is still being sent would take the answer with it.
                 if head.version < Version::HTTP_2 && !head.headers.contains_key(header::EXPECT) {
                     discard(&mut body, &self.port.limits).await;
                 }
                 response
             }
-        }
+        };
+        response.map(|body| Told::new(body, answering))
     }
 
     /// Whose request it is: that of whom the connection is, whatever the request says; but a proxy is asked each time.
@@ -139,13 +155,27 @@ impl<D: Desk> Visit<D> {
         }
     }
 
+    /// A message that may not come in now, before anything of its body is read: in the bank's own words, if it is known which.
+    /// It is counted, and not in the log: a bank could fill that.
+    fn turned_back(&self, bank: &VerifiedBank, head: &Parts, busy: Busy) -> Unheard {
+        let problem = Problem::from(busy);
+        let agreed = self.port.desk.agreed(bank, Door::Https { path: head.uri.path() }).ok();
+        let told = agreed.and_then(|agreed| {
+            let route = agreed.as_ref().http.as_ref()?;
+            let (is_whole, content_type) = (route.whole.is_some(), media_type(&route.content_type));
+            let refusal = self.port.desk.refuse(&agreed, TransportFault::Busy(busy));
+            spoken(refusal, is_whole, &content_type)
+        });
+        Unheard { code: problem.code(), response: told.unwrap_or_else(|| problem.response()) }
+    }
+
     async fn hear(
         &self,
         bank: &VerifiedBank,
-        account: &Account,
+        place: Arc<Place>,
         head: &Parts,
         body: &mut Incoming,
-    ) -> Result<Response<Full<Bytes>>, Unheard> {
+    ) -> Result<Response<Bytes>, Unheard> {
         if head.uri.path() == DESCRIPTION_PATH
             && let Some(description) = self.port.desk.description(bank)
         {
@@ -154,7 +184,6 @@ impl<D: Desk> Visit<D> {
         if head.uri.path().starts_with(upload::PATH)
             && let Some(materials) = self.port.desk.materials()
         {
-            let _place = account.enter().map_err(Problem::from)?;
             let (started, patience) = (Instant::now(), self.port.limits.body_max);
             let answered = upload::answer(materials, bank.id(), head, body, patience).await;
             let result = answered.as_ref().map_or_else(Problem::code, |_taken| "TAKEN");
@@ -164,7 +193,6 @@ impl<D: Desk> Visit<D> {
         if head.uri.path().starts_with(books::PATH)
             && let Some(gateway) = self.port.desk.books()
         {
-            let _place = account.enter().map_err(Problem::from)?;
             let started = Instant::now();
             let answered = books::answer(gateway, bank, head).await;
             let result = answered.as_ref().map_or_else(Problem::code, |_told| books::BOOKS);
@@ -191,12 +219,6 @@ impl<D: Desk> Visit<D> {
             }
         };
         let (is_whole, content_type) = (route.whole.is_some(), media_type(&route.content_type));
-        // Before the body: what is turned back costs little, and what is read has a place to be answered at.
-        let place = account.enter().map_err(|busy| {
-            let refusal = self.port.desk.refuse(&agreed, TransportFault::Busy(busy));
-            let (problem, told) = (Problem::from(busy), spoken(refusal, is_whole, &content_type));
-            Unheard { code: problem.code(), response: told.unwrap_or_else(|| problem.response()) }
-        })?;
         let body = read(body, &self.port.limits).await?;
         let pattern = operation.map_or_else(|| route.path.clone(), whole::pattern);
         let arrival = Arrival::http(&head.method, pattern, head.version, &head.headers);
@@ -214,7 +236,7 @@ impl<D: Desk> Visit<D> {
 struct Unheard {
     /// Why, for the log.
     code: &'static str,
-    response: Response<Full<Bytes>>,
+    response: Response<Bytes>,
 }
 
 impl From<Problem> for Unheard {
@@ -228,7 +250,7 @@ fn spoken(
     answer: Answer,
     is_whole: bool,
     content_type: &Option<HeaderValue>,
-) -> Option<Response<Full<Bytes>>> {
+) -> Option<Response<Bytes>> {
     match answer.kind {
         AnswerKind::None => None,
         AnswerKind::Outcome | AnswerKind::Refusal if is_whole => whole::response(&answer.bytes),
@@ -241,15 +263,15 @@ fn spoken(
 /// Where an institution fetches what it may ask.
 const DESCRIPTION_PATH: &str = "/openapi.json";
 
-fn described(head: &Parts, description: Bytes) -> Result<Response<Full<Bytes>>, Problem> {
+fn described(head: &Parts, description: Bytes) -> Result<Response<Bytes>, Problem> {
     if head.method != Method::GET {
         return Err(Problem::MethodNotAllowed { agreed: Method::GET.to_string() });
     }
     Ok(respond(description, media_type("application/json")))
 }
 
-fn respond(body: Bytes, content_type: Option<HeaderValue>) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body));
+fn respond(body: Bytes, content_type: Option<HeaderValue>) -> Response<Bytes> {
+    let mut response = Response::new(body);
     if let Some(content_type) = content_type {
         response.headers_mut().insert(header::CONTENT_TYPE, content_type);
     }

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
-use http_body_util::Full;
 use serde::Serialize;
 use strum::{EnumIter, EnumMessage, IntoEnumIterator};
 
@@ -53,7 +52,10 @@ pub(super) enum Problem {
     MaterialTypeUnsupported,
     /// A material that does not begin as its media type does.
     MaterialContent,
-    /// An upload that goes on elsewhere than it broke off; `Upload-Offset` says where.
+    /// A part shorter than `part_bytes_min` of `[materials]` that does not end its material.
+    MaterialPartTooSmall { least: u64 },
+    /// An upload that goes on elsewhere than it broke off, or that another upload of the same material has overtaken;
+    /// `Upload-Offset` says where.
     MaterialOffset { offset: u64 },
     /// A material with another SHA-256 than its path says; what there was of it is deleted.
     MaterialDigest,
@@ -248,6 +250,14 @@ impl Problem {
                 "材料内容与所称类型不符",
                 "the material is not what its media type says",
             ),
+            Self::MaterialPartTooSmall { .. } => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "MATERIAL_PART_TOO_SMALL",
+                "TRANSPORT",
+                "CORRECT_AND_RESEND",
+                "除最后一段外，每段不得小于规定长度",
+                "every part but the last has to be longer",
+            ),
             Self::MaterialOffset { .. } => (
                 StatusCode::CONFLICT,
                 "MATERIAL_OFFSET",
@@ -291,12 +301,15 @@ impl Problem {
     }
 
     /// The problem as a response.
-    pub(super) fn response(&self) -> Response<Full<Bytes>> {
+    pub(super) fn response(&self) -> Response<Bytes> {
         let Row { status, code, layer, sent, next, zh, en } = self.row();
         let detail = match self {
             Self::TooLarge { limit } => format!("{zh}：{limit}字节 / {en}: {limit} bytes"),
             Self::MaterialTooLarge { limit } => {
                 format!("{zh}：{limit}字节 / {en}: {limit} bytes")
+            }
+            Self::MaterialPartTooSmall { least } => {
+                format!("{zh}：{least}字节 / {en}: at least {least} bytes")
             }
             _ => format!("{zh} / {en}"),
         };
@@ -313,7 +326,7 @@ impl Problem {
         };
         // A structure of texts and one number always becomes JSON.
         let body = serde_json::to_vec(&details).unwrap_or_default();
-        let mut response = Response::new(Full::new(Bytes::from(body)));
+        let mut response = Response::new(Bytes::from(body));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

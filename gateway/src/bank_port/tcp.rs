@@ -7,7 +7,7 @@
 use std::{io, sync::Arc, time::Duration};
 
 use adapters::wire::Prefix;
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 
-use super::{Account, BankPort, BankStay, Desk};
+use super::{Account, BankPort, BankStay, Desk, Place};
 use crate::{
     contracts::Door,
     exchange::{Answer, AnswerKind, TransportFault},
@@ -82,18 +82,17 @@ async fn converse<D: Desk>(
             );
             return Ok(Left::Unread);
         };
-        let (heard, more) = match line.message(prefix, &port.limits).await? {
-            Heard::Whole(message) => (Ok(message), true),
+        let heard = line.message(prefix, account, &port.limits).await?;
+        // Kept until the answer is taken.
+        let (answer, left, _place) = match heard {
+            Heard::Whole(message, place) => {
+                (port.answer(bank, agreed, message).await, Left::Nothing, Some(place))
+            }
             // Decoding it gives LENGTH_MISMATCH, with what else the bank's envelope wants.
-            Heard::Broken(bytes) => (Ok(bytes), false),
-            Heard::Refused(fault) => (Err(fault), false),
-        };
-        let let_in = heard.and_then(|message| {
-            account.enter().map(|place| (message, place)).map_err(TransportFault::Busy)
-        });
-        let answer = match let_in {
-            Ok((message, place)) => port.answer(bank, agreed, message, place).await,
-            Err(fault) => Some(port.desk.refuse(&agreed, fault)),
+            Heard::Broken(bytes, place) => {
+                (port.answer(bank, agreed, bytes).await, Left::Unread, Some(place))
+            }
+            Heard::Refused(fault, left) => (Some(port.desk.refuse(&agreed, fault)), left, None),
         };
         match answer {
             Some(Answer { bytes, kind: AnswerKind::Outcome | AnswerKind::Refusal }) => {
@@ -107,8 +106,8 @@ async fn converse<D: Desk>(
                 return Ok(Left::Nothing);
             }
         }
-        if !more {
-            return Ok(Left::Unread);
+        if left == Left::Unread {
+            return Ok(left);
         }
     }
 }
@@ -134,11 +133,11 @@ const MESSAGE_BYTES_USUAL: usize = 4 * 1024;
 /// What came of reading a message.
 enum Heard {
     /// A message, its prefix included.
-    Whole(Bytes),
+    Whole(Bytes, Place),
     /// What there is of one: its prefix is none, or the bank hung up inside it.
-    Broken(Bytes),
-    /// It was not read to its end.
-    Refused(TransportFault),
+    Broken(Bytes, Place),
+    /// Nothing of it is kept; what is left of it is still to come, or has come and gone.
+    Refused(TransportFault, Left),
 }
 
 impl Line {
@@ -157,30 +156,43 @@ impl Line {
         }
     }
 
-    /// Reads the rest of a message that has begun.
-    async fn message(&mut self, prefix: Prefix, limits: &Limits) -> io::Result<Heard> {
-        match self.until(prefix.length(), limits.header_max).await? {
-            Until::There => {}
-            Until::HungUp => return Ok(Heard::Broken(self.came.split().freeze())),
-            Until::Late => return Ok(Heard::Refused(TransportFault::TooSlow)),
-        }
-        let Ok(body_bytes) = prefix.body_length(&self.came) else {
-            return Ok(Heard::Broken(self.came.split().freeze()));
+    /// Reads the rest of a message that has begun. It has a place before more than its prefix is kept.
+    async fn message(
+        &mut self,
+        prefix: Prefix,
+        account: &Account,
+        limits: &Limits,
+    ) -> io::Result<Heard> {
+        let length = match self.until(prefix.length(), limits.header_max).await? {
+            Until::There => prefix.body_length(&self.came).ok(),
+            Until::HungUp => None,
+            Until::Late => return Ok(Heard::Refused(TransportFault::TooSlow, Left::Unread)),
         };
-        if body_bytes > limits.body_bytes_max {
-            return Ok(Heard::Refused(TransportFault::TooLarge { limit: limits.body_bytes_max }));
+        if length.is_some_and(|bytes| bytes > limits.body_bytes_max) {
+            let fault = TransportFault::TooLarge { limit: limits.body_bytes_max };
+            return Ok(Heard::Refused(fault, Left::Unread));
         }
-        let whole = prefix.length().saturating_add(body_bytes);
-        match self.until(whole, limits.body_max).await? {
-            Until::There => Ok(Heard::Whole(self.came.split_to(whole).freeze())),
-            Until::HungUp => Ok(Heard::Broken(self.came.split().freeze())),
-            Until::Late => Ok(Heard::Refused(TransportFault::TooSlow)),
+        let whole = length.map(|bytes| prefix.length().saturating_add(bytes));
+        match (account.enter(), whole) {
+            (Ok(place), None) => Ok(Heard::Broken(self.came.split().freeze(), place)),
+            (Ok(place), Some(whole)) => match self.until(whole, limits.body_max).await? {
+                Until::There => Ok(Heard::Whole(self.came.split_to(whole).freeze(), place)),
+                Until::HungUp => Ok(Heard::Broken(self.came.split().freeze(), place)),
+                Until::Late => Ok(Heard::Refused(TransportFault::TooSlow, Left::Unread)),
+            },
+            (Err(busy), None) => Ok(Heard::Refused(TransportFault::Busy(busy), Left::Unread)),
+            // The next one is behind it.
+            (Err(busy), Some(whole)) => match self.pass_over(whole, limits.body_max).await? {
+                Until::There => Ok(Heard::Refused(TransportFault::Busy(busy), Left::Nothing)),
+                Until::HungUp => Ok(Heard::Refused(TransportFault::Busy(busy), Left::Unread)),
+                Until::Late => Ok(Heard::Refused(TransportFault::TooSlow, Left::Unread)),
+            },
         }
     }
 
     /// Reads until `bytes` have come in all.
     async fn until(&mut self, bytes: usize, time_max: Duration) -> io::Result<Until> {
-        self.came.reserve(bytes.saturating_sub(self.came.len()));
+        self.came.reserve(bytes.max(MESSAGE_BYTES_USUAL).saturating_sub(self.came.len()));
         let reading = async {
             while self.came.len() < bytes {
                 match self.stream.read_buf(&mut self.came).await {
@@ -193,6 +205,25 @@ impl Line {
                 }
             }
             Ok(Until::There)
+        };
+        timeout(time_max, reading).await.unwrap_or(Ok(Until::Late))
+    }
+
+    /// Reads so many bytes, keeping none of them.
+    async fn pass_over(&mut self, mut bytes: usize, time_max: Duration) -> io::Result<Until> {
+        let reading = async {
+            loop {
+                let here = bytes.min(self.came.len());
+                self.came.advance(here);
+                bytes = bytes.saturating_sub(here);
+                if bytes == 0 {
+                    return Ok(Until::There);
+                }
+                match self.until(1, time_max).await? {
+                    Until::There => {}
+                    ended @ (Until::HungUp | Until::Late) => return Ok(ended),
+                }
+            }
         };
         timeout(time_max, reading).await.unwrap_or(Ok(Until::Late))
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request::Parts};
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use serde_json::json;
 use tokio::time::timeout;
@@ -26,7 +26,7 @@ pub(super) async fn answer(
     head: &Parts,
     body: &mut Incoming,
     patience: Duration,
-) -> Result<Response<Full<Bytes>>, Problem> {
+) -> Result<Response<Bytes>, Problem> {
     let name = head.uri.path().strip_prefix(PATH);
     let sha256 = name.and_then(Sha256::parse).ok_or(Problem::PathUnknown)?;
     if head.method == Method::HEAD {
@@ -92,7 +92,7 @@ fn bytes_of(
     })
 }
 
-fn there(status: StatusCode, sha256: Sha256, found: Found) -> Response<Full<Bytes>> {
+fn there(status: StatusCode, sha256: Sha256, found: Found) -> Response<Bytes> {
     let (offset, complete, media_type) = match found {
         Found::Whole(stored) => (stored.size_bytes, true, Some(stored.media_type)),
         Found::Part { offset } => (offset, false, None),
@@ -109,7 +109,7 @@ fn there(status: StatusCode, sha256: Sha256, found: Found) -> Response<Full<Byte
             .to_string(),
         ),
     };
-    let mut response = Response::new(Full::new(body));
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert("upload-offset", HeaderValue::from(offset));
@@ -126,6 +126,7 @@ fn told(error: MaterialError) -> Problem {
         MaterialError::TooLarge { limit } => Problem::MaterialTooLarge { limit },
         MaterialError::MediaType => Problem::MaterialTypeUnsupported,
         MaterialError::Content => Problem::MaterialContent,
+        MaterialError::PartTooSmall { least } => Problem::MaterialPartTooSmall { least },
         MaterialError::Offset { offset } => Problem::MaterialOffset { offset },
         MaterialError::Digest => Problem::MaterialDigest,
         MaterialError::BrokeOff => Problem::Truncated,

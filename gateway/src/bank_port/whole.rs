@@ -10,7 +10,6 @@ use adapters::wire::{
 };
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, request::Parts};
-use http_body_util::Full;
 
 use super::problem::Problem;
 
@@ -54,10 +53,10 @@ pub(super) fn message(operation: &Operation, head: &Parts, body: &[u8]) -> Bytes
 }
 
 /// An answer as the bank gets it; `None` if the contract wrote no response, which is a fault of ours.
-pub(super) fn response(answer: &[u8]) -> Option<Response<Full<Bytes>>> {
+pub(super) fn response(answer: &[u8]) -> Option<Response<Bytes>> {
     let message = HttpMessage::parse(answer)?;
     let body = Bytes::from(message.body.to_vec());
-    let mut response = Response::new(Full::new(body));
+    let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(message.status()?).ok()?;
     for (name, value) in &message.headers {
         let name = HeaderName::from_bytes(name.as_bytes()).ok()?;

@@ -117,7 +117,7 @@ impl Door {
         leaving: &CancellationToken,
         keep_alive: bool,
     ) {
-        let pace = Arc::new(Pace::new());
+        let pace = Pace::new(false);
         let service = service_fn(|request| {
             let (answering, peer, leaving) = (pace.answering(), peer.clone(), leaving.clone());
             async {

@@ -66,7 +66,10 @@ pub(super) async fn delete(store: &dyn ObjectStore, material: &Path) -> Result<(
 }
 
 /// Deletes an object, which another may have deleted meanwhile.
-async fn delete_one(store: &dyn ObjectStore, object: &Path) -> Result<(), MaterialError> {
+pub(super) async fn delete_one(
+    store: &dyn ObjectStore,
+    object: &Path,
+) -> Result<(), MaterialError> {
     match store.delete(object).await {
         Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
         Err(error) => Err(error.into()),

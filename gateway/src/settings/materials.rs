@@ -24,7 +24,8 @@ fn is_here(host: &str) -> bool {
 /// had it since before that filing, or never will without another one. Who names it later is told that it is not
 /// there (MATERIAL_UNKNOWN), and uploads again; uploading what is still there is done at once and counts anew. The
 /// registry keeps what it was handed by its own rules. Where an S3 service's lifecycle rules delete too, the sooner
-/// of the two counts.
+/// of the two counts. An S3 service has to know conditional writes (`If-None-Match: *`): no part that is there is
+/// written over.
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Materials {
@@ -46,6 +47,12 @@ pub struct Materials {
     pub s3_secret_file: Option<PathBuf>,
     /// Greatest material.
     pub bytes_max: u64,
+    /// Least part of a material that is uploaded in several, but for the last; of an upload that breaks off, a shorter end
+    /// is not kept.
+    pub part_bytes_min: u64,
+    /// Most materials of one institution of which only a part has come, each of up to `bytes_max`; one more makes the
+    /// oldest go.
+    pub unfinished_max: usize,
     /// Media types that are taken; of PDF, JPEG, PNG and OFD it is seen whether they begin so.
     pub media_types: Vec<String>,
     /// `upload_seconds_max`: how long one upload may take; between two pieces `body_seconds_max` of `[limits]` holds.
@@ -93,6 +100,8 @@ impl Default for Materials {
             s3_access_key: None,
             s3_secret_file: None,
             bytes_max: 256 * 1024 * 1024,
+            part_bytes_min: 256 * 1024,
+            unfinished_max: 64,
             media_types: taken.map(str::to_owned).to_vec(),
             upload_max: Duration::from_secs(600),
             retention: Duration::from_secs(30 * 24 * 60 * 60),

@@ -767,6 +767,7 @@ impl Tables {
             ("connections_max", limits.is.connections_max),
             ("proxy_connections_max", limits.is.proxy_connections_max),
             ("handshakes_max", limits.is.handshakes_max),
+            ("peer_handshakes_max", limits.is.peer_handshakes_max),
             ("exchanges_max", limits.is.exchanges_max),
             ("institution_exchanges_max", limits.is.institution_exchanges_max),
             ("institution_connections_max", limits.is.institution_connections_max),

@@ -4,7 +4,7 @@
 use super::*;
 
 /// A frame (RFC 9113, section 4.1).
-fn frame_of(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(super) fn frame_of(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     let mut frame = length[1..].to_vec();
     frame.extend([kind, flags]);
@@ -13,17 +13,17 @@ fn frame_of(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
+pub(super) const HEADERS: u8 = 1;
+pub(super) const RST_STREAM: u8 = 3;
+pub(super) const SETTINGS: u8 = 4;
 const GOAWAY: u8 = 7;
 const CONTINUATION: u8 = 9;
-const END_HEADERS: u8 = 4;
+pub(super) const END_HEADERS: u8 = 4;
 const REFUSED_STREAM: u32 = 7;
 const ENHANCE_YOUR_CALM: u32 = 11;
 
 /// `POST https://localhost/file`, by the static table (RFC 7541).
-fn head() -> Vec<u8> {
+pub(super) fn head() -> Vec<u8> {
     let mut head = vec![0x83, 0x87, 0x04, 5];
     head.extend(b"/file");
     head.extend([0x01, 9]);
@@ -32,7 +32,7 @@ fn head() -> Vec<u8> {
 }
 
 /// The numbers that a client gives its streams.
-fn streams(count: usize) -> impl Iterator<Item = u32> {
+pub(super) fn streams(count: usize) -> impl Iterator<Item = u32> {
     (1_u32..).step_by(2).take(count)
 }
 
@@ -55,7 +55,7 @@ impl House {
 }
 
 /// The next frame: what kind, for which stream, and the error code of those that end something.
-async fn next(stream: &mut TlsStream<TcpStream>) -> io::Result<(u8, u32, u32)> {
+pub(super) async fn next(stream: &mut TlsStream<TcpStream>) -> io::Result<(u8, u32, u32)> {
     let mut head = [0; 9];
     within(stream.read_exact(&mut head)).await?;
     let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);

@@ -88,6 +88,8 @@ pub enum TurnedAway {
     HandshakeFailed,
     /// The TLS handshake was not done in time.
     HandshakeSlow,
+    /// Its address has as many callers in their handshakes as it may.
+    PeerFull,
     /// Nobody is known by its certificate.
     Unknown,
     /// As many connections stand as may.
@@ -103,6 +105,7 @@ impl TurnedAway {
         match self {
             Self::HandshakeFailed => "handshake_failed",
             Self::HandshakeSlow => "handshake_slow",
+            Self::PeerFull => "peer_full",
             Self::Unknown => "unknown",
             Self::Full => "full",
             Self::InstitutionFull => "institution_full",

@@ -38,7 +38,7 @@ impl Metrics {
     pub fn watch_exchanges(&self, under_way: impl Fn() -> usize + Send + Sync + 'static) {
         self.watch(
             "directlink.exchanges.in_flight",
-            "Messages being answered",
+            "Messages being answered, until the answer is taken",
             move || Some(under_way()),
             [],
         );
