@@ -1,7 +1,7 @@
 //! Materials, from a bank's upload to the registry: over mutual TLS, through the real program, kept in a folder and in a
 //! real S3 service, and what two hundred megabytes cost of memory.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
     fs::{self, File},

@@ -2,7 +2,7 @@
 //! with every contract's samples and bad inputs, at the most talkative log level, against a registry that answers,
 //! refuses, stays silent and goes away, and with a subscriber that takes no notices, then some, then all.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::{
     collections::BTreeSet,
