@@ -1,8 +1,6 @@
 //! What exported spans say is named as OpenTelemetry's semantic conventions name it, and what those require of a span is there:
 //! read from what a real gateway exports of filings that go well, are refused and are not answered, and of notices.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::{collections::BTreeSet, path::Path};
 
 use conformance_tests::{

@@ -38,7 +38,8 @@ async fn main() -> ExitCode {
         if !arguments.stories.is_empty() && !arguments.stories.contains(name) {
             continue;
         }
-        let ran = browser::run(story, &arguments.scripts, &arguments.contracts, say).await;
+        let ran =
+            Box::pin(browser::run(story, &arguments.scripts, &arguments.contracts, say)).await;
         if let Err(error) = ran {
             say(&format!("FAILED  {name}: {error:#}"));
             ended = ExitCode::FAILURE;
