@@ -473,11 +473,13 @@ impl<'s> Stage<'s> {
         for gateway in self.deployment.gateways.iter().filter(|it| it.process_id().is_some()) {
             told.push(gateway.metrics().await.unwrap_or_default());
         }
-        for (personal, text) in
-            self.personal().flat_map(|it| told.iter().map(move |text| (it, text)))
-        {
-            if let Some((secret, line)) = personal.told_in(text) {
-                bail!("`{secret}` is told to operators: {line}");
+        let turns = || self.turn.iter().chain(&self.another);
+        for mut personal in self.personal().cloned() {
+            turns().for_each(|turn| personal.leave_out(&turn.role.bank));
+            for text in &told {
+                if let Some((secret, line)) = personal.told_in(text) {
+                    bail!("`{secret}` is told to operators: {line}");
+                }
             }
         }
         Ok(())
