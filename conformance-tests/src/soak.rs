@@ -88,6 +88,10 @@ struct Shared {
 /// How long banks may take to settle what is open, once nothing goes wrong any more.
 const SETTLING_TIME_MAX: Duration = Duration::from_secs(120);
 
+/// How long the resolver may take to learn what a late registry did ([`LATE_MAX`], and its own delay). What a bank has given up
+/// and no registry knows it goes on asking about: that is not waited for.
+const ASKING_TIME_MAX: Duration = Duration::from_secs(25);
+
 /// Soaks, and judges. `tell` hears how far it is.
 ///
 /// # Errors
@@ -150,7 +154,7 @@ pub async fn run(order: &Order, tell: impl Fn(&str)) -> anyhow::Result<Judgement
     while let Some(client) = clients.join_next().await {
         filings.extend(client??);
     }
-    system.wait_until_asked(SETTLING_TIME_MAX).await;
+    system.wait_until_asked(ASKING_TIME_MAX).await;
     ending::wait_until_books_agree(&system, &day, SETTLING_TIME_MAX).await?;
     tell("the books of ledger and registry agree");
     ending::wait_until_told(&system, SETTLING_TIME_MAX).await?;
