@@ -15,7 +15,7 @@ use clap::{Args, Subcommand};
 use gateway::{
     assembly,
     evidence::{
-        audit,
+        audit::{self, Complaint},
         bundle::{Account, Bundle, Consistency, Judge, Proof, Verdict},
         checkpoint::{PublicKey, SignedCheckpoint, SigningKey},
         page,
@@ -199,6 +199,9 @@ fn export(export: &Export) -> Result<ExitCode, Failure> {
     write_out(&export.ledger, &Proof::Bundle(bundle))
 }
 
+/// How long a log without any other fault is given for its first checkpoint: it grows a moment before it is signed.
+const FIRST_CHECKPOINT_MAX: Duration = Duration::from_secs(5);
+
 /// How often it is looked for a checkpoint.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
@@ -346,8 +349,16 @@ fn audit(settings: &Path, seen: &[PathBuf]) -> Result<ExitCode, Failure> {
     seen.extend(published.transpose().context("[evidence] checkpoint_folder")?.flatten());
     let found = runtime()?.block_on(async {
         let ledger = ledger(&settings).await?;
-        let audited = audit::audit(&*ledger, keys.public(), &seen).await;
-        audited.context("the log cannot be read")
+        let deadline = Instant::now() + FIRST_CHECKPOINT_MAX;
+        loop {
+            let audited = audit::audit(&*ledger, keys.public(), &seen).await;
+            let audited = audited.context("the log cannot be read")?;
+            // Another process signs: there is no event to wait for.
+            match audited.complaints.as_slice() {
+                [Complaint::Unsigned] if Instant::now() < deadline => sleep(LOOK_EVERY).await,
+                _ => return anyhow::Ok(audited),
+            }
+        }
     })?;
     found.complaints.iter().for_each(|complaint| say(&complaint.to_string()));
     let (leaves, checkpoints) = (found.size, found.checkpoints);
