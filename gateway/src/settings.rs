@@ -147,7 +147,8 @@ impl fmt::Display for Problem {
 mod tests {
     use super::*;
 
-    const SMALLEST: &str = r#"
+    /// The least that is a settings file.
+    pub(super) const SMALLEST: &str = r#"
 [listen]
 https = "127.0.0.1:0"
 certificate = "pki/gateway.pem"

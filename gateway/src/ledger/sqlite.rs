@@ -10,7 +10,9 @@ mod cases;
 mod events;
 mod evidence;
 mod file;
+mod guards;
 mod notices;
+mod queue;
 mod worker;
 
 use std::{
@@ -25,15 +27,17 @@ use std::{
 
 use async_trait::async_trait;
 use file::{BUSY_MAX, lock, open_to_read, open_to_write};
+use guards::{lift, meets_guards, take_guards};
 use prost::Message;
 use proto::v1::Outcome;
+use queue::{QUEUED, REQUEUE, WITHDRAW_QUEUED, claim_queued, enqueue, is_behind};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Params, Row, named_params};
 use worker::{Cause, QUEUE_MAX, Worker, answer_each, commit_groups};
 
 use super::{
     Admission, CLAIM_TRIES, Claim, Entry, Fingerprint, Guard, Ledger, LedgerError, Opening,
-    PastCases, RETRY_AFTER_MIN, Record, Sealed, Standing, State, TEN_YEARS_MS, Taken, Unknown,
-    Waiting, case_id, cases::Mention, length, milliseconds, read_outcome, taken, time_taken,
+    PastCases, RETRY_AFTER_MIN, Record, Standing, State, TEN_YEARS_MS, Taken, Unknown, case_id,
+    cases::Mention, length, milliseconds, read_outcome, taken, time_taken,
 };
 
 /// Where the file is.
@@ -367,105 +371,6 @@ fn admit(database: &Connection, claim: &Claim) -> Result<Admission, LedgerError>
     })
 }
 
-/// Whether another filing has one of the claim's guards.
-fn meets_guards(database: &Connection, claim: &Claim) -> Result<bool, LedgerError> {
-    let mut statement = database.prepare_cached(MET).map_err(fault)?;
-    for guard in &claim.guards {
-        let met = named_params! {
-            ":institution": claim.institution, ":digest": guard.0, ":key": claim.key,
-        };
-        if statement.exists(met).map_err(fault)? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-/// Whether a filing for one of the properties is in the queue.
-fn is_behind(database: &Connection, properties: &[Guard]) -> Result<bool, LedgerError> {
-    let mut statement = database.prepare_cached(IS_BEHIND).map_err(fault)?;
-    for property in properties {
-        if statement.exists(named_params! { ":digest": property.0 }).map_err(fault)? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-fn enqueue(database: &Connection, claim: &Claim, waiting: &Waiting) -> Result<(), LedgerError> {
-    let parameters = named_params! {
-        ":institution": claim.institution, ":key": claim.key, ":office": claim.office,
-        ":seal_key": waiting.sealed.key, ":sealed": waiting.sealed.bytes,
-        ":stays": claim.corrects.is_some(),
-    };
-    write(database, ENQUEUE, parameters)?;
-    let position = database.last_insert_rowid();
-    for property in &waiting.properties {
-        let located = named_params! { ":digest": property.0, ":position": position };
-        write(database, LOCATE, located)?;
-    }
-    Ok(())
-}
-
-fn claim_queued(database: &Connection, opening: &Opening) -> Result<Option<Taken>, LedgerError> {
-    let mut statement = database.prepare_cached(CLAIM_QUEUED).map_err(fault)?;
-    let parameters = named_params! {
-        ":office": opening.office, ":registry": opening.registry,
-        ":lease": milliseconds(opening.lease),
-    };
-    let entry = statement.query_row(parameters, entry).optional().map_err(fault)?;
-    let Some(entry) = entry else { return Ok(None) };
-    let paced = named_params! {
-        ":office": opening.office, ":interval": milliseconds(opening.interval),
-    };
-    write(database, PACE, paced)?;
-    let mut statement = database.prepare_cached(SEALED).map_err(fault)?;
-    let kept = named_params! { ":institution": entry.institution, ":key": entry.key };
-    let taken = statement.query_row(kept, |row| {
-        let sealed = Sealed { key: row.get("seal_key")?, bytes: row.get("sealed")? };
-        Ok((row.get("ask_first")?, sealed))
-    });
-    let (ask_first, sealed) = taken.map_err(fault)?;
-    Ok(Some(Taken { entry, ask_first, sealed }))
-}
-
-/// Takes the guards of a claim, or says which filing holds one of them.
-fn take_guards(database: &Connection, claim: &Claim) -> Result<Option<Record>, LedgerError> {
-    for guard in &claim.guards {
-        let taken = named_params! {
-            ":institution": claim.institution, ":digest": guard.0, ":key": claim.key,
-            ":corrects": claim.corrects, ":registry": claim.registry,
-        };
-        if write(database, TAKE_GUARD, taken)? == 0 {
-            let held = named_params! { ":institution": claim.institution, ":digest": guard.0 };
-            let holder = standing(database, HOLDER, held)?;
-            let holder =
-                holder.ok_or_else(|| LedgerError::corrupt("a guard without its filing"))?;
-            return Ok(Some(holder.record));
-        }
-    }
-    Ok(None)
-}
-
-fn lift(database: &Connection, holder: &Record, guards: &[Guard]) -> Result<(), LedgerError> {
-    let closed = named_params! {
-        ":institution": holder.institution, ":key": holder.key, ":state": holder.state.number(),
-    };
-    whole(database, || {
-        if write(database, CLOSE, closed)? > 0 {
-            for guard in guards {
-                let held = named_params! {
-                    ":institution": holder.institution, ":digest": guard.0, ":key": holder.key,
-                };
-                if write(database, GIVE_BACK_GUARD, held)? == 0 {
-                    write(database, DROP_GUARD, held)?;
-                }
-            }
-        }
-        Ok(Done::Keep(()))
-    })
-}
-
 /// What is to become of a row of statements, and what to say.
 enum Done<T> {
     Keep(T),
@@ -641,105 +546,6 @@ const ADMIT: &str = "
         OR filing.state IN (1, 2) AND NOT filing.queued
             AND filing.lease_until <= excluded.changed_at)
     RETURNING institution, key, registry, office, attempt, state";
-
-const IS_BEHIND: &str = "SELECT 1 FROM queue_property WHERE digest = :digest LIMIT 1";
-
-const ENQUEUE: &str = "
-    INSERT INTO queue (institution, key, office, seal_key, sealed, stays)
-    VALUES (:institution, :key, :office, :seal_key, :sealed, :stays)";
-
-const LOCATE: &str = "INSERT INTO queue_property (digest, position) VALUES (:digest, :position)";
-
-/// What can be taken out of the queue now, in the order it came, once the office has had its interval. A key that is taken
-/// anew leaves its state behind: 1 where nothing was sent, 2 where something may have been.
-const CLAIM_QUEUED: &str = "
-    UPDATE filing SET (state, attempt, registry, unsent_attempt, admitted_at) = (
-            SELECT iif(unsent, 1, 2), filing.attempt + 1,
-                iif(unsent AND NOT stays, :registry, filing.registry),
-                iif(unsent, filing.attempt + 1, NULL),
-                iif(unsent, now, filing.admitted_at)
-            FROM (SELECT queue.stays, filing.state = 6
-                    OR filing.state = 1 AND filing.unsent_attempt IS filing.attempt AS unsent
-                FROM queue
-                WHERE queue.institution = filing.institution AND queue.key = filing.key)),
-        lease_until = now + :lease, due_at = now + :lease, changed_at = now
-    FROM (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now)
-    WHERE filing.rowid = (SELECT filing.rowid
-        FROM queue JOIN filing ON filing.institution = queue.institution
-            AND filing.key = queue.key
-        WHERE queue.office = :office AND filing.queued AND filing.state IN (1, 2, 6)
-            AND filing.due_at <= CAST(unixepoch('subsec') * 1000 AS INTEGER)
-            AND NOT EXISTS (SELECT 1 FROM queue_property AS mine JOIN queue_property AS earlier
-                ON earlier.digest = mine.digest AND earlier.position < mine.position
-                WHERE mine.position = queue.position)
-            AND NOT EXISTS (SELECT 1 FROM queue_pace WHERE office = :office
-                AND next_at > CAST(unixepoch('subsec') * 1000 AS INTEGER))
-        ORDER BY queue.position LIMIT 1)
-    RETURNING institution, key, registry, office, attempt";
-
-const PACE: &str = "
-    INSERT INTO queue_pace (office, next_at)
-    SELECT :office, now + :interval
-    FROM (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now) WHERE true
-    ON CONFLICT (office) DO UPDATE SET
-        next_at = max(next_at + :interval, excluded.next_at - :interval)";
-
-const SEALED: &str = "
-    SELECT seal_key, sealed, state = 2 AS ask_first
-    FROM queue JOIN filing ON filing.institution = queue.institution AND filing.key = queue.key
-    WHERE queue.institution = :institution AND queue.key = :key";
-
-const REQUEUE: &str = "
-    UPDATE filing SET state = 6, lease_until = now, due_at = now + :delay, changed_at = now,
-        unsent_attempt = NULL, sent_at = NULL, given_up_at = NULL
-    FROM (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now)
-    WHERE institution = :institution AND key = :key AND attempt = :attempt AND queued
-        AND state IN (1, 2)";
-
-const WITHDRAW_QUEUED: &str = "
-    UPDATE filing SET state = 3, outcome = :outcome, events = events + 1, changed_at = now
-    FROM (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now)
-    WHERE institution = :institution AND key = :key AND queued AND (state = 6
-        OR state = 1 AND unsent_attempt = attempt AND lease_until <= now)";
-
-const QUEUED: &str = "SELECT office, count(*) AS count FROM queue GROUP BY office";
-
-/// Changes nothing if another filing holds it, unless that is the one that the claim corrects.
-const TAKE_GUARD: &str = "
-    INSERT INTO guard (institution, digest, key) VALUES (:institution, :digest, :key)
-    ON CONFLICT (institution, digest) DO UPDATE SET key = excluded.key,
-        before = iif(guard.key = excluded.key, guard.before, guard.key)
-    WHERE guard.key = excluded.key OR EXISTS (SELECT 1 FROM filing
-        WHERE institution = guard.institution AND key = guard.key AND case_id = :corrects
-            AND registry = :registry)";
-
-const MET: &str = "
-    SELECT 1 FROM guard WHERE institution = :institution AND digest = :digest AND key <> :key";
-
-const HOLDER: &str = "
-    SELECT filing.institution, filing.key, filing.digest, leaves, matter, registry, office, outcome,
-        case_id,
-        iif(state = 1 AND unsent_attempt = attempt AND lease_until <= now, iif(queued, 6, 4), state)
-            AS state, queued,
-        0 AS lease_left, now - admitted_at AS age
-    FROM guard, (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now) JOIN filing
-        ON filing.institution = guard.institution AND filing.key = guard.key
-    WHERE guard.institution = :institution AND guard.digest = :digest";
-
-/// One whose announcement is outstanding is released for good: it may not be sent any more.
-const CLOSE: &str = "
-    UPDATE filing SET state = :state
-    WHERE institution = :institution AND key = :key AND (state = :state AND state > 2
-        OR :state = 4 AND state = 1 AND NOT queued AND unsent_attempt = attempt
-            AND lease_until <= CAST(unixepoch('subsec') * 1000 AS INTEGER))";
-
-/// To the filing that it corrects.
-const GIVE_BACK_GUARD: &str = "
-    UPDATE guard SET key = before, before = NULL
-    WHERE institution = :institution AND digest = :digest AND key = :key AND before IS NOT NULL";
-
-const DROP_GUARD: &str = "
-    DELETE FROM guard WHERE institution = :institution AND digest = :digest AND key = :key";
 
 const ANNOUNCE: &str = "
     UPDATE filing SET unsent_attempt = NULL, sent_at = now

@@ -57,7 +57,7 @@ pub struct BankProxy {
     /// The distinguished name its own certificate is issued by; written as an institution's. It has to be by an
     /// authority of `client_ca` too.
     pub certificate_issuer: String,
-    /// The subject alternative name its certificate holds: a DNS name, a URI or an e-mail address.
+    /// The subject alternative name its certificate holds, of the kinds that an institution's is.
     pub certificate_san: String,
     /// Ids of the institutions it speaks for. A certificate is no secret: a proxy could tell of anybody's.
     pub institutions: Vec<String>,

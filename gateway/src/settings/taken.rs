@@ -99,22 +99,7 @@ impl Console {
 mod tests {
     use std::path::Path;
 
-    use super::*;
-
-    const SMALLEST: &str = r#"
-[listen]
-https = "127.0.0.1:0"
-certificate = "pki/gateway.pem"
-key = "pki/gateway.key"
-client_ca = "pki/banks.pem"
-[[institution]]
-id = "one"
-name = "一"
-kind = "BANK"
-contract = "one"
-certificate_issuer = "CN=Authority"
-certificate_san = "core.one.example"
-"#;
+    use super::{super::tests::SMALLEST, *};
 
     const DOOR: &str = "[console]\naddress = \"127.0.0.1:0\"\ncertificate = \"c\"\nkey = \"k\"\nclient_ca = \"a\"\n";
 
