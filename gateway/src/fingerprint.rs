@@ -27,7 +27,7 @@ use proto::{
 use siphasher::sip::SipHasher24;
 
 use crate::{
-    ledger::{Fingerprint, Guard},
+    ledger::{Fingerprint, Guard, run::Run},
     matter,
 };
 
@@ -143,7 +143,8 @@ pub fn guards(application: &Application) -> Vec<Guard> {
     let written = loan.contract_number.trim();
     let bare: String = written.split_whitespace().collect();
     let mut guards = BTreeSet::new();
-    for number in [written, &bare] {
+    let run = Run::of(written);
+    for number in BTreeSet::from([written, &bare]) {
         let mut common = digest::Context::new(&SHA256);
         add(&mut common, loan.stage.as_str_name());
         add(&mut common, number);
@@ -151,7 +152,7 @@ pub fn guards(application: &Application) -> Vec<Guard> {
         guards.extend(names(loan.properties).map(|name| {
             let mut context = common.clone();
             add(&mut context, name);
-            Guard::of(context.finish().as_ref())
+            Guard::of(context.finish().as_ref()).beside(run)
         }));
     }
     guards.into_iter().collect()

@@ -26,6 +26,7 @@ pub mod evidence;
 pub mod life;
 pub mod notices;
 pub mod postgres;
+pub mod run;
 pub mod sqlite;
 
 use books::Booked;
@@ -37,6 +38,7 @@ use evidence::EvidenceLog;
 use life::Verdict;
 pub use notices::Notices;
 pub use postgres::{PostgresSettings, PostgresTls};
+use run::Run;
 pub use sqlite::SqliteSettings;
 
 /// Which store holds the ledger.
@@ -342,7 +344,11 @@ pub struct Taken {
 
 /// A loan at a property, as a digest: two filings that have one in common are one loan filed twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Guard([u8; Guard::BYTES]);
+pub struct Guard {
+    digest: [u8; Guard::BYTES],
+    /// Of the contract's number: where the guard lies, and no part of what it is.
+    run: Run,
+}
 
 impl Guard {
     /// Enough that among all loans of an institution no two are alike by chance.
@@ -350,9 +356,14 @@ impl Guard {
 
     /// The beginning of a digest.
     pub fn of(digest: &[u8]) -> Self {
-        let mut guard = [0; Self::BYTES];
-        guard.iter_mut().zip(digest).for_each(|(to, from)| *to = *from);
-        Self(guard)
+        let mut guard = Self { digest: [0; Self::BYTES], run: Run::default() };
+        guard.digest.iter_mut().zip(digest).for_each(|(to, from)| *to = *from);
+        guard
+    }
+
+    /// The same, beside the guards of the contracts that were numbered before. One digest has one run.
+    pub fn beside(self, run: Run) -> Self {
+        Self { run, ..self }
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use aws_lc_rs::digest::{self, SHA256};
 
-use super::{LedgerError, Record, Sealed, State, events::Event};
+use super::{LedgerError, Record, Sealed, State, events::Event, run::Run};
 
 /// The verbs of the cases.
 #[async_trait]
@@ -47,11 +47,11 @@ pub trait Cases {
 
 /// A number that a filing is found by, as a digest: of a contract that it is about, of a certificate that it names or that
 /// came of it. Which of them it is makes no difference to who looks for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mention(pub(super) [u8; Mention::BYTES]);
 
 impl Mention {
-    /// The beginning of a SHA-256: enough that no two numbers are alike by chance.
+    /// Its run, and the beginning of a SHA-256: enough that no two numbers are alike by chance.
     const BYTES: usize = 16;
 
     /// How many numbers of one filing it is found by; each is a row.
@@ -59,11 +59,25 @@ impl Mention {
 
     /// That of a number; blanks do not count, since people put them where they like. `None` if nothing is left.
     pub fn of(number: &str) -> Option<Self> {
+        let Self(digest) = Self::older(number)?;
+        let mut mention = Self::default();
+        let bytes = Run::of(number).0.into_iter().chain(digest);
+        mention.0.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
+        Some(mention)
+    }
+
+    /// As it was kept by programs that minded no runs: the beginning of a SHA-256 alone.
+    fn older(number: &str) -> Option<Self> {
         let plain: String = number.split_whitespace().collect();
-        let mut mention = [0; Self::BYTES];
+        let mut mention = Self::default();
         let digest = digest::digest(&SHA256, plain.as_bytes());
-        mention.iter_mut().zip(digest.as_ref()).for_each(|(to, from)| *to = *from);
-        (!plain.is_empty()).then_some(Self(mention))
+        mention.0.iter_mut().zip(digest.as_ref()).for_each(|(to, from)| *to = *from);
+        (!plain.is_empty()).then_some(mention)
+    }
+
+    /// All that a number may be kept as.
+    pub(super) fn either(number: &str) -> [Option<Self>; 2] {
+        [Self::of(number), Self::older(number)]
     }
 
     /// Those of several numbers, the first [`Self::MAX`] of them; sorted, each once.
@@ -244,6 +258,11 @@ mod tests {
         );
         assert_ne!(Mention::of(number), Mention::of("晋(2026)太原市不动产证明第0012346号"));
         assert_eq!(Mention::of(" \t"), None);
+        let neighbour = Mention::of("晋(2026)太原市不动产证明第0012346号").unwrap();
+        let far = Mention::of("晋(2026)太原市不动产证明第0012446号").unwrap();
+        let run = |mention: Mention| mention.0[..6].to_vec();
+        assert_eq!(run(Mention::of(number).unwrap()), run(neighbour));
+        assert_ne!(run(neighbour), run(far));
         let numbers = ["b".to_owned(), "a".to_owned(), "b ".to_owned(), String::new()];
         assert_eq!(Mention::of_all(&numbers).len(), 2);
     }

@@ -374,7 +374,7 @@ impl PostgresLedger {
 }
 
 fn bytes(guards: &[Guard]) -> Vec<&[u8]> {
-    guards.iter().map(|guard| guard.0.as_slice()).collect()
+    guards.iter().map(|guard| guard.digest.as_slice()).collect()
 }
 
 /// Whether a claim failed because another filing holds one of its guards: see [`ADMIT`].

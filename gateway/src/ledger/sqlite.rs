@@ -346,7 +346,8 @@ fn admit(database: &Connection, claim: &Claim) -> Result<Admission, LedgerError>
         None => false,
     };
     // A savepoint costs as much as the claim itself; most claims find no guard in another's hands, and need none.
-    if !waits && !meets_guards(database, claim)? {
+    let meets = meets_guards(database, claim)?;
+    if !waits && !meets {
         let admission = claim_key(database, claim, false)?;
         if let Admission::New(_) = admission
             && !matches!(take_guards(database, claim), Ok(None))
@@ -676,7 +677,7 @@ mod tests {
     use tokio::{sync::oneshot, task::JoinSet};
 
     use super::{file::embedded, worker::Job, *};
-    use crate::ledger::{Fingerprint, books::Booked};
+    use crate::ledger::{Fingerprint, books::Booked, cases::Cases, run::Run};
 
     #[tokio::test]
     async fn a_group_is_one_transaction_and_one_failure_does_not_spoil_it() {
@@ -772,6 +773,82 @@ mod tests {
             Ok(Admission::Conflict { earlier }) if earlier.leaves == [1]
         ));
         assert_eq!(ledger.retire(Duration::from_secs(1), 9).await.unwrap(), 1);
+    }
+
+    /// And forth again: each finds every guard of the other.
+    #[tokio::test]
+    async fn the_way_back_to_a_release_whose_guards_mind_no_run_is_as_told() {
+        let (folder, ledger) = ledger();
+        let guards = vec![Guard::of(&[7; 16]).beside(Run::of("DY-2026-0001"))];
+        let earlier = Claim { guards: guards.clone(), ..claim("earlier", 1) };
+        ledger.admit(&earlier).await.unwrap();
+        drop(ledger);
+
+        let path = folder.path().join("ledger.db");
+        let told = include_str!("../../../docs/running.md");
+        let (_, told) = told.split_once("```sql\nBEGIN;").unwrap();
+        let (told, _) = told.split_once("```").unwrap();
+        let database = Connection::open(&path).unwrap();
+        database.execute_batch(&format!("BEGIN;{told}")).unwrap();
+        let taken = "INSERT INTO guard (institution, digest, key)
+            VALUES ('bank', x'07070707070707070707070707070707', 'later')
+            ON CONFLICT (institution, digest) DO UPDATE SET key = excluded.key WHERE false";
+        assert_eq!(database.execute(taken, []).unwrap(), 0, "it is the earlier filing's");
+        drop(database);
+
+        let ledger = SqliteLedger::open(&SqliteSettings { path }).unwrap();
+        let admission = ledger.admit(&Claim { guards, ..claim("later", 1) }).await;
+        assert!(matches!(admission, Ok(Admission::Duplicate(_))), "{admission:?}");
+    }
+
+    /// Its digest minds no run.
+    #[tokio::test]
+    async fn a_number_that_an_older_release_noted_is_found() {
+        let (_folder, ledger) = ledger();
+        ledger.admit(&claim("k", 1)).await.unwrap();
+        let noted = "INSERT INTO mention (digest, institution, key)
+            VALUES (x'33c5c31ed2c24407e0c687b6a5d05759', 'bank', 'k')"; // Of "HT-1".
+        ledger.writer.run(move |database| write(database, noted, [])).await.unwrap();
+        let called = ledger.called(&["bank".to_owned()], "HT-1 ", 9).await.unwrap();
+        assert_eq!(called.len(), 1);
+    }
+
+    /// It lies elsewhere, and is as good.
+    #[tokio::test]
+    async fn a_guard_that_an_older_release_took_holds_until_it_is_lifted() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("ledger.db");
+        let mut database = Connection::open(&path).unwrap();
+        let older = embedded::migrations::runner().set_target(refinery::Target::Version(15));
+        older.run(&mut database).unwrap();
+        let held = "INSERT INTO filing (institution, key, digest, leaves, matter, registry, office,
+                state, attempt, lease_until, due_at, outcome, admitted_at, changed_at)
+            VALUES ('bank', 'earlier', zeroblob(32), x'01', 'm', 'province', '1401', 3, 1, 5, 5, x'',
+                5, 5);
+            INSERT INTO guard (institution, digest, key) VALUES
+                ('bank', x'07070707070707070707070707070707', 'earlier'),
+                ('bank', x'08080808080808080808080808080808', 'earlier')";
+        database.execute_batch(held).unwrap();
+        drop(database);
+
+        let ledger = SqliteLedger::open(&SqliteSettings { path }).unwrap();
+        let of = |loans: &[u8]| -> Vec<_> {
+            let guard = |loan: &u8| Guard::of(&[*loan; 16]).beside(Run::of("DY-2026-0001"));
+            loans.iter().map(guard).collect()
+        };
+        let later = Claim { guards: of(&[6, 7]), ..claim("later", 1) };
+        for _ in 0..2 {
+            let admission = ledger.admit(&later).await;
+            let Ok(Admission::Duplicate(holder)) = admission else { panic!("{admission:?}") };
+            assert_eq!(holder.key, "earlier");
+        }
+        let holder = ledger.find("bank", "earlier").await.unwrap().unwrap();
+        ledger.lift(&holder, &later.guards).await.unwrap();
+        let admission = ledger.admit(&later).await;
+        assert!(matches!(admission, Ok(Admission::New(_))), "{admission:?}");
+        let other = Claim { guards: of(&[8]), ..claim("other", 1) };
+        let admission = ledger.admit(&other).await;
+        assert!(matches!(admission, Ok(Admission::Duplicate(_))), "{admission:?}");
     }
 
     /// The file as a process that was killed, or a machine that lost its power, leaves it: what was written last is cut off.

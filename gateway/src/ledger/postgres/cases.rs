@@ -20,8 +20,9 @@ impl Cases for PostgresLedger {
         name: &str,
         limit: u32,
     ) -> Result<Vec<Listed>, LedgerError> {
-        let (digest, limit) = (Mention::of(name).map(|it| it.0.to_vec()), i64::from(limit));
-        let called: [&(dyn ToSql + Sync); 4] = [&institutions, &name, &digest, &limit];
+        let digests = Mention::either(name).map(|mention| mention.map(|it| it.0.to_vec()));
+        let (digests, limit) = (digests.as_slice(), i64::from(limit));
+        let called: [&(dyn ToSql + Sync); 4] = [&institutions, &name, &digests, &limit];
         self.server.query(CALLED, &called).await?.iter().map(listed).collect()
     }
 
@@ -129,7 +130,7 @@ const CALLED: &str = "
         FROM unnest($1::text[]) AS named (institution)
             JOIN filing ON filing.institution = named.institution AND case_id = $2
         UNION SELECT institution, key FROM mention
-        WHERE digest = $3::bytea AND institution = ANY($1::text[])) AS called
+        WHERE digest = ANY($3::bytea[]) AND institution = ANY($1::text[])) AS called
         JOIN filing ON filing.institution = called.institution AND filing.key = called.key
     ORDER BY admitted_at DESC LIMIT $4";
 

@@ -14,7 +14,7 @@ impl Together for Claims {
 
     fn names(claim: &Claim) -> Vec<(&str, &[u8])> {
         let names = iter::once(claim.key.as_bytes());
-        let names = names.chain(claim.guards.iter().map(|guard| guard.0.as_slice()));
+        let names = names.chain(claim.guards.iter().map(|guard| guard.digest.as_slice()));
         names.map(|name| (claim.institution.as_str(), name)).collect()
     }
 
@@ -42,7 +42,7 @@ impl Together for Claims {
                     &each(claims, |claim| claim.announced),
                     &loans.iter().map(|(claim, _)| claim.institution.as_str()).collect::<Vec<_>>(),
                     &loans.iter().map(|(claim, _)| claim.key.as_str()).collect::<Vec<_>>(),
-                    &loans.iter().map(|(_, guard)| guard.0.as_slice()).collect::<Vec<_>>(),
+                    &loans.iter().map(|(_, guard)| guard.digest.as_slice()).collect::<Vec<_>>(),
                     &loans.iter().map(|(claim, _)| claim.corrects.as_deref()).collect::<Vec<_>>(),
                     &patience(claims.len()),
                     &each(claims, |claim| claim.booked.amount_fen),

@@ -22,14 +22,14 @@ impl Cases for SqliteLedger {
         limit: u32,
     ) -> Result<Vec<Listed>, LedgerError> {
         let (institutions, name) = (institutions.to_vec(), name.to_owned());
-        let digest = Mention::of(&name).map(|it| it.0);
+        let [digest, older] = Mention::either(&name).map(|mention| mention.map(|it| it.0));
         self.reader
             .run(move |database| {
                 let mut found = Vec::new();
                 for institution in &institutions {
                     let called = named_params! {
                         ":institution": institution, ":name": name, ":digest": digest,
-                        ":limit": limit,
+                        ":older": older, ":limit": limit,
                     };
                     found.extend(listed(database, CALLED, called)?);
                 }
@@ -209,7 +209,7 @@ const CALLED: &str = "
     WHERE institution = :institution AND key IN (
         SELECT :name
         UNION SELECT key FROM filing WHERE institution = :institution AND case_id = :name
-        UNION SELECT key FROM mention WHERE digest = :digest AND institution = :institution)
+        UNION SELECT key FROM mention WHERE digest IN (:digest, :older) AND institution = :institution)
     ORDER BY admitted_at DESC LIMIT :limit";
 
 /// Those of a span are found by their own index, and read from its end.

@@ -9,7 +9,7 @@ use crate::ledger::{Claim, Guard, LedgerError, Opening, Sealed, Taken, Waiting, 
 pub(super) fn is_behind(database: &Connection, properties: &[Guard]) -> Result<bool, LedgerError> {
     let mut statement = database.prepare_cached(IS_BEHIND).map_err(fault)?;
     for property in properties {
-        if statement.exists(named_params! { ":digest": property.0 }).map_err(fault)? {
+        if statement.exists(named_params! { ":digest": property.digest }).map_err(fault)? {
             return Ok(true);
         }
     }
@@ -29,7 +29,7 @@ pub(super) fn enqueue(
     write(database, ENQUEUE, parameters)?;
     let position = database.last_insert_rowid();
     for property in &waiting.properties {
-        let located = named_params! { ":digest": property.0, ":position": position };
+        let located = named_params! { ":digest": property.digest, ":position": position };
         write(database, LOCATE, located)?;
     }
     Ok(())
