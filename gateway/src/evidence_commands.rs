@@ -237,8 +237,12 @@ async fn wanted(
         [] => bail!("nobody has a case of the number {case}"),
         [one] => Ok(Wanted::Of { institution: one.institution.clone(), key: one.key.clone() }),
         several => {
-            let whose: Vec<_> = several.iter().map(|it| it.institution.as_str()).collect();
-            bail!("several institutions have such a case: name one of {}", whose.join(", "))
+            let whose = several.iter().map(|it| format!("{} ({})", it.institution, it.key));
+            let whose: Vec<_> = whose.collect();
+            bail!(
+                "several have a case of that number: name one by institution and key, of {}",
+                whose.join(", ")
+            )
         }
     }
 }

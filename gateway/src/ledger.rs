@@ -166,13 +166,10 @@ pub trait Ledger: Events + Notices + EvidenceLog + Books + Cases {
     async fn asked(&self, institution: &str, key: &str)
     -> Result<Option<Fingerprint>, LedgerError>;
 
-    /// A filing by the registry's case number. Case numbers are a registry's own: should two of an
-    /// institution's filings bear the same, it is the one that changed last.
-    async fn find_case(
-        &self,
-        institution: &str,
-        case_id: &str,
-    ) -> Result<Option<Record>, LedgerError>;
+    /// Filings by a registry's case number. Case numbers are a registry's own: of each registry that has the number it is
+    /// the one that changed last, in the order of the registries' names.
+    async fn find_case(&self, institution: &str, case_id: &str)
+    -> Result<Vec<Record>, LedgerError>;
 
     /// Takes up to `limit` filings of one registry for `lease`: those whose outcome is unknown and
     /// whose turn has come, and those that were claimed and whose lease ran out. Those longest due

@@ -49,7 +49,8 @@ pub enum Code {
     /// stated office. Next is `CALL_OFFICE` where the office's registry is in settings no more.
     OfficeUnknown,
     /// The properties lie under several offices, and the words say which would have to be filed where; or pieces of
-    /// evidence disagree (unit code, presale contract, title numbers, stated office): each is told at its place.
+    /// evidence disagree (unit code, presale contract, title numbers, stated office): each is told at its place. Or
+    /// several registries have a case of the number that the message names: the words say at which offices.
     RouteConflict,
     /// The office in charge does not take this matter; the words name it, with address, telephone and hours.
     UnsupportedByOffice,

@@ -182,7 +182,7 @@ async fn one_key_of_two_institutions_is_two_keys(store: &Store) {
     let entry = new(ledger.admit(&claim("k")).await);
     ledger.settle(&entry, &accepted("YWH-1"), None).await.unwrap();
     new(ledger.admit(&Claim { institution: "other".into(), ..claim("k") }).await);
-    assert!(ledger.find_case("other", "YWH-1").await.unwrap().is_none());
+    assert!(ledger.find_case("other", "YWH-1").await.unwrap().is_empty());
 }
 
 async fn an_answer_counts_even_from_a_stale_entry(store: &Store) {
@@ -204,7 +204,7 @@ async fn the_first_answer_stands(store: &Store) {
     ledger.settle(&entry, &accepted("YWH-1"), None).await.unwrap();
     ledger.settle(&entry, &accepted("YWH-2"), None).await.unwrap();
     settled(ledger.admit(&claim("k")).await, &accepted("YWH-1"));
-    assert!(ledger.find_case("bank", "YWH-2").await.unwrap().is_none());
+    assert!(ledger.find_case("bank", "YWH-2").await.unwrap().is_empty());
 }
 
 async fn an_answer_to_a_filing_never_claimed_is_an_error(store: &Store) {

@@ -46,7 +46,7 @@ async fn what_is_old_is_retired_and_its_key_stays_used(store: &Store) {
         Admission::Retired(record) => assert_eq!(record.outcome, None),
         admission => panic!("{admission:?}"),
     }
-    assert_eq!(ledger.find_case("bank", "YWH-1").await.unwrap().unwrap().state, State::Retired);
+    assert_eq!(ledger.find_case("bank", "YWH-1").await.unwrap()[0].state, State::Retired);
     assert_eq!(ledger.asked("bank", "k").await.unwrap(), None);
 
     // Nobody who was away for that long changes it, and the loan stays guarded.

@@ -126,8 +126,8 @@ impl Ledger for Forgetful {
         Ok(None)
     }
 
-    async fn find_case(&self, _: &str, _: &str) -> Result<Option<Record>, LedgerError> {
-        Ok(None)
+    async fn find_case(&self, _: &str, _: &str) -> Result<Vec<Record>, LedgerError> {
+        Ok(Vec::new())
     }
 
     async fn claim_due(&self, _: &str, _: u32, _: Duration) -> Result<Vec<Entry>, LedgerError> {

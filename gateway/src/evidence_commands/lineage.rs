@@ -7,7 +7,7 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
 use gateway::{
     evidence::lineage::{self, NoLineage, Told},
@@ -64,9 +64,18 @@ pub(crate) fn lineage(asked: &Lineage) -> Result<ExitCode, Failure> {
             false => asked.key.clone(),
             true => {
                 let found = ledger.find_case(&asked.institution, &asked.key).await?;
-                found
-                    .with_context(|| format!("{} has no case {}", asked.institution, asked.key))?
-                    .key
+                let keys: Vec<_> = found.into_iter().map(|it| it.key).collect();
+                match <[String; 1]>::try_from(keys) {
+                    Ok([key]) => key,
+                    Err(none) if none.is_empty() => {
+                        bail!("{} has no case {}", asked.institution, asked.key)
+                    }
+                    Err(keys) => bail!(
+                        "several registries have a case {}: name one of the keys {}",
+                        asked.key,
+                        keys.join(", ")
+                    ),
+                }
             }
         };
         anyhow::Ok(ledger.leaves_of(&asked.institution, &key).await?)

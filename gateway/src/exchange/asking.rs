@@ -123,13 +123,26 @@ impl Hearing<'_> {
         Ok(first_told(Outcome { status: status.into(), ..Outcome::default() }))
     }
 
-    /// A case of this institution, by the registry's number.
+    /// A case of this institution, by the registry's number. Two registries may have given it to a case each: then nobody
+    /// knows which is meant, and the bank is told the offices.
     pub(super) async fn own_case(&self, case_id: &str) -> Result<Record, Refusal> {
+        let mut found = self.own_cases(case_id).await?;
+        let case = found.pop().ok_or_else(no_such_case)?;
+        if !found.is_empty() {
+            let offices = found.iter().chain([&case]).map(|it| it.office.as_str());
+            let offices = offices.collect::<Vec<_>>().join(", ");
+            let several = format!("{case_id}: {offices}");
+            return Err(Refusal::of(Code::RouteConflict).with_detail(several));
+        }
+        self.seen.about(&case.key, &case.registry, &case.office);
+        Ok(case)
+    }
+
+    /// Cases of this institution that have a number, one of each registry.
+    pub(super) async fn own_cases(&self, case_id: &str) -> Result<Vec<Record>, Refusal> {
         let found = self.gateway.ledger.find_case(self.bank.id(), case_id);
         let found = self.gateway.timed(LedgerVerb::Find, found).await;
-        let found = found.map_err(|error| self.ledger_away(&error))?.ok_or_else(no_such_case)?;
-        self.seen.about(&found.key, &found.registry, &found.office);
-        Ok(found)
+        found.map_err(|error| self.ledger_away(&error))
     }
 
     /// A filing of this institution, by its own serial.
@@ -249,6 +262,6 @@ impl Hearing<'_> {
     }
 }
 
-fn no_such_case() -> Refusal {
+pub(super) fn no_such_case() -> Refusal {
     Refusal::of(Code::CaseUnknown)
 }

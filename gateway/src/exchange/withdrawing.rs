@@ -8,7 +8,7 @@ use proto::v1::{
     Application, CaseStatus, NextAction, Outcome, Sent, Withdrawal, withdrawal::Subject,
 };
 
-use super::{Hearing, first_told, replayed, retired};
+use super::{Hearing, asking::no_such_case, first_told, replayed, retired};
 use crate::{
     ledger::{Record, State},
     matter,
@@ -105,15 +105,22 @@ impl Hearing<'_> {
         if corrected.is_empty() {
             return Ok(None);
         }
-        let earlier = self.own_case(corrected).await?;
-        let is_there =
-            |it: &Office| (&it.code, &it.registry) == (&earlier.office, &earlier.registry);
-        let has_moved = earlier.office == office.code
-            && !self.directory.route.offices().iter().any(|it| is_there(it));
-        if earlier.registry == office.registry || has_moved {
-            return Ok(Some(earlier.registry));
+        let earlier = self.own_cases(corrected).await?;
+        if earlier.is_empty() {
+            return Err(no_such_case());
         }
-        Err(Refusal::of(Code::RouteConflict).with_detail(corrected))
+        // Another registry may have a case of that number too.
+        let here = earlier.iter().find(|it| it.registry == office.registry);
+        let moved = || earlier.iter().find(|it| it.office == office.code && self.has_moved(it));
+        let conflict = || Refusal::of(Code::RouteConflict).with_detail(corrected);
+        let earlier = here.or_else(moved).ok_or_else(conflict)?;
+        Ok(Some(earlier.registry.clone()))
+    }
+
+    /// Whether no office is any more where a case was filed.
+    fn has_moved(&self, case: &Record) -> bool {
+        let is_there = |it: &Office| (&it.code, &it.registry) == (&case.office, &case.registry);
+        !self.directory.route.offices().iter().any(|it| is_there(it))
     }
 }
 

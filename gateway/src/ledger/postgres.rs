@@ -200,9 +200,9 @@ impl Ledger for PostgresLedger {
         &self,
         institution: &str,
         case_id: &str,
-    ) -> Result<Option<Record>, LedgerError> {
-        let standing = self.server.standing(FIND_CASE, &[&institution, &case_id]).await?;
-        Ok(standing.map(|standing| standing.record))
+    ) -> Result<Vec<Record>, LedgerError> {
+        let rows = self.server.query(FIND_CASE, &[&institution, &case_id]).await?;
+        rows.iter().map(|row| Ok(standing(row)?.record)).collect()
     }
 
     async fn claim_due(
@@ -582,12 +582,12 @@ const FIND: &str = "
     FROM filing WHERE institution = $1 AND key = $2";
 
 const FIND_CASE: &str = "
-    SELECT institution, key, digest, leaves, matter, registry, office, state, queued, outcome,
+    SELECT DISTINCT ON (registry) institution, key, digest, leaves, matter, registry, office, state, queued, outcome,
         case_id,
         0::bigint AS lease_left,
         (extract(epoch FROM now() - admitted_at) * 1000)::bigint AS age
     FROM filing WHERE institution = $1 AND case_id = $2
-    ORDER BY changed_at DESC LIMIT 1";
+    ORDER BY registry, changed_at DESC";
 
 /// Rows that another is just taking are skipped, not waited for.
 const CLAIM_DUE: &str = "
