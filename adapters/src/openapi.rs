@@ -44,7 +44,7 @@ pub fn describe(contract: &Contract, examples: &[Example]) -> Option<Json> {
             item.insert(method.to_ascii_lowercase(), operation);
         }
     }
-    Some(json!({
+    let mut document = json!({
         "openapi": "3.1.1",
         "info": {
             "title": contract.bank(),
@@ -54,7 +54,6 @@ pub fn describe(contract: &Contract, examples: &[Example]) -> Option<Json> {
         "servers": [{ "url": "/" }],
         "security": [{ "mutualTLS": [] }],
         "paths": paths,
-        "webhooks": webhooks,
         "components": {
             "securitySchemes": { "mutualTLS": {
                 "type": "mutualTLS",
@@ -62,7 +61,14 @@ pub fn describe(contract: &Contract, examples: &[Example]) -> Option<Json> {
             } },
             "schemas": schemas,
         },
-    }))
+    });
+    // An empty list reads as if the gateway told something: a bank's engineer looks for what.
+    if !webhooks.is_empty()
+        && let Some(document) = document.as_object_mut()
+    {
+        document.insert("webhooks".to_owned(), webhooks.into());
+    }
+    Some(document)
 }
 
 struct Describer<'d> {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use adapters::{Contract, Mode, Reply, wire::whole::HttpMessage};
+use adapters::{Contract, Mode, Reply, openapi, wire::whole::HttpMessage};
 use proto::v1::{CaseStatus, Envelope, Exchange, Outcome, Refusal};
 
 const CONTRACT: &str = r#"bank = "x"
@@ -76,6 +76,13 @@ fn path_query_and_header_fields_are_read_unescaped_and_written_escaped() {
     let written = contract().encode(Some("case"), Reply::Request, &envelope).unwrap();
     let expected = "GET /v1/cases/%E6%98%86%2F7%2B1?branch=a%26b HTTP/1.1\r\nSerial: S-1\r\n\r\n";
     assert_eq!(String::from_utf8(written).unwrap(), expected);
+}
+
+#[test]
+fn a_contract_without_notices_announces_none() {
+    let document = openapi::describe(&contract(), &[]).unwrap();
+    assert!(document["paths"]["/v1/cases/{case_id}"]["get"].is_object(), "{document}");
+    assert_eq!(document.get("webhooks"), None);
 }
 
 #[test]
