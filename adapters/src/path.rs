@@ -11,6 +11,8 @@ use prost_reflect::{
     DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage, Value,
 };
 
+use crate::draft::MARK;
+
 /// A message that paths start from.
 #[derive(Debug, Clone)]
 pub(crate) struct Home {
@@ -461,6 +463,11 @@ fn split_pick(word: &str) -> Result<(&str, Pick), String> {
 
 fn field_of(message: &MessageDescriptor, name: &str) -> Result<FieldDescriptor, String> {
     message.get_field_by_name(name).ok_or_else(|| {
+        if name == MARK {
+            return format!(
+                "{MARK}: say which field this is, write the text itself, or take it out"
+            );
+        }
         let known: Vec<String> = message.fields().map(|field| field.name().to_owned()).collect();
         format!("`{name}` is no field of {}; it has {}", message.name(), known.join(", "))
     })

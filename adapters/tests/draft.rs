@@ -55,6 +55,26 @@ fn no_draft_passes_the_check() {
 }
 
 #[test]
+fn what_is_undecided_is_told_as_such() {
+    let complaints = Contract::compile(&drafted("yunshui").files).unwrap_err();
+    assert!(
+        complaints.iter().any(|it| it.message.starts_with(&format!("{MARK}: say which field")))
+    );
+    assert!(complaints.iter().all(|it| !it.message.contains("is no field")), "{complaints:?}");
+}
+
+#[test]
+fn an_element_of_attributes_alone_has_no_text_to_place() {
+    let bytes = br#"<a><loan contractNo="D-17" colour="red"/></a>"#;
+    let samples = [Sample { file: "one", bytes }];
+    let subject = Some("application.mortgage_registration");
+    let draft = draft("x", subject, &samples, &knowledge()).unwrap();
+    let places: Vec<_> = draft.leaves.iter().map(|leaf| leaf.place.as_str()).collect();
+    assert_eq!(places, ["/a/loan/@contractNo", "/a/loan/@colour"]);
+    assert!(draft.files.values().any(|file| file.contains("/>")), "{:?}", draft.files);
+}
+
+#[test]
 fn what_is_no_document_is_told() {
     let samples = [Sample { file: "one", bytes: b"<a>" }];
     let told = draft("甲", None, &samples, &knowledge()).unwrap_err();

@@ -133,6 +133,12 @@ impl Message<'_, '_> {
         }
         let elements: Vec<&Part> =
             part.children.iter().filter(|child| child.sort != Sort::Attribute).collect();
+        // All it says stands in its attributes: a hole for its text would be one that no message fills.
+        let has_attributes = part.children.len() > elements.len();
+        if elements.is_empty() && has_attributes && part.first().is_empty() {
+            let _ = writeln!(self.out, "/>");
+            return;
+        }
         if elements.is_empty() {
             let (text, each) = self.leaf(part, label, place, &inside);
             if let Some(list) = each {
