@@ -209,6 +209,10 @@ pub trait Ledger: Events + Notices + EvidenceLog + Books + Cases {
     /// again before `delay` is over. For who was not told to ask first. Changes nothing if the entry is stale or settled.
     async fn requeue(&self, entry: &Entry, delay: Duration) -> Result<(), LedgerError>;
 
+    /// Settles a filing of the queue with a refusal of the gateway's own. Whether it did: not if the entry is stale or settled,
+    /// or its lease ran out, since another may have sent the filing by then.
+    async fn refuse(&self, entry: &Entry, refusal: &Outcome) -> Result<bool, LedgerError>;
+
     /// Takes a filing that waits out of the queue for good: it is settled with `outcome`. Whether it was waiting; one that
     /// may have been sent is not withdrawn so.
     async fn withdraw_queued(

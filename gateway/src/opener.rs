@@ -231,11 +231,8 @@ impl Opener {
         if !papers_at.is_empty() && papers_at != registry.name() {
             match self.hand_in(&entry, &application, registry, &caller).await {
                 Ok(()) => {}
-                // After its lease another may have sent it.
-                Err(papers::Held::Refused(refusal))
-                    if !ask_first && Instant::now() < leased_until =>
-                {
-                    return self.settle(&entry, refusal.outcome()).await;
+                Err(papers::Held::Refused(refusal)) if !ask_first => {
+                    return self.refuse(&entry, *refusal).await;
                 }
                 Err(papers::Held::Later | papers::Held::Refused(_)) => {
                     return self.put_off(&entry, ask_first).await;
@@ -270,8 +267,7 @@ impl Opener {
         match error {
             CallError::Rejected(_) if !sent_before => {
                 // Sent again it would be rejected again, and hold up those behind it.
-                let refusal = Refusal::of(Code::RegistryRejectedCall);
-                self.settle(entry, refusal.outcome()).await
+                self.refuse(entry, Refusal::of(Code::RegistryRejectedCall)).await
             }
             CallError::NoAnswer(_) | CallError::Rejected(_) => self.put_off(entry, true).await,
             CallError::Shut(_) | CallError::NotSent(_) => self.put_off(entry, sent_before).await,
@@ -286,6 +282,20 @@ impl Opener {
         let of = (entry.institution.as_str(), entry.key.as_str());
         integrity::tell_operators(&self.gateway.metrics, &entry.registry, of, &outcome);
         self.settle(entry, outcome).await
+    }
+
+    /// Settles a refusal of our own. After its lease another may have sent the filing: then it is asked about, as it would
+    /// have been without this try.
+    async fn refuse(&self, entry: &Entry, refusal: Refusal) -> Result<(), LedgerError> {
+        let outcome = Outcome { replayed: Some(false), ..refusal.outcome() };
+        fault::point(Point::BeforeQueueSettle);
+        let refused = self.gateway.ledger.refuse(entry, &outcome);
+        let refused = self.gateway.timed(LedgerVerb::Settle, refused).await?;
+        fault::point(Point::QueueSettled);
+        match refused {
+            true => Ok(()),
+            false => self.put_off(entry, true).await,
+        }
     }
 
     async fn settle(&self, entry: &Entry, outcome: Outcome) -> Result<(), LedgerError> {

@@ -9,13 +9,14 @@ use gateway::ledger::{
 use proto::v1::{CaseStatus, Outcome};
 use tokio::task::JoinSet;
 
-use super::{Store, accepted, claim, due, fingerprint, in_flight, new, settled};
+use super::{SHORT, Store, accepted, claim, due, fingerprint, in_flight, new, settled, until};
 
 over_both_stores! {
     a_filing_for_a_closed_office_waits_in_the_order_it_came
     who_comes_when_the_office_is_open_waits_behind_those_for_its_property
     what_could_not_be_sent_keeps_its_place_and_what_may_have_been_is_asked_about
     a_filing_that_waits_is_withdrawn_and_one_that_may_be_sent_is_not
+    a_refusal_of_the_gateways_own_counts_only_while_the_filing_is_its_own
     an_offices_pace_is_kept_whoever_sends
     what_was_never_sent_goes_where_its_office_is_now_and_a_correction_where_its_case_is
 }
@@ -98,6 +99,38 @@ async fn a_filing_that_waits_is_withdrawn_and_one_that_may_be_sent_is_not(store:
     let second = next(&*ledger).await.unwrap();
     assert_eq!(second.entry.key, "second");
     assert!(!withdraw("second").await);
+}
+
+async fn a_refusal_of_the_gateways_own_counts_only_while_the_filing_is_its_own(store: &Store) {
+    let ledger = store.open().await;
+    let refused = Outcome { status: CaseStatus::Refused.into(), ..Outcome::default() };
+    assert_queued(ledger.admit(&waits("first", &[1], true)).await, false);
+    let first = next(&*ledger).await.unwrap();
+    assert!(ledger.refuse(&first.entry, &refused).await.unwrap());
+    assert!(!ledger.refuse(&first.entry, &refused).await.unwrap());
+    settled(ledger.admit(&waits("first", &[1], true)).await, &refused);
+    let told = ledger.events_of("bank", "first").await.unwrap();
+    assert_eq!(told.iter().map(|it| &it.outcome).collect::<Vec<_>>(), [&refused]);
+    assert_eq!(ledger.queued().await.unwrap(), []);
+
+    // Its lease runs out, and another may have sent it.
+    assert_queued(ledger.admit(&waits("second", &[1], true)).await, false);
+    let short = Opening { lease: SHORT, ..opening() };
+    let second = ledger.claim_queued(&short).await.unwrap().unwrap();
+    assert!(ledger.announce(&second.entry, Duration::MAX).await.unwrap());
+    let another = until(async || next(&*ledger).await).await;
+    assert_eq!((another.entry.key.as_str(), another.ask_first), ("second", true));
+    assert!(!ledger.refuse(&second.entry, &refused).await.unwrap());
+    ledger.settle(&another.entry, &accepted("C-2"), None).await.unwrap();
+    settled(ledger.admit(&waits("second", &[1], true)).await, &accepted("C-2"));
+
+    assert_queued(ledger.admit(&waits("third", &[1], true)).await, false);
+    let third = ledger.claim_queued(&short).await.unwrap().unwrap();
+    assert!(ledger.announce(&third.entry, Duration::MAX).await.unwrap());
+    tokio::time::sleep(SHORT * 2).await; // The store's clock is nobody's to turn.
+    assert!(!ledger.refuse(&third.entry, &refused).await.unwrap());
+    let found = ledger.find("bank", "third").await.unwrap().unwrap();
+    assert_ne!(found.state, State::Settled);
 }
 
 async fn an_offices_pace_is_kept_whoever_sends(store: &Store) {

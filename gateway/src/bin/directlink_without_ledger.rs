@@ -162,6 +162,10 @@ impl Ledger for Forgetful {
         Ok(())
     }
 
+    async fn refuse(&self, _: &Entry, _: &Outcome) -> Result<bool, LedgerError> {
+        Ok(false)
+    }
+
     async fn withdraw_queued(&self, _: &str, _: &str, _: &Outcome) -> Result<bool, LedgerError> {
         Ok(false)
     }

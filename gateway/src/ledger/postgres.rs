@@ -28,7 +28,7 @@ use std::{
 use answers::{Answered, Answers, Ended};
 use async_trait::async_trait;
 use claims::Claims;
-use events::WITHDRAW_QUEUED;
+use events::{REFUSE_QUEUED, WITHDRAW_QUEUED};
 use prost::Message;
 use proto::v1::Outcome;
 use server::{Server, pool};
@@ -274,6 +274,13 @@ impl Ledger for PostgresLedger {
         let parameters: [&(dyn ToSql + Sync); 4] =
             [&entry.institution, &entry.key, &entry.attempt, &delay];
         self.server.write(REQUEUE, &parameters).await.map(drop)
+    }
+
+    async fn refuse(&self, entry: &Entry, refusal: &Outcome) -> Result<bool, LedgerError> {
+        let refusal = refusal.encode_to_vec();
+        let own: [&(dyn ToSql + Sync); 4] =
+            [&entry.institution, &entry.key, &refusal, &entry.attempt];
+        Ok(!self.server.write(REFUSE_QUEUED, &own).await?.is_empty())
     }
 
     async fn withdraw_queued(

@@ -30,7 +30,7 @@ use file::{BUSY_MAX, lock, open_to_read, open_to_write};
 use guards::{lift, meets_guards, take_guards};
 use prost::Message;
 use proto::v1::Outcome;
-use queue::{QUEUED, REQUEUE, WITHDRAW_QUEUED, claim_queued, enqueue, is_behind};
+use queue::{QUEUED, REFUSE_QUEUED, REQUEUE, WITHDRAW_QUEUED, claim_queued, enqueue, is_behind};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Params, Row, named_params};
 use worker::{Cause, QUEUE_MAX, Worker, answer_each, commit_groups};
 
@@ -299,6 +299,19 @@ impl Ledger for SqliteLedger {
                     ":delay": milliseconds(delay),
                 };
                 write(database, REQUEUE, parameters).map(drop)
+            })
+            .await
+    }
+
+    async fn refuse(&self, entry: &Entry, refusal: &Outcome) -> Result<bool, LedgerError> {
+        let (entry, refusal) = (entry.clone(), refusal.encode_to_vec());
+        self.writer
+            .run(move |database| {
+                let parameters = named_params! {
+                    ":institution": entry.institution, ":key": entry.key, ":attempt": entry.attempt,
+                    ":outcome": refusal,
+                };
+                Ok(write(database, REFUSE_QUEUED, parameters)? > 0)
             })
             .await
     }

@@ -370,6 +370,16 @@ pub(super) const WITHDRAW_QUEUED: &str = telling!(
     "SELECT key FROM changed"
 );
 
+pub(super) const REFUSE_QUEUED: &str = telling!(
+    "1",
+    "changed AS (
+    UPDATE filing SET state = 3, outcome = $3, events = events + 1, changed_at = now()
+    WHERE institution = $1 AND key = $2 AND attempt = $4 AND queued AND state IN (1, 2)
+        AND lease_until > clock_timestamp()
+    RETURNING institution, key, events, outcome)",
+    "SELECT key FROM changed"
+);
+
 const KNOWN: &str = "
     SELECT filing.institution, filing.key, state, outcome
     FROM unnest($1::text[], $2::text[]) AS named (institution, key)

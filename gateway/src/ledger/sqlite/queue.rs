@@ -120,4 +120,10 @@ pub(super) const WITHDRAW_QUEUED: &str = "
     WHERE institution = :institution AND key = :key AND queued AND (state = 6
         OR state = 1 AND unsent_attempt = attempt AND lease_until <= now)";
 
+pub(super) const REFUSE_QUEUED: &str = "
+    UPDATE filing SET state = 3, outcome = :outcome, events = events + 1, changed_at = now
+    FROM (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now)
+    WHERE institution = :institution AND key = :key AND attempt = :attempt AND queued
+        AND state IN (1, 2) AND lease_until > now";
+
 pub(super) const QUEUED: &str = "SELECT office, count(*) AS count FROM queue GROUP BY office";
